@@ -1,0 +1,26 @@
+/** The one error class that this package throws for its own conditions. */
+
+/** What went wrong, as a stable string to compare with. */
+export type ProfilerErrorCode =
+  /** `start()` on a profiler that runs. */
+  | 'ERR_ALREADY_STARTED'
+  /** `collect()` or `stop()` on a profiler that does not run. */
+  | 'ERR_NOT_STARTED'
+  /** macOS and Windows: there is no sampler for this platform. */
+  | 'ERR_UNSUPPORTED_PLATFORM'
+  /** No native binary was found for this Node ABI and libc. */
+  | 'ERR_NATIVE_MISSING'
+  /** The kernel or a sandbox forbids CPU timers or their signal. */
+  | 'ERR_TIMER_REFUSED';
+
+/** Thrown by set-up calls, or the reason of a promise that they return; never thrown later. */
+export class ProfilerError extends Error {
+  /** The condition; the message explains it and may change. */
+  readonly code: ProfilerErrorCode;
+
+  constructor(code: ProfilerErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'ProfilerError';
+    this.code = code;
+  }
+}
