@@ -1,0 +1,45 @@
+// Reads the label id of the running code from V8's continuation data.
+//
+// With AsyncContextFrame, Node keeps the stores of all AsyncLocalStorages of
+// the running flow in one map, which V8 carries across every await itself.
+// Our storage holds a small integer there, so a signal handler can read which
+// labels are in force, and JavaScript pays nothing per await.
+#ifndef NATIVE_ASYNC_CONTEXT_H_
+#define NATIVE_ASYNC_CONTEXT_H_
+
+#include <cstdint>
+
+#include "signal_safety.h"
+#include "v8.h"
+
+namespace otelpyroscope {
+
+class AsyncContext {
+ public:
+  AsyncContext() = default;
+  AsyncContext(const AsyncContext&) = delete;
+  AsyncContext& operator=(const AsyncContext&) = delete;
+
+  // The AsyncLocalStorage whose store is the label id; empty forgets it.
+  void SetStorage(v8::Isolate* isolate, v8::Local<v8::Object> storage);
+
+  // The id that ReadLabel() would return, through reads that cannot fault.
+  // Learns what a map looks like on the way; once a call has found an id,
+  // `usable()` is true.
+  uint32_t Probe(v8::Isolate* isolate);
+
+  bool usable() const { return usable_; }
+
+  // The label id of the running code, or 0. Only on the isolate's thread,
+  // while the heap is not being moved, and only after `usable()`.
+  SIGNAL_SAFE uint32_t ReadLabel(v8::Isolate* isolate) const noexcept;
+
+ private:
+  v8::Global<v8::Object> storage_;
+  uint16_t map_instance_type_ = 0;
+  bool usable_ = false;
+};
+
+}  // namespace otelpyroscope
+
+#endif  // NATIVE_ASYNC_CONTEXT_H_
