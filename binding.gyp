@@ -1,0 +1,54 @@
+# Builds the addon with node-gyp; CMakeLists.txt builds the same sources with cmake-js.
+# `npm run build:native` is the usual way in (scripts/build-native.mjs).
+{
+  'variables': {
+    # 1: compiler warnings are errors (-Dwerror=1).
+    'werror%': 0,
+  },
+  'targets': [
+    {
+      'target_name': 'otelpyroscope',
+      'conditions': [
+        ['OS=="linux"', {
+          'sources': [
+            'native/addon.cc',
+            'native/async_context.cc',
+            'native/code_map.cc',
+            'native/cpu_timer.cc',
+            'native/safe_memory.cc',
+            'native/sampler.cc',
+            'native/stack_sample.cc',
+            'native/v8_layout.cc',
+          ],
+          'defines': [
+            'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS',
+            'NODE_ADDON_API_DISABLE_DEPRECATED',
+          ],
+          'cflags!': ['-O3'],
+          'cflags': ['-O2', '-g1', '-fvisibility=hidden', '-Wall', '-Wextra'],
+          # Node 20 and 22 ask for C++17; their headers compile as C++20 too.
+          'cflags_cc!': ['-std=gnu++17'],
+          'cflags_cc': [
+            '-std=gnu++20',
+            '-fno-exceptions',
+            # Other people's headers are system headers: their warnings are not ours.
+            '-isystem', '<(node_root_dir)/include/node',
+            '-isystem', "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")",
+          ],
+          'ldflags': [
+            # A signal may arrive after the last environment that used the addon is gone.
+            '-Wl,-z,nodelete',
+            # The signal handler must never enter the dynamic linker to bind a symbol.
+            '-Wl,-z,now',
+          ],
+          'conditions': [
+            ['werror==1', { 'cflags': ['-Werror'] }],
+          ],
+        }, {
+          # No sampler here; the package still installs, and labels work without the binary.
+          'type': 'none',
+        }],
+      ],
+    },
+  ],
+}
