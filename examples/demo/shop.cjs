@@ -1,0 +1,101 @@
+/** The Express application: five routes whose work differs in amount and in shape. */
+
+'use strict';
+
+const { createHmac, scrypt } = require('node:crypto');
+const { readFile } = require('node:fs/promises');
+const { join } = require('node:path');
+const { Readable, Transform } = require('node:stream');
+const { pipeline } = require('node:stream/promises');
+const { setImmediate: nextTurn, setTimeout: sleep } = require('node:timers/promises');
+const { promisify } = require('node:util');
+const { createGzip } = require('node:zlib');
+const { trace } = require('@opentelemetry/api');
+const { Eta } = require('eta');
+const express = require('express');
+const { products, searchProducts, scoreProducts, rankProducts, csvLine } = require('./catalog.cjs');
+
+const deriveKey = promisify(scrypt);
+const tracer = trace.getTracer('demo-shop');
+const views = new Eta({ views: join(__dirname, 'views'), cache: true });
+
+/** Builds the application; the caller listens. */
+function createShop() {
+  const shop = express();
+  shop.disable('x-powered-by');
+  shop.use(express.json());
+  shop.get('/products', listProducts);
+  shop.get('/invoices/:id', showInvoice);
+  shop.post('/login', logIn);
+  shop.get('/recommendations', recommend);
+  shop.get('/export', exportProducts);
+  return shop;
+}
+
+/** JSON: search, sort, serialize. */
+function listProducts(request, response) {
+  const found = searchProducts(String(request.query.q ?? ''));
+  response.json({ total: found.length, products: found.slice(0, 200) });
+}
+
+/** A template rendered on the server. */
+function showInvoice(request, response) {
+  const first = Number(request.params.id) % products.length;
+  const lines = products.slice(first, first + 150);
+  const html = inSpan('render invoice', () => views.render('./invoice', { id: first, lines }));
+  response.type('html').send(html);
+}
+
+/** Crypto: the key is derived in libuv's thread pool, the session is signed here. */
+async function logIn(request, response) {
+  const { user, password } = request.body;
+  const key = await deriveKey(password, `salt of ${user}`, 32, { N: 512 });
+  const session = JSON.stringify({ user, rights: products.map((product) => product.sku) });
+  const signature = createHmac('sha256', key).update(session).digest('base64url');
+  response.json({ session: Buffer.from(session).toString('base64url').length, signature });
+}
+
+/** Several awaits, with work between them that grows with `depth`. */
+async function recommend(request, response) {
+  const depth = Math.min(Number(request.query.depth ?? 1), 100);
+  const history = await inSpan('load history', async () => {
+    const text = await readFile(__filename, 'utf8');
+    await sleep(2);
+    return text.split(/\W+/);
+  });
+  const scores = new Map();
+  for (let round = 0; round < depth; round += 1) {
+    inSpan('score products', () => scoreProducts(history, round, scores));
+    await nextTurn();
+  }
+  response.json(inSpan('rank products', () => rankProducts(scores, 10)));
+}
+
+/** A stream: rows become CSV, the CSV is compressed, the socket sets the pace. */
+async function exportProducts(request, response) {
+  const toCsv = new Transform({
+    writableObjectMode: true,
+    transform: (rows, encoding, done) => done(null, rows.map(csvLine).join('')),
+  });
+  response.type('text/csv').set('content-encoding', 'gzip');
+  await pipeline(Readable.from(pages(100)), toCsv, createGzip({ level: 1 }), response);
+}
+
+/** The catalogue in pages, for streaming. */
+function* pages(size) {
+  for (let start = 0; start < products.length; start += size) {
+    yield products.slice(start, start + size);
+  }
+}
+
+/** Runs `work` in a span of its own; a span of async work ends when its promise settles. */
+function inSpan(name, work) {
+  return tracer.startActiveSpan(name, (span) => {
+    const result = work();
+    if (result instanceof Promise) return result.finally(() => span.end());
+    span.end();
+    return result;
+  });
+}
+
+module.exports = { createShop };
