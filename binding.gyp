@@ -18,7 +18,7 @@
             'native/safe_memory.cc',
             'native/sampler.cc',
             'native/stack_sample.cc',
-            'native/v8_layout.cc',
+            'native/stack_table.cc',
           ],
           'defines': [
             'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS',

@@ -22,7 +22,9 @@ function main() {
     return;
   }
   const target = buildNative(node, values);
-  console.log(`otelpyroscope: built ${path.relative(packageRoot, target)} for Node ${node.version}.`);
+  console.log(
+    `otelpyroscope: built ${path.relative(packageRoot, target)} for Node ${node.version}.`,
+  );
 }
 
 try {

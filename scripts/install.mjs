@@ -7,7 +7,7 @@ function install() {
   const node = describeNode();
   // A checkout's binary may be older than its sources.
   if (!isCheckout && existsSync(binaryPath(node))) return;
-  buildNative(node, { werror: isCheckout && Boolean(process.env.CI) });
+  buildNative(node);
 }
 
 try {

@@ -49,7 +49,8 @@ const describeScript = `
  */
 export function describeNode(target = process.execPath) {
   let binary = path.resolve(target);
-  if (existsSync(binary) && statSync(binary).isDirectory()) binary = path.join(binary, 'bin', 'node');
+  if (existsSync(binary) && statSync(binary).isDirectory())
+    binary = path.join(binary, 'bin', 'node');
   if (!existsSync(binary)) throw new Error(`There is no Node at ${binary}.`);
   const output = execFileSync(binary, ['-e', describeScript], {
     encoding: 'utf8',
@@ -104,6 +105,14 @@ export function binaryPath(node, root = packageRoot) {
   );
 }
 
+/** Puts a built binary at `target`. A new inode: a running process may have the old one mapped. */
+export function publishBinary(built, target) {
+  mkdirSync(path.dirname(target), { recursive: true });
+  const temporary = `${target}.${process.pid}`;
+  copyFileSync(built, temporary);
+  renameSync(temporary, target);
+}
+
 /** The node-gyp to run: the checkout's own, else the one that npm brings. */
 export function findNodeGyp() {
   const require = createRequire(import.meta.url);
@@ -120,7 +129,8 @@ export function findNodeGyp() {
     ),
   ];
   const found = candidates.find((file) => file && existsSync(file));
-  if (found === undefined) throw new Error('node-gyp was not found: install it, or build with npm.');
+  if (found === undefined)
+    throw new Error('node-gyp was not found: install it, or build with npm.');
   return found;
 }
 
@@ -147,7 +157,8 @@ function withLock(directory, work) {
     }
     const owner = Number(existsSync(lock) ? readFileSync(lock, 'utf8') : 0);
     if (owner > 0 && !isAlive(owner)) rmSync(lock, { force: true });
-    else if (Date.now() > deadline) throw new Error(`Process ${owner} still builds in ${directory}.`);
+    else if (Date.now() > deadline)
+      throw new Error(`Process ${owner} still builds in ${directory}.`);
     else Atomics.wait(sleeper, 0, 0, 200);
   }
   try {
@@ -193,11 +204,16 @@ function runNodeGyp(directory, headers, commands, gypArguments) {
   if (result.status !== 0) throw new Error(`node-gyp ${commands[0]} failed.`);
 }
 
+/** Whether compiler warnings fail a build: with `--werror`, and always in CI. */
+export function wantsWerror(flag) {
+  return flag ?? Boolean(process.env.CI && isCheckout);
+}
+
 /**
  * Builds for `node` (see describeNode) and returns the path of the binary. Fails rather than
  * build against the headers of another Node.
  */
-export function buildNative(node, { werror = false, debug = false, clean = false } = {}) {
+export function buildNative(node, { werror, debug = false, clean = false } = {}) {
   const headers = findHeaders(node);
   const directory = buildDirectory(node);
   mkdirSync(directory, { recursive: true });
@@ -205,15 +221,16 @@ export function buildNative(node, { werror = false, debug = false, clean = false
     if (clean) rmSync(path.join(directory, 'build'), { recursive: true, force: true });
     prepare(directory);
     const mode = debug ? ['--debug'] : ['--release'];
-    runNodeGyp(directory, headers, ['configure', ...mode], [`-Dwerror=${werror ? 1 : 0}`]);
+    runNodeGyp(
+      directory,
+      headers,
+      ['configure', ...mode],
+      [`-Dwerror=${wantsWerror(werror) ? 1 : 0}`],
+    );
     runNodeGyp(directory, headers, ['build', ...mode, '--jobs=2'], []);
     const built = path.join(directory, 'build', debug ? 'Debug' : 'Release', 'otelpyroscope.node');
     const target = binaryPath(node);
-    mkdirSync(path.dirname(target), { recursive: true });
-    // A new inode: a running process may have the old binary mapped.
-    const temporary = `${target}.${process.pid}`;
-    copyFileSync(built, temporary);
-    renameSync(temporary, target);
+    publishBinary(built, target);
     return target;
   });
 }

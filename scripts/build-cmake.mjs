@@ -1,0 +1,68 @@
+/**
+ * Builds the addon with cmake-js for one Node ABI, into prebuilds/, without downloading headers.
+ *
+ *     node scripts/build-cmake.mjs [--node <binary or prefix>] [--werror] [--out <binary>]
+ */
+import { spawnSync } from 'node:child_process';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import {
+  binaryPath,
+  describeNode,
+  findHeaders,
+  messageOf,
+  packageRoot,
+  publishBinary,
+  wantsWerror,
+} from './native-build.mjs';
+
+function main() {
+  const { values } = parseArgs({
+    options: {
+      node: { type: 'string' },
+      werror: { type: 'boolean' },
+      out: { type: 'string' },
+    },
+  });
+  const node = describeNode(values.node);
+  if (node.platform !== 'linux') {
+    console.log(`otelpyroscope: there is no native part for ${node.platform}.`);
+    return;
+  }
+  const require = createRequire(import.meta.url);
+  const directory = path.join(packageRoot, 'build-cmake', `abi${node.abi}-${node.libc}`);
+  const result = spawnSync(
+    process.execPath,
+    [
+      require.resolve('cmake-js/bin/cmake-js'),
+      'compile',
+      `--directory=${packageRoot}`,
+      `--out=${directory}`,
+      `--runtime-version=${node.version}`,
+      '--parallel=2',
+      '--log-level=warn',
+      `--CDOTELPYROSCOPE_WERROR=${wantsWerror(values.werror) ? 'ON' : 'OFF'}`,
+    ],
+    {
+      cwd: packageRoot,
+      // cmake-js takes its headers from here, and downloads them where it is missing.
+      env: { ...process.env, npm_config_nodedir: findHeaders(node) },
+      stdio: ['ignore', 'inherit', 'inherit'],
+    },
+  );
+  if (result.error) throw result.error;
+  if (result.status !== 0) throw new Error('cmake-js failed.');
+  const target = path.resolve(values.out ?? binaryPath(node));
+  publishBinary(path.join(directory, 'Release', 'otelpyroscope.node'), target);
+  console.log(
+    `otelpyroscope: built ${path.relative(packageRoot, target)} for Node ${node.version}.`,
+  );
+}
+
+try {
+  main();
+} catch (error) {
+  console.error(`otelpyroscope: ${messageOf(error)}`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,51 @@
+/** Runs every linter: eslint, prettier, clang-format. With --fix it rewrites what they would complain about. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { packageRoot } from './native-build.mjs';
+
+const require = createRequire(import.meta.url);
+const fix = process.argv.includes('--fix');
+
+function binary(packageName, name) {
+  const manifest = require.resolve(`${packageName}/package.json`);
+  const { bin } = require(manifest);
+  return path.join(path.dirname(manifest), typeof bin === 'string' ? bin : bin[name]);
+}
+
+function cppFiles(directory) {
+  const full = path.join(packageRoot, directory);
+  if (!existsSync(full)) return [];
+  return readdirSync(full)
+    .filter((file) => /\.(cc|h)$/.test(file))
+    .map((file) => path.join(directory, file));
+}
+
+/** Paths relative to the root; `native` and `test/native` have no folders of their own. */
+const cpp = [...cppFiles('native'), ...cppFiles('test/native')];
+
+const linters = [
+  ['eslint', binary('eslint', 'eslint'), ['.', '--max-warnings=0', ...(fix ? ['--fix'] : [])]],
+  [
+    'prettier',
+    binary('prettier', 'prettier'),
+    ['.', fix ? '--write' : '--check', '--log-level=warn'],
+  ],
+  [
+    'clang-format',
+    binary('clang-format', 'clang-format'),
+    ['-style=file', ...(fix ? ['-i'] : ['--dry-run', '-Werror']), ...cpp],
+  ],
+];
+
+let failed = false;
+for (const [name, script, args] of linters) {
+  const { status } = spawnSync(process.execPath, [script, ...args], {
+    cwd: packageRoot,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  console.log(`${name}: ${status === 0 ? 'ok' : 'failed'}`);
+  if (status !== 0) failed = true;
+}
+if (failed) process.exitCode = 1;
