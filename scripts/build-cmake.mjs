@@ -17,6 +17,18 @@ import {
   wantsWerror,
 } from './native-build.mjs';
 
+function runCmakeJs(args, headers) {
+  const require = createRequire(import.meta.url);
+  const result = spawnSync(process.execPath, [require.resolve('cmake-js/bin/cmake-js'), ...args], {
+    cwd: packageRoot,
+    // cmake-js takes its headers from here, and downloads them where it is missing.
+    env: { ...process.env, npm_config_nodedir: headers },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  if (result.error) throw result.error;
+  if (result.status !== 0) throw new Error(`cmake-js ${args[0]} failed.`);
+}
+
 function main() {
   const { values } = parseArgs({
     options: {
@@ -30,29 +42,17 @@ function main() {
     console.log(`otelpyroscope: there is no native part for ${node.platform}.`);
     return;
   }
-  const require = createRequire(import.meta.url);
+  const headers = findHeaders(node);
   const directory = path.join(packageRoot, 'build-cmake', `abi${node.abi}-${node.libc}`);
-  const result = spawnSync(
-    process.execPath,
-    [
-      require.resolve('cmake-js/bin/cmake-js'),
-      'compile',
-      `--directory=${packageRoot}`,
-      `--out=${directory}`,
-      `--runtime-version=${node.version}`,
-      '--parallel=2',
-      '--log-level=warn',
-      `--CDOTELPYROSCOPE_WERROR=${wantsWerror(values.werror) ? 'ON' : 'OFF'}`,
-    ],
-    {
-      cwd: packageRoot,
-      // cmake-js takes its headers from here, and downloads them where it is missing.
-      env: { ...process.env, npm_config_nodedir: findHeaders(node) },
-      stdio: ['ignore', 'inherit', 'inherit'],
-    },
-  );
-  if (result.error) throw result.error;
-  if (result.status !== 0) throw new Error('cmake-js failed.');
+  const options = [
+    `--directory=${packageRoot}`,
+    `--out=${directory}`,
+    `--runtime-version=${node.version}`,
+    '--log-level=warn',
+  ];
+  const werror = wantsWerror(values.werror) ? 'ON' : 'OFF';
+  runCmakeJs(['configure', ...options, `--CDOTELPYROSCOPE_WERROR=${werror}`], headers);
+  runCmakeJs(['build', ...options, '--parallel=2'], headers);
   const target = path.resolve(values.out ?? binaryPath(node));
   publishBinary(path.join(directory, 'Release', 'otelpyroscope.node'), target);
   console.log(

@@ -1,0 +1,214 @@
+/** Checks the house rules that no linter knows: who may import whom, and what each file must say. */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
+const read = (file) => readFileSync(path.join(root, file), 'utf8');
+
+/** Files below `directory`, relative to the root, that are written by hand. */
+function filesBelow(directory) {
+  if (!existsSync(path.join(root, directory))) return [];
+  return readdirSync(path.join(root, directory), { withFileTypes: true }).flatMap((entry) => {
+    const file = `${directory}/${entry.name}`;
+    if (entry.isDirectory()) return entry.name === 'node_modules' ? [] : filesBelow(file);
+    return [file];
+  });
+}
+
+/**
+ * Low to high: an include may name an earlier layer, or an earlier file of its own layer.
+ * A new file of native/ needs its place here.
+ */
+const nativeLayers = [
+  ['signal_safety', 'label_slot', 'sample_ring'],
+  ['cpu_timer', 'safe_memory', 'elf_symbols'],
+  ['v8_layout', 'async_context', 'code_map', 'stack_table', 'stack_sample', 'inlining', 'sampler'],
+  ['addon'],
+];
+const nativeOrder = nativeLayers.flat();
+const layerOf = (unit) => nativeLayers.findIndex((units) => units.includes(unit));
+
+/** High to low: an import may only name a later file. A new file of src/ needs its place here. */
+const sourceOrder = [
+  'index.mts',
+  'index.ts',
+  'register.ts',
+  'tracer-provider.ts',
+  'span-processor.ts',
+  'context-patch.ts',
+  'span-labels.ts',
+  'cpu-profiler.ts',
+  'active-labels.ts',
+  'label-slot.ts',
+  'label-table.ts',
+  'label-set.ts',
+  'label-rules.ts',
+  'pprof.ts',
+  'options.ts',
+  'native.ts',
+  'deprecated.ts',
+  'errors.ts',
+  'diagnostics.ts',
+  'process-wide.ts',
+];
+
+const nativeFiles = filesBelow('native').filter((file) => /\.(cc|h)$/.test(file));
+const sourceFiles = filesBelow('src').filter((file) => /\.[mc]?ts$/.test(file));
+const unitOf = (file) => path.basename(file).replace(/\.(cc|h)$/, '');
+
+function includesOf(file) {
+  return [...read(file).matchAll(/^\s*#\s*include\s*[<"]([^>"]+)[>"]/gm)].map((match) => match[1]);
+}
+
+/** Comments removed, for rules about code. */
+function codeOf(file) {
+  return read(file)
+    .replace(/\/\*[\s\S]*?\*\//g, '')
+    .replace(/(^|\s)\/\/.*$/gm, '$1');
+}
+
+function importsOf(file) {
+  const found = codeOf(file).matchAll(
+    /(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)['"]([^'"]+)['"]/g,
+  );
+  return [...found].map((match) => match[1]);
+}
+
+describe('layout of native/', () => {
+  it('has a place in a layer for every file', () => {
+    assert.ok(nativeFiles.length > 0);
+    const unknown = nativeFiles.filter((file) => !nativeOrder.includes(unitOf(file)));
+    assert.deepEqual(unknown, []);
+  });
+
+  it('includes downwards only', () => {
+    const wrong = [];
+    for (const file of nativeFiles) {
+      for (const include of includesOf(file)) {
+        const target = unitOf(include);
+        if (!existsSync(path.join(root, 'native', include)) || target === unitOf(file)) continue;
+        if (nativeOrder.indexOf(target) >= nativeOrder.indexOf(unitOf(file))) {
+          wrong.push(`${file} includes ${include}`);
+        }
+      }
+    }
+    assert.deepEqual(wrong, []);
+  });
+
+  it('knows neither V8 nor libuv below layer 2', () => {
+    const wrong = nativeFiles.filter(
+      (file) =>
+        layerOf(unitOf(file)) < 2 &&
+        includesOf(file).some((include) => /^(v8|uv|node|cppgc|libplatform)\b/.test(include)),
+    );
+    assert.deepEqual(wrong, []);
+  });
+
+  it('includes <napi.h> in addon.cc alone', () => {
+    const users = nativeFiles.filter((file) =>
+      includesOf(file).some((include) => /^(napi|node_api|js_native_api)/.test(include)),
+    );
+    assert.deepEqual(users, ['native/addon.cc']);
+  });
+
+  it('is listed whole in binding.gyp and in CMakeLists.txt', () => {
+    const sources = nativeFiles.filter((file) => file.endsWith('.cc')).sort();
+    for (const list of ['binding.gyp', 'CMakeLists.txt']) {
+      const listed = [...read(list).matchAll(/\bnative\/\w+\.cc\b/g)].map((match) => match[0]);
+      assert.deepEqual(listed, sources, list);
+    }
+  });
+
+  it('gives both build systems the flags that keep a signal handler safe', () => {
+    for (const list of ['binding.gyp', 'CMakeLists.txt']) {
+      for (const flag of ['-Wl,-z,nodelete', '-Wl,-z,now', '-fno-exceptions']) {
+        assert.ok(read(list).includes(flag), `${list}: ${flag}`);
+      }
+    }
+  });
+});
+
+describe('layout of src/', () => {
+  it('has a place for every file', () => {
+    assert.ok(sourceFiles.length > 0);
+    const unknown = sourceFiles.filter((file) => !sourceOrder.includes(file.slice('src/'.length)));
+    assert.deepEqual(unknown, []);
+  });
+
+  it('imports one way', () => {
+    const wrong = [];
+    for (const file of sourceFiles) {
+      const from = sourceOrder.indexOf(file.slice('src/'.length));
+      for (const specifier of importsOf(file).filter((name) => name.startsWith('.'))) {
+        const target = path
+          .relative('src', path.join(path.dirname(file), specifier))
+          .replace(/\.(m|c)?js$/, '.$1ts');
+        if (sourceOrder.indexOf(target) <= from) wrong.push(`${file} imports ${specifier}`);
+      }
+    }
+    assert.deepEqual(wrong, []);
+  });
+
+  it('reads the environment in options.ts alone', () => {
+    const readers = sourceFiles.filter((file) => /\bprocess\s*(\.|\[.)env\b/.test(codeOf(file)));
+    assert.deepEqual(
+      readers.filter((file) => file !== 'src/options.ts'),
+      [],
+    );
+  });
+
+  it('loads the binary in native.ts alone', () => {
+    const loaders = sourceFiles.filter((file) =>
+      /\bdlopen\b|\.node['"`]|\bcreateRequire\b|\brequire\s*\(/.test(codeOf(file)),
+    );
+    assert.deepEqual(loaders, ['src/native.ts']);
+  });
+
+  it('exports names, and explicitly from the index', () => {
+    for (const file of sourceFiles) assert.doesNotMatch(codeOf(file), /\bexport\s+default\b/, file);
+    for (const file of ['src/index.ts', 'src/index.mts']) {
+      assert.doesNotMatch(codeOf(file), /\bexport\s*\*/, file);
+    }
+  });
+
+  it('names files in kebab-case', () => {
+    const wrong = sourceFiles.filter(
+      (file) => !/^[a-z0-9]+(-[a-z0-9]+)*\.[mc]?ts$/.test(path.basename(file)),
+    );
+    assert.deepEqual(wrong, []);
+  });
+});
+
+describe('every file', () => {
+  const written = ['native', 'src', 'scripts', 'test', 'examples', 'bin', '.ci']
+    .flatMap(filesBelow)
+    .concat(['binding.gyp', 'CMakeLists.txt', 'eslint.config.mjs'])
+    .filter((file) => /\.(cc|h|[mc]?[jt]s|gyp|txt|sh)$|\.ci\/run$/.test(file));
+
+  it('opens with a sentence of purpose', () => {
+    assert.ok(written.length > 20);
+    const wrong = written.filter((file) => {
+      const text = read(file).replace(/^#!.*\n/, '');
+      const comment = /^(?:\/\*\*?([\s\S]*?)\*\/|((?:(?:\/\/|#)[^\n]*\n)+))/.exec(text);
+      if (comment === null) return true;
+      const words = (comment[1] ?? comment[2]).replace(/^\s*(\/\/|#|\*)/gm, '').trim();
+      return !/^\S[\s\S]{15,}?[.:](\s|$)/.test(words);
+    });
+    assert.deepEqual(wrong, []);
+  });
+
+  it('has about 300 lines of code at most', () => {
+    const tooLong = written
+      .filter((file) => /^(native|src|scripts)\//.test(file))
+      .map((file) => ({
+        file,
+        lines: codeOf(file)
+          .split('\n')
+          .filter((line) => line.trim() !== '').length,
+      }))
+      .filter(({ lines }) => lines > 300);
+    assert.deepEqual(tooLong, []);
+  });
+});
