@@ -1,0 +1,144 @@
+/** Every option of the package: its type, default and check. */
+import { isDeprecatedOption, warnDeprecated, type DeprecatedLabelOptions } from './deprecated.js';
+
+/** Which span of a local trace a label speaks of. */
+export enum Scope {
+  /** The label is not set. */
+  None = 0,
+  /** The first span of the trace in this process, for all its descendants. */
+  RootSpan = 1,
+  /** Each span for itself. */
+  AllSpans = 2,
+}
+
+/** How spans become labels. */
+export interface LabelOptions extends DeprecatedLabelOptions {
+  /** Whose id is `span_id`. Default `Scope.RootSpan`. */
+  spanIdScope?: Scope | undefined;
+  /** Whose name is `span_name`. Default `Scope.RootSpan`. */
+  spanNameScope?: Scope | undefined;
+  /** Whether sampled spans set `trace_id`; false for Pyroscope before 2.1. Default true. */
+  traceIdLabel?: boolean | undefined;
+}
+
+/** `LabelOptions` with every default filled in. */
+export interface ResolvedLabelOptions {
+  readonly spanIdScope: Scope;
+  readonly spanNameScope: Scope;
+  readonly traceIdLabel: boolean;
+}
+
+/** How the CPU is sampled. */
+export interface CpuProfilerOptions {
+  /** CPU time between two samples, in microseconds: 1_000 … 1_000_000. Default 10_000 (100 Hz). */
+  intervalMicros?: number | undefined;
+  /** Frames kept of one stack, from the leaf: 1 … 1_024. Default 128. */
+  maxFrames?: number | undefined;
+  /** Whether frames carry the line being run, not only their function's. Default true. */
+  lineNumbers?: boolean | undefined;
+  /** Whether frames are mapped to original sources. Default: Node runs with --enable-source-maps. */
+  sourceMaps?: boolean | undefined;
+}
+
+/** `CpuProfilerOptions` with every default filled in. */
+export interface ResolvedCpuProfilerOptions {
+  readonly intervalMicros: number;
+  readonly maxFrames: number;
+  readonly lineNumbers: boolean;
+  readonly sourceMaps: boolean;
+}
+
+export const DEFAULT_INTERVAL_MICROS = 10_000;
+export const MIN_INTERVAL_MICROS = 1_000;
+export const MAX_INTERVAL_MICROS = 1_000_000;
+export const DEFAULT_MAX_FRAMES = 128;
+export const MAX_MAX_FRAMES = 1_024;
+
+const LABEL_OPTION_NAMES = ['spanIdScope', 'spanNameScope', 'traceIdLabel'];
+const CPU_OPTION_NAMES = ['intervalMicros', 'maxFrames', 'lineNumbers', 'sourceMaps'];
+
+/**
+ * Checks label options and fills in the defaults; `undefined` means the default.
+ * Throws a TypeError that names an unknown option or one with a wrong value.
+ */
+export function resolveLabelOptions(options: LabelOptions = {}): ResolvedLabelOptions {
+  checkNames(options, LABEL_OPTION_NAMES, isDeprecatedOption);
+  const resolved = {
+    spanIdScope: scope('spanIdScope', options.spanIdScope),
+    spanNameScope: scope('spanNameScope', options.spanNameScope),
+    traceIdLabel: flag('traceIdLabel', options.traceIdLabel, true),
+  };
+  warnDeprecated(Object.keys(options).filter(isDeprecatedOption));
+  return resolved;
+}
+
+/**
+ * Checks sampler options and fills in the defaults; `undefined` means the default.
+ * Throws a TypeError that names an unknown option or one of a wrong type, and a RangeError that
+ * names a number out of range.
+ */
+export function resolveCpuProfilerOptions(options: CpuProfilerOptions = {}): ResolvedCpuProfilerOptions {
+  checkNames(options, CPU_OPTION_NAMES, () => false);
+  return {
+    intervalMicros: integer(
+      'intervalMicros',
+      options.intervalMicros,
+      DEFAULT_INTERVAL_MICROS,
+      MIN_INTERVAL_MICROS,
+      MAX_INTERVAL_MICROS,
+    ),
+    maxFrames: integer('maxFrames', options.maxFrames, DEFAULT_MAX_FRAMES, 1, MAX_MAX_FRAMES),
+    lineNumbers: flag('lineNumbers', options.lineNumbers, true),
+    sourceMaps: flag('sourceMaps', options.sourceMaps, nodeMapsSources()),
+  };
+}
+
+function checkNames(options: object, accepted: string[], alsoAccepted: (name: string) => boolean): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new TypeError(`options must be an object, got ${describe(options)}`);
+  }
+  for (const name of Object.keys(options)) {
+    if (accepted.includes(name) || alsoAccepted(name)) continue;
+    throw new TypeError(`unknown option "${name}"; accepted are ${accepted.join(', ')}`);
+  }
+}
+
+function scope(name: string, value: unknown): Scope {
+  if (value === undefined) return Scope.RootSpan;
+  if (value === Scope.None || value === Scope.RootSpan || value === Scope.AllSpans) return value;
+  throw new TypeError(
+    `${name} must be Scope.None (0), Scope.RootSpan (1) or Scope.AllSpans (2), got ${describe(value)}`,
+  );
+}
+
+function flag(name: string, value: unknown, fallback: boolean): boolean {
+  if (value === undefined) return fallback;
+  if (typeof value === 'boolean') return value;
+  throw new TypeError(`${name} must be true or false, got ${describe(value)}`);
+}
+
+function integer(name: string, value: unknown, fallback: number, min: number, max: number): number {
+  if (value === undefined) return fallback;
+  const accepted = `${name} must be an integer from ${String(min)} to ${String(max)}`;
+  if (typeof value !== 'number') throw new TypeError(`${accepted}, got ${describe(value)}`);
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new RangeError(`${accepted}, got ${String(value)}`);
+  }
+  return value;
+}
+
+function nodeMapsSources(): boolean {
+  // Older minors of Node 20 have no property that answers this.
+  const known = (process as { sourceMapsEnabled?: boolean }).sourceMapsEnabled;
+  if (known !== undefined) return known;
+  const flags = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? '').split(/\s+/)];
+  return flags.includes('--enable-source-maps');
+}
+
+/** A value in an error message: short, and never a user's long text or secret. */
+function describe(value: unknown): string {
+  if (value === null) return 'null';
+  if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  return Array.isArray(value) ? 'an array' : `a value of type ${typeof value}`;
+}
