@@ -1,0 +1,175 @@
+/** Which labels are in force: the asynchronous storage of their id, and how the sampler reads it. */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { LabelSlot } from './label-slot.js';
+import { labelsOfSet, type Labels, type LabelSet } from './label-set.js';
+import { LabelTable, PROBE_IDS } from './label-table.js';
+import type { NativeLabels } from './native.js';
+import { processWide } from './process-wide.js';
+
+/** Where the signal handler finds the id of the running code. */
+export type LabelSource = 'continuation' | 'slot';
+
+/**
+ * The labels in force, one object per thread.
+ *
+ * A flow of execution carries a small integer in an AsyncLocalStorage: the id of its label set.
+ * The signal handler can read that from the continuation, and a sample keeps just the id.
+ * Everything works without a sampler; `connect` and `disconnect` stand around its run.
+ */
+export class ActiveLabels {
+  #storage = new AsyncLocalStorage<number>();
+  readonly #table: LabelTable;
+  #native: NativeLabels | undefined;
+  #source: LabelSource | undefined;
+  #hook: LabelSlot | undefined;
+  /** The addon's slot while it has to be written; else undefined. */
+  #slot: Int32Array | undefined;
+
+  /** `firstId` is for tests of what happens when ids run out. */
+  constructor(firstId?: number) {
+    this.#table = new LabelTable(firstId);
+  }
+
+  /** Label sets in force somewhere, or that may be again: not ended and not overwritten. */
+  get activeLabelSets(): number {
+    return this.#table.active;
+  }
+
+  /** Label sets lost to the limits of the table since the package was loaded. */
+  get droppedLabelSets(): number {
+    return this.#table.dropped;
+  }
+
+  /** The set in force here. */
+  current(): LabelSet | undefined {
+    const id = this.#storage.getStore();
+    return id === undefined ? undefined : this.#table.get(id);
+  }
+
+  /**
+   * Calls `fn` with the set in force (undefined: no labels), synchronously and in everything
+   * asynchronous that it starts; restores what was before on return and on throw.
+   */
+  run<This, Args extends readonly unknown[], R>(
+    set: LabelSet | undefined,
+    fn: (this: This, ...args: Args) => R,
+    thisArg: This,
+    args: Args,
+  ): R {
+    const before = this.swap(set);
+    try {
+      return Reflect.apply(fn, thisArg, args as unknown as unknown[]) as R;
+    } finally {
+      this.restore(before);
+    }
+  }
+
+  /** Puts the set in force for the rest of this flow; returns what `restore` takes. */
+  swap(set: LabelSet | undefined): number {
+    // The id first: running out of ids replaces the storage.
+    const id = set === undefined ? 0 : this.#idOf(set);
+    const before = this.#storage.getStore() ?? 0;
+    this.#write(id);
+    return before;
+  }
+
+  /** Undoes a `swap` of the same flow. */
+  restore(before: number): void {
+    // An id whose place was taken must not come back: at some time it will be given out again.
+    this.#write(this.#table.get(before) === undefined ? 0 : before);
+  }
+
+  /** Puts the set in force for the rest of this flow. */
+  enter(set: LabelSet | undefined): void {
+    this.#write(set === undefined ? 0 : this.#idOf(set));
+  }
+
+  /** The owner of the set (a span, a `withLabels` call) is done; flows that go on keep it. */
+  release(set: LabelSet): void {
+    this.#table.end(set);
+  }
+
+  /** The labels that a sample with this id was taken under; undefined: none, or lost to a limit. */
+  labelsOf(id: number): Labels | undefined {
+    const set = this.#table.resolve(id);
+    return set === undefined ? undefined : labelsOfSet(set);
+  }
+
+  /**
+   * Lets the sampler read the labels from now on, in flows already under way as well. Returns how
+   * it reads them. A second call with the same addon changes nothing.
+   * Throws an Error where the addon does not fit this package.
+   */
+  connect(native: NativeLabels): LabelSource {
+    if (this.#native === native && this.#source !== undefined) return this.#source;
+    this.disconnect();
+    this.#table.connect(native.sampledLabels);
+    native.setLabelStorage(this.#storage);
+    if (this.#native !== native) this.#hook = undefined;
+    this.#native = native;
+    const fromContinuation =
+      probeContinuation(this.#storage, native) && native.setLabelSource('continuation');
+    if (!fromContinuation) {
+      native.setLabelSource('slot');
+      this.#hook ??= new LabelSlot(native.labelSlot, () => this.#storage.getStore() ?? 0);
+      this.#hook.enable(this.#storage.getStore() ?? 0);
+      this.#slot = native.labelSlot;
+    }
+    this.#source = fromContinuation ? 'continuation' : 'slot';
+    return this.#source;
+  }
+
+  /** The sampler has stopped: labels cost nothing beyond their own keeping any more. */
+  disconnect(): void {
+    this.#slot = undefined;
+    this.#source = undefined;
+    this.#hook?.disable();
+  }
+
+  /** To be called synchronously, right before samples are taken out of the addon. */
+  beginCollect(): void {
+    this.#table.beginCollect();
+  }
+
+  /** To be called when `labelsOf` was asked for all samples taken out. */
+  endCollect(): void {
+    this.#table.endCollect();
+  }
+
+  #write(id: number): void {
+    this.#storage.enterWith(id);
+    if (this.#slot !== undefined) this.#slot[0] = id;
+  }
+
+  #idOf(set: LabelSet): number {
+    if (this.#table.has(set)) return set.id;
+    if (this.#table.exhausted) this.#replaceStorage();
+    return this.#table.add(set);
+  }
+
+  /** Flows under way lose their labels, so that none of them can meet a new set under its old id. */
+  #replaceStorage(): void {
+    this.#table.nextHalf();
+    this.#storage.disable();
+    this.#storage = new AsyncLocalStorage<number>();
+    if (this.#source !== undefined) this.#native?.setLabelStorage(this.#storage);
+  }
+}
+
+/**
+ * Whether the addon reads our storage from the continuation. Found by behaviour: flags and
+ * versions do not tell (NODE_OPTIONS, builds without it, layouts that the addon does not know).
+ */
+function probeContinuation(storage: AsyncLocalStorage<number>, native: NativeLabels): boolean {
+  const [first, second] = PROBE_IDS;
+  const other = new AsyncLocalStorage<object>();
+  const read = (): number => native.probeContinuationLabel();
+  return (
+    storage.run(first, read) === first &&
+    storage.run(second, read) === second &&
+    storage.run(first, () => other.run({}, read)) === first
+  );
+}
+
+/** The labels in force in this thread. */
+export const activeLabels = processWide('labels.v1', () => new ActiveLabels());

@@ -1,0 +1,61 @@
+/**
+ * Keeps the label id of the running code in the addon's slot, where Node has no AsyncContextFrame
+ * that the signal handler could read it from.
+ */
+import { createHook, type AsyncHook } from 'node:async_hooks';
+
+/** Asynchronous scopes one in another whose outer label is restored; deeper ones end unlabelled. */
+export const MAX_SCOPES = 1_024;
+
+/**
+ * An async_hooks hook around every callback. `before` writes the id of the callback's own flow.
+ * `after` writes back what stood there before it: nothing for a callback of the event loop, the
+ * outer flow's id for a scope that code entered by itself (AsyncResource.runInAsyncScope).
+ */
+export class LabelSlot {
+  readonly #slot: Int32Array;
+  readonly #hook: AsyncHook;
+  /** The scopes now entered, outermost first: their async ids and what to write back. */
+  readonly #scopes = new Float64Array(MAX_SCOPES);
+  readonly #outer = new Int32Array(MAX_SCOPES);
+  #depth = 0;
+
+  /** `currentId` answers for the execution context of its call; 0 for no label. */
+  constructor(slot: Int32Array, currentId: () => number) {
+    this.#slot = slot;
+    this.#hook = createHook({
+      before: (asyncId: number) => {
+        if (this.#depth === MAX_SCOPES) this.#depth = 0;
+        this.#scopes[this.#depth] = asyncId;
+        this.#outer[this.#depth] = slot[0] ?? 0;
+        this.#depth++;
+        slot[0] = currentId();
+      },
+      after: (asyncId: number) => {
+        // Scopes may have been left without `after`, or entered before the hook was there: what
+        // is not found goes back to no label, which is never wrong.
+        while (this.#depth > 0) {
+          this.#depth--;
+          if (this.#scopes[this.#depth] === asyncId) {
+            slot[0] = this.#outer[this.#depth] ?? 0;
+            return;
+          }
+        }
+        slot[0] = 0;
+      },
+    });
+  }
+
+  /** Starts to follow; `id` is that of the code running now. */
+  enable(id: number): void {
+    this.#depth = 0;
+    this.#slot[0] = id;
+    this.#hook.enable();
+  }
+
+  /** Stops to follow and leaves no label behind. */
+  disable(): void {
+    this.#hook.disable();
+    this.#slot[0] = 0;
+  }
+}

@@ -1,0 +1,164 @@
+/** The table from label ids, the small integers that samples carry, to label sets. */
+import { warnOnce } from './diagnostics.js';
+import type { LabelSet } from './label-set.js';
+
+/** Ids that resolve at one time; a new id takes the place of the one this many older. */
+export const LABEL_TABLE_SIZE = 32_768;
+/** Overwritten sets kept because samples not yet collected refer to them; the oldest go first. */
+export const MAX_PINNED_SETS = 32_768;
+
+const MASK = LABEL_TABLE_SIZE - 1;
+
+/**
+ * Ids come from two halves of 1 … 2³¹ − 1 in turn. A sample not yet collected, or a flow that has
+ * run since long ago, may still carry an id of the half before, which the new half never repeats.
+ */
+const HALF_STARTS = [1, 0x4000_0000] as const;
+const HALF_ENDS = [0x4000_0000, 0x7fff_fff0] as const;
+
+/** Two ids at the end of the range that no set ever gets: for probes. */
+export const PROBE_IDS = [0x7fff_fff1, 0x7fff_fff2] as const;
+
+/**
+ * A ring of the last LABEL_TABLE_SIZE sets that came into force. Memory is bounded: a set that is
+ * overwritten before it has ended is counted as dropped, and its flows are then without a label.
+ * An id never resolves to another set than the one it was given to.
+ */
+export class LabelTable {
+  readonly #sets: (LabelSet | undefined)[] = new Array<LabelSet | undefined>(LABEL_TABLE_SIZE).fill(
+    undefined,
+  );
+  #pinned = new Map<number, LabelSet>();
+  #pinnedBefore = new Map<number, LabelSet>();
+  #collecting = false;
+  /** The addon's flags, one per slot: a sample took this slot's id since the last collection. */
+  #sampled: Uint8Array | undefined;
+  #half = 0;
+  #nextId: number;
+  #active = 0;
+  #dropped = 0;
+
+  /** `firstId` is for tests of what happens when ids run out. */
+  constructor(firstId: number = HALF_STARTS[0]) {
+    this.#nextId = firstId;
+  }
+
+  /** Sets in the table that have not ended. */
+  get active(): number {
+    return this.#active;
+  }
+
+  /** Sets that had to go although a span, a flow or a sample still referred to them. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** The set that has this id now; undefined for 0 and for ids whose place was taken. */
+  get(id: number): LabelSet | undefined {
+    const set = this.#sets[id & MASK];
+    return set !== undefined && set.id === id ? set : undefined;
+  }
+
+  /** The set that a sample with this id was taken under, as long as it is known. */
+  resolve(id: number): LabelSet | undefined {
+    return this.get(id) ?? this.#pinned.get(id) ?? this.#pinnedBefore.get(id);
+  }
+
+  /** Whether the set has an id that resolves to it. */
+  has(set: LabelSet): boolean {
+    return this.#sets[set.id & MASK] === set;
+  }
+
+  /** Whether `add` would have no id to give; `nextHalf` makes room. */
+  get exhausted(): boolean {
+    return this.#nextId >= (HALF_ENDS[this.#half] ?? 0);
+  }
+
+  /** Forgets all ids but those that samples refer to, and goes on with the other half. */
+  nextHalf(): void {
+    for (let slot = 0; slot < LABEL_TABLE_SIZE; slot++) this.#evict(slot);
+    this.#half = 1 - this.#half;
+    this.#nextId = HALF_STARTS[this.#half] ?? 1;
+  }
+
+  /** Gives the set an id, in the place of the oldest one. */
+  add(set: LabelSet): number {
+    const id = this.#nextId++;
+    const slot = id & MASK;
+    this.#evict(slot);
+    set.id = id;
+    this.#sets[slot] = set;
+    if (!set.ended) this.#active++;
+    return id;
+  }
+
+  /** Marks the set as ended: its place may be taken without loss. */
+  end(set: LabelSet): void {
+    if (set.ended) return;
+    set.ended = true;
+    if (this.has(set)) this.#active--;
+  }
+
+  /** Uses these flags from now on; their length must be LABEL_TABLE_SIZE. */
+  connect(sampled: Uint8Array): void {
+    if (sampled.length !== LABEL_TABLE_SIZE) {
+      throw new Error(
+        `the addon counts ${String(sampled.length)} labels, this package ${String(LABEL_TABLE_SIZE)}`,
+      );
+    }
+    this.#sampled = sampled;
+  }
+
+  /**
+   * To be called right before the samples are taken out of the addon: what is pinned until now
+   * can go at `endCollect`. Until then every overwritten set is kept, sampled or not.
+   */
+  beginCollect(): void {
+    this.#collecting = true;
+    // A begin without its end (a failed collection) keeps what it had.
+    for (const [id, set] of this.#pinnedBefore) {
+      if (!this.#pinned.has(id)) this.#pinned.set(id, set);
+    }
+    this.#pinnedBefore = this.#pinned;
+    this.#pinned = new Map();
+    // Before the samples are taken: one that comes in between marks its slot again.
+    this.#sampled?.fill(0);
+  }
+
+  /** To be called when the labels of all samples taken out are resolved. */
+  endCollect(): void {
+    this.#collecting = false;
+    this.#pinnedBefore = new Map();
+  }
+
+  #evict(slot: number): void {
+    const old = this.#sets[slot];
+    const sampled = this.#sampled;
+    if (old !== undefined) {
+      if (!old.ended) {
+        this.#active--;
+        this.#drop();
+      }
+      if (this.#collecting || (sampled !== undefined && sampled[slot] !== 0)) this.#pin(old);
+      this.#sets[slot] = undefined;
+    }
+    if (sampled !== undefined) sampled[slot] = 0;
+  }
+
+  #pin(set: LabelSet): void {
+    // A set that comes into force again gets a new id, so the samples' id is kept beside it.
+    this.#pinned.set(set.id, set);
+    if (this.#pinned.size <= MAX_PINNED_SETS) return;
+    const oldest = this.#pinned.keys().next();
+    if (oldest.done !== true) this.#pinned.delete(oldest.value);
+    this.#drop();
+  }
+
+  #drop(): void {
+    this.#dropped++;
+    warnOnce(
+      'label-table',
+      `more than ${String(LABEL_TABLE_SIZE)} label sets at one time (spans that never end?); the oldest were dropped`,
+    );
+  }
+}
