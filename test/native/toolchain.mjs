@@ -1,0 +1,89 @@
+/** Compiles C++ for the tests, into .cache/, and only what has changed. */
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+export const testDirectory = path.dirname(fileURLToPath(import.meta.url));
+export const packageRoot = path.resolve(testDirectory, '../..');
+export const nativeDirectory = path.join(packageRoot, 'native');
+/** Where the programs of the native tests are built. */
+export const buildDirectory = path.join(packageRoot, '.cache', 'test-native');
+
+const compiler = process.env.CXX ?? 'c++';
+const commonFlags = [
+  '-std=gnu++20',
+  '-g1',
+  '-Wall',
+  '-Wextra',
+  '-Wno-unused-parameter',
+  '-Werror',
+  '-pthread',
+  `-I${nativeDirectory}`,
+  `-I${testDirectory}`,
+];
+
+/** Everything that a compilation may have read, and how it was called. */
+function fingerprint(parts) {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part).update('\0');
+  for (const directory of [nativeDirectory, testDirectory]) {
+    for (const file of readdirSync(directory).sort()) {
+      if (!/\.(cc|h)$/.test(file)) continue;
+      hash
+        .update(file)
+        .update('\0')
+        .update(readFileSync(path.join(directory, file)));
+    }
+  }
+  return hash.digest('hex');
+}
+
+async function compileOne(source, object, flags) {
+  try {
+    await run(compiler, [...commonFlags, ...flags, '-c', '-o', object, source]);
+  } catch (error) {
+    throw new Error(`${path.relative(packageRoot, source)} does not compile:\n${error.stderr}`, {
+      cause: error,
+    });
+  }
+}
+
+/**
+ * Compiles and links `sources` (absolute paths) into `output`, a program or, with `-shared` in
+ * `linkFlags`, a shared object. Warnings are errors. Does nothing when nothing has changed.
+ */
+export async function compile(output, sources, flags = [], linkFlags = []) {
+  const stamp = `${output}.stamp`;
+  const print = fingerprint([compiler, ...commonFlags, ...flags, ...linkFlags, ...sources]);
+  if (existsSync(output) && existsSync(stamp) && readFileSync(stamp, 'utf8') === print) return;
+  mkdirSync(path.dirname(output), { recursive: true });
+  const jobs = sources.map((source) => ({
+    source,
+    object: path.join(path.dirname(output), `${path.basename(source)}.${process.pid}.o`),
+  }));
+  const waiting = [...jobs];
+  const worker = async () => {
+    for (let job = waiting.shift(); job; job = waiting.shift()) {
+      await compileOne(job.source, job.object, flags);
+    }
+  };
+  await Promise.all([worker(), worker()]);
+  const temporary = `${output}.${process.pid}`;
+  const objects = jobs.map(({ object }) => object);
+  await run(compiler, ['-pthread', ...flags, ...linkFlags, '-o', temporary, ...objects, '-ldl']);
+  await run('rm', ['-f', ...objects]);
+  renameSync(temporary, output);
+  writeFileSync(stamp, print);
+}
