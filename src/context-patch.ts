@@ -1,18 +1,21 @@
 /** Makes labels follow the active context: patches the context manager that is registered. */
-import type { Context, ContextManager } from '@opentelemetry/api';
+import type { Context } from '@opentelemetry/api';
 import { activeLabels } from './active-labels.js';
 import { OTEL_GLOBAL, warnOnce } from './diagnostics.js';
 import type { LabelSet } from './label-set.js';
 import { labelSetOf } from './span-labels.js';
 
+/** What `attach` of api 1.10 returns. */
 interface Token {
-  dispose(): void;
+  dispose: () => void;
 }
 
-/** What is patched; `attach` came with api 1.10. */
-interface Manager extends ContextManager {
-  with(context: Context, fn: unknown, thisArg?: unknown, ...args: unknown[]): never;
-  attach?(context: Context): Token;
+/** What of a context manager is used and patched. */
+interface Manager {
+  active: () => Context;
+  with: (context: Context, fn: unknown, thisArg?: unknown, ...args: unknown[]) => unknown;
+  bind: <T>(context: Context, target: T) => T;
+  attach?: (context: Context) => Token;
   [PATCHED]?: true;
 }
 

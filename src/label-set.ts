@@ -165,7 +165,10 @@ function makeLabels(trace: TraceLabels | undefined, user: UserLabels | undefined
 
 function countDropped(count: number): void {
   labelLosses.droppedLabels += count;
-  warnOnce('label-count', `more than ${String(MAX_LABELS)} labels in force; the youngest were dropped`);
+  warnOnce(
+    'label-count',
+    `more than ${String(MAX_LABELS)} labels in force; the youngest were dropped`,
+  );
 }
 
 function covers(over: ReadonlyMap<string, string>, under: ReadonlyMap<string, string>): boolean {

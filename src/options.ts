@@ -77,7 +77,9 @@ export function resolveLabelOptions(options: LabelOptions = {}): ResolvedLabelOp
  * Throws a TypeError that names an unknown option or one of a wrong type, and a RangeError that
  * names a number out of range.
  */
-export function resolveCpuProfilerOptions(options: CpuProfilerOptions = {}): ResolvedCpuProfilerOptions {
+export function resolveCpuProfilerOptions(
+  options: CpuProfilerOptions = {},
+): ResolvedCpuProfilerOptions {
   checkNames(options, CPU_OPTION_NAMES, () => false);
   return {
     intervalMicros: integer(
@@ -93,7 +95,11 @@ export function resolveCpuProfilerOptions(options: CpuProfilerOptions = {}): Res
   };
 }
 
-function checkNames(options: object, accepted: string[], alsoAccepted: (name: string) => boolean): void {
+function checkNames(
+  options: object,
+  accepted: string[],
+  alsoAccepted: (name: string) => boolean,
+): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new TypeError(`options must be an object, got ${describe(options)}`);
   }
@@ -138,7 +144,8 @@ function nodeMapsSources(): boolean {
 /** A value in an error message: short, and never a user's long text or secret. */
 function describe(value: unknown): string {
   if (value === null) return 'null';
-  if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
+  if (typeof value === 'string')
+    return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
   return Array.isArray(value) ? 'an array' : `a value of type ${typeof value}`;
 }

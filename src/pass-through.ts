@@ -5,7 +5,11 @@
  * `own`, is read from `inner` and written to it. Methods are bound to `inner`, whose private state
  * knows no wrapper; only those in `unbound` are called on the wrapper.
  */
-export function passThrough(inner: object, own?: object, unbound?: ReadonlySet<PropertyKey>): object {
+export function passThrough(
+  inner: object,
+  own?: object,
+  unbound?: ReadonlySet<PropertyKey>,
+): object {
   const bound = new Map<PropertyKey, { method: unknown; bound: unknown }>();
   return new Proxy(
     {},

@@ -1,5 +1,5 @@
 /** The label set of a span: made at its start, hung on it, and taken out of force at its end. */
-import type { Context, Span } from '@opentelemetry/api';
+import type { Context, Span, TimeInput } from '@opentelemetry/api';
 import { activeLabels } from './active-labels.js';
 import { warnOnce } from './diagnostics.js';
 import { hasProfileId, labelsOfSpan, PROFILE_ID_ATTRIBUTE } from './label-rules.js';
@@ -14,7 +14,10 @@ const SUPPRESS_TRACING_KEY = Symbol.for('OpenTelemetry SDK Context Key SUPPRESS_
 /** The set hangs on the span itself: a WeakMap costs several times as much for every span. */
 const LABELS = Symbol.for('otelpyroscope.span-labels.v1');
 
-interface LabelledSpan extends Span {
+type End = (endTime?: TimeInput) => void;
+
+interface LabelledSpan extends Omit<Span, 'end'> {
+  end: End;
   [LABELS]?: LabelSet;
 }
 
@@ -24,7 +27,7 @@ const shared = processWide('span-labels.v1', () => ({
   /** The sets of spans that take no property. */
   ofFrozen: new WeakMap<object, LabelSet>(),
   /** `end` methods of spans, and what stands in their place on spans that own a set. */
-  endings: new WeakMap<Span['end'], Span['end']>(),
+  endings: new WeakMap<End, End>(),
 }));
 
 /**
@@ -118,8 +121,8 @@ function own(span: LabelledSpan, set: LabelSet): void {
   if (Object.isExtensible(span)) span.end = ending;
 }
 
-function endingOf(end: Span['end']): Span['end'] {
-  return function (this: LabelledSpan, ...args: Parameters<Span['end']>): void {
+function endingOf(end: End): End {
+  return function (this: LabelledSpan, ...args: Parameters<End>): void {
     try {
       end.apply(this, args);
     } finally {
@@ -132,7 +135,7 @@ function endingOf(end: Span['end']): Span['end'] {
  * To be called when a span has ended: in this flow its parent's labels come back into force, if
  * the span had labels of its own. Other flows keep them. Never throws.
  */
-export function onSpanEnd(span: Span): void {
+export function onSpanEnd(span: LabelledSpan): void {
   try {
     const set = setOf(span);
     if (set === undefined || set.ended || set.owner !== span.spanContext().spanId) return;

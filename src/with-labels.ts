@@ -72,7 +72,9 @@ function checkLabels(labels: unknown): asserts labels is Record<string, string> 
       );
     }
     if (typeof value !== 'string') {
-      throw new TypeError(`label ${name} must be a string, got ${value === null ? 'null' : typeof value}`);
+      throw new TypeError(
+        `label ${name} must be a string, got ${value === null ? 'null' : typeof value}`,
+      );
     }
   }
 }

@@ -37,6 +37,8 @@ const sourceOrder = [
   'register.ts',
   'tracer-provider.ts',
   'span-processor.ts',
+  'pass-through.ts',
+  'with-labels.ts',
   'context-patch.ts',
   'span-labels.ts',
   'cpu-profiler.ts',
