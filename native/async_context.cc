@@ -33,7 +33,8 @@ SIGNAL_SAFE bool IsSmi(uintptr_t word) noexcept {
 }
 
 // The place in memory where V8 keeps the address of a handle's object.
-uintptr_t HandleLocation(const v8::Global<v8::Object>& handle) {
+SIGNAL_SAFE [[maybe_unused]] uintptr_t
+HandleLocation(const v8::Global<v8::Object>& handle) noexcept {
   static_assert(sizeof(handle) == sizeof(uintptr_t));
   uintptr_t location;
   memcpy(&location, &handle, sizeof(location));
@@ -96,8 +97,16 @@ SIGNAL_SAFE uint32_t FindLabel(uintptr_t context, uintptr_t key,
 
 void AsyncContext::SetStorage(v8::Isolate* isolate,
                               v8::Local<v8::Object> storage) {
-  usable_ = false;
+  Reset();
   storage_.Reset(isolate, storage);
+  std::atomic_signal_fence(std::memory_order_release);
+  usable_.store(map_instance_type_ != 0, std::memory_order_relaxed);
+}
+
+void AsyncContext::Reset() {
+  usable_.store(false, std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_acq_rel);
+  storage_.Reset();
 }
 
 uint32_t AsyncContext::Probe(v8::Isolate* isolate) {
@@ -120,7 +129,8 @@ uint32_t AsyncContext::Probe(v8::Isolate* isolate) {
   const uint32_t id = FindLabel<SafeMemory>(context, key, type);
   if (id == 0) return 0;
   map_instance_type_ = type;
-  usable_ = true;
+  std::atomic_signal_fence(std::memory_order_release);
+  usable_.store(true, std::memory_order_relaxed);
   return id;
 #else
   static_cast<void>(isolate);
@@ -131,11 +141,10 @@ uint32_t AsyncContext::Probe(v8::Isolate* isolate) {
 SIGNAL_SAFE uint32_t
 AsyncContext::ReadLabel(v8::Isolate* isolate) const noexcept {
 #ifdef OTELPYROSCOPE_HAS_CONTINUATION_DATA
-  if (!usable_) return 0;
+  if (!usable()) return 0;
   uintptr_t key = 0;
   uintptr_t context = 0;
-  memcpy(&key, &storage_, sizeof(key));
-  PlainReader::Read(key, &key);
+  PlainReader::Read(HandleLocation(storage_), &key);
   PlainReader::Read(
       reinterpret_cast<uintptr_t>(isolate) + kContinuationDataOffset, &context);
   return FindLabel<PlainReader>(context, key, map_instance_type_);

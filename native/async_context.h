@@ -7,6 +7,7 @@
 #ifndef NATIVE_ASYNC_CONTEXT_H_
 #define NATIVE_ASYNC_CONTEXT_H_
 
+#include <atomic>
 #include <cstdint>
 
 #include "signal_safety.h"
@@ -20,15 +21,19 @@ class AsyncContext {
   AsyncContext(const AsyncContext&) = delete;
   AsyncContext& operator=(const AsyncContext&) = delete;
 
-  // The AsyncLocalStorage whose store is the label id; empty forgets it.
+  // The AsyncLocalStorage whose store is the label id.
   void SetStorage(v8::Isolate* isolate, v8::Local<v8::Object> storage);
+  // Forgets it.
+  void Reset();
 
   // The id that ReadLabel() would return, through reads that cannot fault.
   // Learns what a map looks like on the way; once a call has found an id,
   // `usable()` is true.
   uint32_t Probe(v8::Isolate* isolate);
 
-  bool usable() const { return usable_; }
+  bool usable() const noexcept {
+    return usable_.load(std::memory_order_relaxed);
+  }
 
   // The label id of the running code, or 0. Only on the isolate's thread,
   // while the heap is not being moved, and only after `usable()`.
@@ -37,7 +42,9 @@ class AsyncContext {
  private:
   v8::Global<v8::Object> storage_;
   uint16_t map_instance_type_ = 0;
-  bool usable_ = false;
+  // False while the handler must keep off `storage_`. Handler and writer are
+  // one thread, so signal fences order the two.
+  std::atomic<bool> usable_{false};
 };
 
 }  // namespace otelpyroscope

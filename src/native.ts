@@ -1,4 +1,7 @@
 /** The only loader of the native binary, and the types of what it exports. */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { ProfilerError } from './errors.js';
 
 /** What the label side (active-labels.ts) needs of the addon. */
 export interface NativeLabels {
@@ -24,4 +27,118 @@ export interface NativeLabels {
   probeContinuationLabel(): number;
   /** Chooses where the handler reads the label id. Default `'slot'`. False: refused. */
   setLabelSource(source: 'slot' | 'continuation'): boolean;
+}
+
+/** CPU used since the last `take()`, by function, stack and label id. */
+export interface NativeBatch {
+  /** Of function `i`: its name at `2 * i` and its URL ('' for none) at `2 * i + 1`. */
+  readonly names: readonly string[];
+  /** Of function `i`: the 1-based line where it starts, 0 for unknown. */
+  readonly lines: Uint32Array;
+  /**
+   * One record after the other: weight (sampling intervals of CPU time), number n of frames, label
+   * id (0 for none), and n numbers of functions, leaf first.
+   */
+  readonly stacks: Uint32Array;
+}
+
+/** Counts since `start()`; see ProfilerMetrics for their meaning. */
+export type NativeMetrics = Record<
+  | 'signals'
+  | 'samples'
+  | 'droppedSamples'
+  | 'truncatedStacks'
+  | 'labelledSamples'
+  | 'unresolvedFrames'
+  | 'codeEntries'
+  | 'codeBytes'
+  | 'handlerNanos'
+  | 'drainNanos'
+  | 'jitEventNanos',
+  number
+>;
+
+/** The sampler of this thread. */
+export interface NativeSampler extends NativeLabels {
+  /** Returns '' or why the kernel refused. Blocks while V8 lists the code that exists. */
+  start(intervalMicros: number, maxFrames: number): string;
+  /** Stops sampling; what was sampled stays for `take()`. */
+  stop(): void;
+  /** Hands over what was sampled since the last call; sampling goes on meanwhile. */
+  take(): NativeBatch;
+  metrics(): NativeMetrics;
+}
+
+interface NativeModule {
+  /** The `NODE_MODULE_VERSION` of the headers that the binary was compiled with. */
+  readonly abi: number;
+  /** The sampler of this thread; undefined when too many threads have one. */
+  open(): NativeSampler | undefined;
+}
+
+const SUPPORTED_PLATFORM = 'linux';
+const SUPPORTED_ARCHITECTURES = ['x64', 'arm64'];
+
+/**
+ * Loads the binary and opens this thread's sampler; to be called once per thread.
+ * Throws a ProfilerError: ERR_UNSUPPORTED_PLATFORM, or ERR_NATIVE_MISSING.
+ */
+export function openNativeSampler(): NativeSampler {
+  const { platform, arch } = process;
+  if (platform !== SUPPORTED_PLATFORM || !SUPPORTED_ARCHITECTURES.includes(arch)) {
+    throw new ProfilerError(
+      'ERR_UNSUPPORTED_PLATFORM',
+      `the CPU profiler does not support ${platform}-${arch} yet, only Linux on x64 and arm64; ` +
+        'labels and spans work without it',
+    );
+  }
+  const sampler = loadModule().open();
+  if (sampler === undefined) {
+    throw new ProfilerError('ERR_TIMER_REFUSED', 'too many threads of this process have a sampler');
+  }
+  return sampler;
+}
+
+function loadModule(): NativeModule {
+  const abi = process.versions.modules;
+  const problems: string[] = [];
+  let cause: unknown;
+  for (const file of candidates(abi)) {
+    if (!existsSync(file)) {
+      problems.push(`${file} does not exist`);
+      continue;
+    }
+    try {
+      // eslint-disable-next-line @typescript-eslint/no-require-imports
+      const candidate = require(file) as NativeModule;
+      // Node-API modules carry no version check of their own: a binary for another V8 loads, and
+      // would then read this one's memory by the wrong layout.
+      if (String(candidate.abi) === abi) return candidate;
+      problems.push(`${file} is for ABI ${String(candidate.abi)}`);
+    } catch (error) {
+      cause = error;
+      problems.push(`${file} cannot be loaded (${String(error)})`);
+    }
+  }
+  throw new ProfilerError(
+    'ERR_NATIVE_MISSING',
+    `no native binary for Node ${process.versions.node} (ABI ${abi}, ${libc()}): ` +
+      `${problems.join('; ')}. Labels and spans work without it. To build it: npm rebuild otelpyroscope`,
+    cause === undefined ? undefined : { cause },
+  );
+}
+
+/** Where the binary may be: as the package ships or installs it, then as a plain node-gyp build leaves it. */
+function candidates(abi: string): string[] {
+  const root = path.resolve(__dirname, '..');
+  const folder = `${process.platform}-${process.arch}`;
+  return [
+    path.join(root, 'prebuilds', folder, `otelpyroscope.abi${abi}.${libc()}.node`),
+    path.join(root, 'build', 'Release', 'otelpyroscope.node'),
+  ];
+}
+
+function libc(): 'glibc' | 'musl' {
+  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
+  return report.header?.glibcVersionRuntime === undefined ? 'musl' : 'glibc';
 }

@@ -1,0 +1,239 @@
+// Code ranges in address order, their eviction, and V8's names taken apart.
+#include "code_map.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+namespace otelpyroscope {
+namespace {
+
+// Roughly a tree node with its allocation overhead.
+constexpr size_t kEntryBytes = sizeof(CodeEntry) + 64;
+
+// One URL a script; when full, names of further scripts are cut by guess.
+constexpr size_t kMaxScriptUrls = 20000;
+
+struct KindPrefix {
+  std::string_view prefix;
+  CodeKind kind;
+};
+
+constexpr KindPrefix kPrefixes[] = {
+    {"JS:", CodeKind::kMachineCode},
+    {"Function:", CodeKind::kMachineCode},
+    {"Script:", CodeKind::kMachineCode},
+    {"Eval:", CodeKind::kMachineCode},
+    {"Builtin:", CodeKind::kBuiltin},
+    {"BytecodeHandler:", CodeKind::kBytecodeHandler},
+};
+
+// Takes ":number" off the end of `text`.
+bool TakeNumber(std::string_view* text, int* number) {
+  const size_t colon = text->rfind(':');
+  if (colon == std::string_view::npos) return false;
+  const char* first = text->data() + colon + 1;
+  const char* last = text->data() + text->size();
+  const auto result = std::from_chars(first, last, *number);
+  if (result.ec != std::errc() || result.ptr != last) return false;
+  text->remove_suffix(text->size() - colon);
+  return true;
+}
+
+// Where the URL begins behind a function name that may contain spaces: at the
+// first space before something that looks like one, else at the first space.
+size_t GuessUrl(std::string_view text) {
+  for (size_t space = text.find(' '); space != std::string_view::npos;
+       space = text.find(' ', space + 1)) {
+    const std::string_view rest = text.substr(space + 1);
+    if (rest.starts_with('/') || rest.starts_with("file:") ||
+        rest.starts_with("node:") || rest.starts_with("data:") ||
+        rest.starts_with("evalmachine.") || rest.starts_with("[")) {
+      return space;
+    }
+  }
+  return text.find(' ');
+}
+
+// Cuts the tier off: "~" interpreter, "^" Sparkplug, "+" Maglev, "*" or "'"
+// TurboFan, with an "o" before it for on-stack replacement (V8 14).
+std::string_view WithoutTier(std::string_view name) {
+  constexpr std::string_view kTiers = "~^+*'";
+  const size_t at = name.starts_with('o') ? 1 : 0;
+  if (at < name.size() && kTiers.find(name[at]) != std::string_view::npos) {
+    name.remove_prefix(at + 1);
+  }
+  return name;
+}
+
+}  // namespace
+
+FunctionName ParseFunctionName(std::string_view text, std::string_view url) {
+  FunctionName result;
+  text = WithoutTier(text);
+  std::string_view rest = text;
+  if (!TakeNumber(&rest, &result.column) || !TakeNumber(&rest, &result.line)) {
+    result.line = result.column = 0;
+    result.name = text;
+    while (result.name.ends_with(' ')) result.name.remove_suffix(1);
+    return result;
+  }
+  size_t space = std::string_view::npos;
+  if (!url.empty() && rest.size() > url.size() && rest.ends_with(url) &&
+      rest[rest.size() - url.size() - 1] == ' ') {
+    space = rest.size() - url.size() - 1;
+  } else {
+    space = GuessUrl(rest);
+  }
+  if (space == std::string_view::npos) {
+    result.name = rest;
+    return result;
+  }
+  result.name = rest.substr(0, space);
+  result.url = rest.substr(space + 1);
+  return result;
+}
+
+void CodeMap::Add(uintptr_t start, size_t size, bool is_bytecode,
+                  int script_id, std::string_view event_name) {
+  CodeEntry entry;
+  entry.start = start;
+  entry.size = size;
+  entry.script_id = script_id;
+  for (const KindPrefix& candidate : kPrefixes) {
+    if (!event_name.starts_with(candidate.prefix)) continue;
+    event_name.remove_prefix(candidate.prefix.size());
+    entry.kind = candidate.kind;
+    break;
+  }
+  if (is_bytecode) entry.kind = CodeKind::kBytecode;
+  if (script_id != 0) LearnScriptUrl(script_id, event_name);
+  entry.name = event_name;
+  entry.sequence = next_sequence_++;
+  EraseOverlapping(start, size);
+  Insert(std::move(entry));
+  if (entries_.size() > kMaxEntries) ForgetOldest();
+}
+
+void CodeMap::ApplyMoves(const CodeMove* moves, size_t count) {
+  // All removals come before all insertions, for code may move to where other
+  // code has just left. But code that moves a second time belongs to the next
+  // collection: `landed` finds the border.
+  size_t begin = 0;
+  while (begin < count) {
+    std::unordered_map<uintptr_t, bool> landed;
+    size_t end = begin;
+    for (; end < count && !landed.contains(moves[end].from); end++) {
+      landed.emplace(moves[end].to, true);
+    }
+    std::vector<CodeEntry> moving;
+    for (size_t i = begin; i < end; i++) {
+      const auto found = entries_.find(moves[i].from);
+      if (found == entries_.end()) continue;
+      moving.push_back(std::move(found->second));
+      name_bytes_ -= moving.back().name.capacity();
+      moving.back().start = moves[i].to;
+      entries_.erase(found);
+    }
+    for (CodeEntry& entry : moving) {
+      EraseOverlapping(entry.start, entry.size);
+      Insert(std::move(entry));
+    }
+    begin = end;
+  }
+  version_++;
+}
+
+const CodeEntry* CodeMap::Find(uintptr_t address) const {
+  CacheLine& line = cache_[(address ^ (address >> 10)) % kCacheLines];
+  if (line.address == address && line.version == version_) return line.entry;
+  line = {address, version_, nullptr};
+  const auto after = entries_.upper_bound(address);
+  if (after == entries_.begin()) return nullptr;
+  const CodeEntry& entry = std::prev(after)->second;
+  if (address - entry.start < entry.size) line.entry = &entry;
+  return line.entry;
+}
+
+std::string_view CodeMap::ScriptUrl(int script_id) const {
+  const auto found = script_urls_.find(script_id);
+  return found == script_urls_.end() ? std::string_view() : found->second;
+}
+
+void CodeMap::Clear() {
+  entries_.clear();
+  script_urls_.clear();
+  name_bytes_ = 0;
+  version_++;
+}
+
+size_t CodeMap::bytes() const {
+  return entries_.size() * kEntryBytes + name_bytes_;
+}
+
+void CodeMap::EraseOverlapping(uintptr_t start, size_t size) {
+  auto first = entries_.lower_bound(start);
+  if (first != entries_.begin()) {
+    const auto before = std::prev(first);
+    if (before->first + before->second.size > start) first = before;
+  }
+  while (first != entries_.end() && first->first < start + size) {
+    name_bytes_ -= first->second.name.capacity();
+    first = entries_.erase(first);
+  }
+  version_++;
+}
+
+void CodeMap::Insert(CodeEntry&& entry) {
+  name_bytes_ += entry.name.capacity();
+  const uintptr_t start = entry.start;
+  entries_.insert_or_assign(start, std::move(entry));
+}
+
+void CodeMap::ForgetOldest() {
+  std::vector<uint64_t> unused;
+  unused.reserve(entries_.size());
+  const auto is_unused = [](const CodeEntry& entry) {
+    return entry.table_generation == 0 &&
+           (entry.kind == CodeKind::kMachineCode ||
+            entry.kind == CodeKind::kBytecode);
+  };
+  for (const auto& [start, entry] : entries_) {
+    if (is_unused(entry)) unused.push_back(entry.sequence);
+  }
+  // All of it in use by samples: then the oldest of any kind go.
+  const bool only_unused = unused.size() >= entries_.size() / 4;
+  if (!only_unused) {
+    unused.clear();
+    for (const auto& [start, entry] : entries_) {
+      unused.push_back(entry.sequence);
+    }
+  }
+  const auto border = unused.begin() + static_cast<ptrdiff_t>(unused.size() / 4);
+  std::nth_element(unused.begin(), border, unused.end());
+  for (auto it = entries_.begin(); it != entries_.end();) {
+    const CodeEntry& entry = it->second;
+    if (entry.sequence < *border && (!only_unused || is_unused(entry))) {
+      name_bytes_ -= entry.name.capacity();
+      it = entries_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+  version_++;
+}
+
+void CodeMap::LearnScriptUrl(int script_id, std::string_view name) {
+  // Code without a function name is the script's top level or an anonymous
+  // function: "~ url:1:1". What follows the space is the URL for certain.
+  std::string_view url = WithoutTier(name);
+  if (!url.starts_with(' ')) return;
+  url.remove_prefix(1);
+  int number = 0;
+  if (!TakeNumber(&url, &number) || !TakeNumber(&url, &number)) return;
+  if (url.empty() || script_urls_.contains(script_id)) return;
+  if (script_urls_.size() >= kMaxScriptUrls) script_urls_.clear();
+  script_urls_.emplace(script_id, url);
+}
+
+}  // namespace otelpyroscope

@@ -1,0 +1,312 @@
+// The signal handler, the drain, and V8's callbacks, of one thread's sampler.
+#include "sampler.h"
+
+#include <cerrno>
+#include <ctime>
+#include <new>
+#include <string_view>
+#include <utility>
+
+namespace otelpyroscope {
+namespace {
+
+SIGNAL_SAFE uint64_t NowNs() noexcept {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000000000 +
+         static_cast<uint64_t>(now.tv_nsec);
+}
+
+}  // namespace
+
+// --- Inside the signal handler (see signal_safety.h) ---
+
+SIGNAL_SAFE void Sampler::HandleSignal(void* self, uint32_t weight,
+                                       void* ucontext) noexcept {
+  Sampler* sampler = static_cast<Sampler*>(self);
+  const uint64_t begin_ns = NowNs();
+  sampler->signals_.fetch_add(1, std::memory_order_relaxed);
+  SampleRing& ring = sampler->ring_;
+  uintptr_t* record = ring.Reserve(kSampleHeaderWords + 1 +
+                                   sampler->capture_.max_frames());
+  if (record == nullptr) {
+    ring.Drop(weight);
+  } else {
+    sampler->FillSample(record, weight, ucontext);
+  }
+  if (ring.pending() % kWakeUpSamples == 0) {
+    uv_async_t* wake_up = sampler->wake_up_.load(std::memory_order_relaxed);
+    if (wake_up != nullptr) uv_async_send(wake_up);
+  }
+  sampler->handler_ns_.fetch_add(NowNs() - begin_ns, std::memory_order_relaxed);
+}
+
+SIGNAL_SAFE void Sampler::FillSample(uintptr_t* record, uint32_t weight,
+                                     const void* ucontext) noexcept {
+  SampleHeader* header = new (record) SampleHeader;
+  void** frames = reinterpret_cast<void**>(record + kSampleHeaderWords);
+  const bool isolate_runs = capture_.Capture(ucontext, header, frames);
+  header->weight = weight;
+  header->label = CurrentLabel(isolate_runs, header->vm_state);
+  if (header->label != 0) sampled_labels_.Mark(header->label);
+  ring_.Commit(kSampleHeaderWords + header->frame_count);
+  if (header->vm_state != v8::GC) {
+    framed_head_.store(ring_.head(), std::memory_order_release);
+  }
+}
+
+SIGNAL_SAFE uint32_t
+Sampler::CurrentLabel(bool isolate_runs, uint16_t vm_state) const noexcept {
+  if (label_source_.load(std::memory_order_relaxed) == LabelSource::kSlot) {
+    return label_slot_.Load();
+  }
+  if (gc_depth_.load(std::memory_order_relaxed) != 0) {
+    return gc_label_.load(std::memory_order_relaxed);
+  }
+  // A collection whose prologue V8 has not told us of: no label rather than a
+  // read of a heap in motion.
+  if (!isolate_runs || vm_state == v8::GC) return 0;
+  return async_context_.ReadLabel(isolate_.load(std::memory_order_relaxed));
+}
+
+// --- Set-up and teardown ---
+
+namespace {
+
+// One for each thread that has loaded the addon. Leaked and trivially
+// destructible; what the entries point to is never freed.
+std::atomic<Sampler*> samplers[CpuTimer::kMaxTimers];
+
+}  // namespace
+
+Sampler* Sampler::Acquire(v8::Isolate* isolate, uv_loop_t* loop) {
+  uv_async_t* wake_up = new uv_async_t;
+  if (uv_async_init(loop, wake_up, OnWakeUp) != 0) {
+    delete wake_up;
+    return nullptr;
+  }
+  uv_unref(reinterpret_cast<uv_handle_t*>(wake_up));
+  for (std::atomic<Sampler*>& place : samplers) {
+    // Acquire pairs with the exchange below on the thread that made it.
+    Sampler* sampler = place.load(std::memory_order_acquire);
+    if (sampler == nullptr) {
+      Sampler* created = new Sampler;
+      if (place.compare_exchange_strong(sampler, created)) {
+        sampler = created;
+      } else {
+        delete created;  // another thread was first: `sampler` is its
+      }
+    }
+    v8::Isolate* nobody = nullptr;
+    if (!sampler->isolate_.compare_exchange_strong(nobody, isolate)) continue;
+    wake_up->data = sampler;
+    sampler->wake_up_.store(wake_up, std::memory_order_relaxed);
+    return sampler;
+  }
+  uv_close(reinterpret_cast<uv_handle_t*>(wake_up), [](uv_handle_t* handle) {
+    delete reinterpret_cast<uv_async_t*>(handle);
+  });
+  return nullptr;
+}
+
+void Sampler::Release(void (*released)(void*), void* data) {
+  Stop();
+  SetLabelSource(LabelSource::kSlot);
+  async_context_.Reset();
+  label_slot_.Clear();
+  released_ = released;
+  released_data_ = data;
+  uv_async_t* wake_up = wake_up_.exchange(nullptr, std::memory_order_relaxed);
+  uv_close(reinterpret_cast<uv_handle_t*>(wake_up), [](uv_handle_t* handle) {
+    Sampler* sampler = static_cast<Sampler*>(handle->data);
+    void (*released)(void*) = sampler->released_;
+    void* data = sampler->released_data_;
+    delete reinterpret_cast<uv_async_t*>(handle);
+    // From here on another thread may take the sampler.
+    sampler->isolate_.store(nullptr, std::memory_order_release);
+    released(data);
+  });
+}
+
+int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
+  if (!ring_.Allocate()) return ENOMEM;
+  ring_.Reset();
+  framed_head_.store(0, std::memory_order_relaxed);
+  signals_.store(0, std::memory_order_relaxed);
+  handler_ns_.store(0, std::memory_order_relaxed);
+  gc_depth_.store(0, std::memory_order_relaxed);
+  metrics_ = SamplerMetrics();
+  v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
+  capture_.Init(isolate, max_frames);
+
+  isolate->AddGCPrologueCallback(OnGcPrologue, this);
+  isolate->AddGCEpilogueCallback(OnGcEpilogue, this);
+  isolate->SetJitCodeEventHandler(v8::kJitCodeEventEnumExisting,
+                                  OnJitCodeEvent);
+  running_ = true;
+  const int error = timer_.Start(interval_ns, HandleSignal, this);
+  if (error != 0) Stop();
+  return error;
+}
+
+void Sampler::Stop() {
+  if (!running_) return;
+  timer_.Stop();
+  Drain();
+  v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
+  isolate->SetJitCodeEventHandler(v8::kJitCodeEventDefault, nullptr);
+  isolate->RemoveGCPrologueCallback(OnGcPrologue, this);
+  isolate->RemoveGCEpilogueCallback(OnGcEpilogue, this);
+  running_ = false;
+  code_map_.Clear();
+  std::lock_guard<std::mutex> lock(moves_mutex_);
+  moves_.clear();
+  has_moves_.store(false, std::memory_order_relaxed);
+}
+
+bool Sampler::SetLabelSource(LabelSource source) {
+  if (source == LabelSource::kContinuation && !async_context_.usable()) {
+    return false;
+  }
+  label_source_.store(source, std::memory_order_relaxed);
+  return true;
+}
+
+SamplerMetrics Sampler::metrics() const {
+  SamplerMetrics metrics = metrics_;
+  metrics.signals = signals_.load(std::memory_order_relaxed);
+  metrics.dropped_samples = ring_.dropped_records();
+  metrics.code_entries = code_map_.entries();
+  metrics.code_bytes = code_map_.bytes();
+  metrics.handler_ns = handler_ns_.load(std::memory_order_relaxed);
+  return metrics;
+}
+
+// --- Drain. May run inside V8's callbacks: it never touches the V8 heap. ---
+
+void Sampler::Drain() {
+  if (ring_.pending() == 0 && !has_moves_.load(std::memory_order_acquire)) {
+    return;
+  }
+  const uint64_t begin_ns = NowNs();
+  if (has_moves_.load(std::memory_order_acquire)) {
+    std::vector<CodeMove> moves;
+    {
+      std::lock_guard<std::mutex> lock(moves_mutex_);
+      moves.swap(moves_);
+      has_moves_.store(false, std::memory_order_relaxed);
+    }
+    // Samples and moves in the order in which they happened: a sample's
+    // addresses are good for the map of its time alone.
+    for (size_t begin = 0; begin < moves.size();) {
+      size_t end = begin;
+      while (end < moves.size() &&
+             moves[end].ring_position == moves[begin].ring_position) {
+        end++;
+      }
+      DrainUntil(moves[begin].ring_position);
+      code_map_.ApplyMoves(&moves[begin], end - begin);
+      begin = end;
+    }
+  }
+  DrainUntil(UINT64_MAX);
+  const uint64_t dropped = ring_.TakeDroppedWeight();
+  if (dropped != 0) {
+    stack_table_.Begin(0);
+    stack_table_.Push(PseudoFrame::kDropped);
+    stack_table_.Commit(dropped);
+  }
+  metrics_.drain_ns += NowNs() - begin_ns;
+}
+
+void Sampler::DrainUntil(uint64_t ring_position) {
+  size_t words = 0;
+  while (const uintptr_t* record = ring_.Peek(ring_position, &words)) {
+    const SampleHeader& header =
+        *reinterpret_cast<const SampleHeader*>(record);
+    metrics_.samples++;
+    metrics_.truncated_stacks += header.truncated;
+    metrics_.labelled_samples += header.label != 0;
+    metrics_.unresolved_frames += ResolveStack(
+        header, record + kSampleHeaderWords, code_map_, &stack_table_);
+    ring_.Pop();
+  }
+}
+
+// --- Callbacks of V8 and libuv ---
+
+void Sampler::OnGcPrologue(v8::Isolate* isolate, v8::GCType,
+                           v8::GCCallbackFlags, void* self) {
+  Sampler* sampler = static_cast<Sampler*>(self);
+  // The last moment at which addresses mean what they meant to the samples.
+  sampler->Drain();
+  if (sampler->gc_depth_.load(std::memory_order_relaxed) == 0) {
+    sampler->gc_label_.store(sampler->async_context_.ReadLabel(isolate),
+                             std::memory_order_relaxed);
+  }
+  sampler->gc_depth_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Sampler::OnGcEpilogue(v8::Isolate*, v8::GCType, v8::GCCallbackFlags,
+                           void* self) {
+  Sampler* sampler = static_cast<Sampler*>(self);
+  // Zero where sampling began between prologue and epilogue.
+  if (sampler->gc_depth_.load(std::memory_order_relaxed) != 0) {
+    sampler->gc_depth_.fetch_sub(1, std::memory_order_relaxed);
+  }
+}
+
+Sampler* Sampler::OfIsolate(v8::Isolate* isolate) {
+  for (const std::atomic<Sampler*>& place : samplers) {
+    Sampler* sampler = place.load(std::memory_order_acquire);
+    if (sampler == nullptr) return nullptr;
+    if (sampler->isolate_.load(std::memory_order_acquire) == isolate) {
+      return sampler;
+    }
+  }
+  return nullptr;
+}
+
+void Sampler::OnJitCodeEvent(const v8::JitCodeEvent* event) {
+  // Line information comes by the ten thousand and cannot be switched off.
+  if (event->type != v8::JitCodeEvent::CODE_ADDED &&
+      event->type != v8::JitCodeEvent::CODE_MOVED) {
+    return;
+  }
+  Sampler* sampler = OfIsolate(event->isolate);
+  if (sampler == nullptr) return;
+  if (event->type == v8::JitCodeEvent::CODE_MOVED) {
+    sampler->QueueMove(event);
+  } else if (v8::Isolate::TryGetCurrent() == event->isolate) {
+    sampler->AddCode(event);
+  }
+}
+
+void Sampler::AddCode(const v8::JitCodeEvent* event) {
+  const uint64_t begin_ns = NowNs();
+  Drain();  // older samples may have hit what was here before
+  code_map_.Add(reinterpret_cast<uintptr_t>(event->code_start),
+                event->code_len,
+                event->code_type == v8::JitCodeEvent::BYTE_CODE,
+                event->script.IsEmpty() ? 0 : event->script->GetId(),
+                std::string_view(event->name.str, event->name.len));
+  metrics_.jit_event_ns += NowNs() - begin_ns;
+}
+
+// Any thread: the collector's helpers move code as well. Only noted here; the
+// isolate's thread applies it before it looks at anything else.
+void Sampler::QueueMove(const v8::JitCodeEvent* event) {
+  CodeMove move;
+  move.from = reinterpret_cast<uintptr_t>(event->code_start);
+  move.to = reinterpret_cast<uintptr_t>(event->new_code_start);
+  std::lock_guard<std::mutex> lock(moves_mutex_);
+  move.ring_position = framed_head_.load(std::memory_order_acquire);
+  moves_.push_back(move);
+  has_moves_.store(true, std::memory_order_release);
+}
+
+void Sampler::OnWakeUp(uv_async_t* handle) {
+  static_cast<Sampler*>(handle->data)->Drain();
+}
+
+}  // namespace otelpyroscope

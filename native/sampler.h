@@ -1,0 +1,141 @@
+// The sampler of one JavaScript thread: owns its timer, ring, code map and
+// aggregated stacks, and the callbacks by which V8 tells what happens.
+//
+// Life of a sample: the timer's signal interrupts the thread; the handler puts
+// registers, frames and label id into the ring (HandleSignal); Drain(), on the
+// same thread and before anything may move or replace code, turns addresses
+// into functions and adds the sample to the stack table; the table is taken by
+// JavaScript. Sampling never pauses.
+#ifndef NATIVE_SAMPLER_H_
+#define NATIVE_SAMPLER_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "async_context.h"
+#include "code_map.h"
+#include "cpu_timer.h"
+#include "label_slot.h"
+#include "sample_ring.h"
+#include "signal_safety.h"
+#include "stack_sample.h"
+#include "stack_table.h"
+#include "uv.h"
+#include "v8.h"
+
+namespace otelpyroscope {
+
+enum class LabelSource : uint8_t { kSlot, kContinuation };
+
+// Plain numbers since Start().
+struct SamplerMetrics {
+  uint64_t signals = 0;
+  uint64_t samples = 0;  // drained
+  uint64_t dropped_samples = 0;
+  uint64_t truncated_stacks = 0;
+  uint64_t labelled_samples = 0;
+  uint64_t unresolved_frames = 0;
+  uint64_t code_entries = 0;
+  uint64_t code_bytes = 0;
+  uint64_t handler_ns = 0;
+  uint64_t drain_ns = 0;
+  uint64_t jit_event_ns = 0;
+};
+
+// Everything but the GC helpers' part of OnJitCodeEvent() and HandleSignal()
+// is for the isolate's thread alone.
+class Sampler {
+ public:
+  // A sampler for the isolate of the calling thread. Null: too many threads.
+  // Samplers are never freed, for a signal handler may still see them:
+  // Release() puts one back for the next thread.
+  static Sampler* Acquire(v8::Isolate* isolate, uv_loop_t* loop);
+  // Stops, closes the wake-up handle, and puts the sampler back; then calls
+  // `released(data)` from the loop. When the isolate's environment ends.
+  void Release(void (*released)(void*), void* data);
+
+  // Begins to sample every `interval_ns` of the thread's CPU time, with stacks
+  // of up to `max_frames` frames. Returns 0 or an errno.
+  int Start(uint64_t interval_ns, size_t max_frames);
+  void Stop();
+  bool running() const { return running_; }
+
+  // Moves all pending samples into the stack table. Less than 10 µs a sample.
+  void Drain();
+  StackTable* stack_table() { return &stack_table_; }
+
+  LabelSlot* label_slot() { return &label_slot_; }
+  SampledLabels* sampled_labels() { return &sampled_labels_; }
+  AsyncContext* async_context() { return &async_context_; }
+  // False: the continuation is not readable.
+  bool SetLabelSource(LabelSource source);
+
+  SamplerMetrics metrics() const;
+
+  // For a process that is about to exit: no signal is sent from here on.
+  static void StopAllTimers() { CpuTimer::StopAll(); }
+
+ private:
+  Sampler() = default;
+
+  SIGNAL_SAFE static void HandleSignal(void* self, uint32_t weight,
+                                       void* ucontext) noexcept;
+  SIGNAL_SAFE void FillSample(uintptr_t* record, uint32_t weight,
+                              const void* ucontext) noexcept;
+  SIGNAL_SAFE uint32_t CurrentLabel(bool isolate_runs,
+                                    uint16_t vm_state) const noexcept;
+
+  static void OnGcPrologue(v8::Isolate* isolate, v8::GCType type,
+                           v8::GCCallbackFlags flags, void* self);
+  static void OnGcEpilogue(v8::Isolate* isolate, v8::GCType type,
+                           v8::GCCallbackFlags flags, void* self);
+  static void OnJitCodeEvent(const v8::JitCodeEvent* event);
+  static void OnWakeUp(uv_async_t* handle);
+  static Sampler* OfIsolate(v8::Isolate* isolate);
+
+  void AddCode(const v8::JitCodeEvent* event);
+  void QueueMove(const v8::JitCodeEvent* event);
+  void DrainUntil(uint64_t ring_position);
+
+  // The loop is woken for every so many samples: drains of well under 1 ms.
+  static constexpr uint32_t kWakeUpSamples = 64;
+
+  // Null: free for the next thread. GC helpers look for their sampler by it.
+  std::atomic<v8::Isolate*> isolate_{nullptr};
+  bool running_ = false;
+
+  // Read by the signal handler.
+  CpuTimer timer_;
+  SampleRing ring_;
+  StackCapture capture_;
+  LabelSlot label_slot_;
+  SampledLabels sampled_labels_;
+  AsyncContext async_context_;
+  std::atomic<LabelSource> label_source_{LabelSource::kSlot};
+  // The label when the collection began: its CPU belongs to that code, and the
+  // heap cannot be read meanwhile.
+  std::atomic<uint32_t> gc_label_{0};
+  std::atomic<uint32_t> gc_depth_{0};
+  // Position behind the newest sample that has frames.
+  std::atomic<uint64_t> framed_head_{0};
+  std::atomic<uv_async_t*> wake_up_{nullptr};
+  std::atomic<uint64_t> signals_{0};
+  std::atomic<uint64_t> handler_ns_{0};
+
+  // Outside the handler.
+  CodeMap code_map_;
+  StackTable stack_table_;
+  SamplerMetrics metrics_;
+  void (*released_)(void*) = nullptr;
+  void* released_data_ = nullptr;
+  std::mutex moves_mutex_;
+  std::vector<CodeMove> moves_;  // under moves_mutex_
+  std::atomic<bool> has_moves_{false};
+};
+
+}  // namespace otelpyroscope
+
+#endif  // NATIVE_SAMPLER_H_

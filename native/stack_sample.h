@@ -1,0 +1,73 @@
+// One sample: taken inside the signal handler, resolved outside of it.
+#ifndef NATIVE_STACK_SAMPLE_H_
+#define NATIVE_STACK_SAMPLE_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "code_map.h"
+#include "signal_safety.h"
+#include "stack_table.h"
+#include "v8.h"
+
+namespace otelpyroscope {
+
+// The words of a sample in the ring; its frames follow, leaf first.
+struct SampleHeader {
+  uint32_t weight;  // intervals of CPU time
+  uint32_t label;   // label id, 0: none
+  uint32_t frame_count;
+  uint16_t vm_state;  // v8::StateTag
+  uint16_t truncated;
+  uintptr_t pc;
+  uintptr_t stack_top;          // the word at the stack pointer, or 0
+  uintptr_t external_callback;  // the native function that JS has called, or 0
+};
+constexpr size_t kSampleHeaderWords = sizeof(SampleHeader) / sizeof(uintptr_t);
+static_assert(sizeof(SampleHeader) % sizeof(uintptr_t) == 0);
+
+// The addresses [low, high) of a thread's stack.
+struct StackBounds {
+  uintptr_t low = 0;
+  uintptr_t high = 0;
+
+  // Of the calling thread; empty where the system cannot tell. Not
+  // SIGNAL_SAFE.
+  static StackBounds OfThisThread();
+
+  SIGNAL_SAFE bool Contains(uintptr_t address) const noexcept {
+    return address >= low && address < high;
+  }
+};
+
+// Takes the stacks of one isolate on one thread.
+class StackCapture {
+ public:
+  // Remembers the calling thread and its isolate. Not SIGNAL_SAFE.
+  void Init(v8::Isolate* isolate, size_t max_frames);
+
+  size_t max_frames() const noexcept { return max_frames_; }
+
+  // Fills `header` (all but weight and label) and at most max_frames() + 1
+  // words of `frames` from the interrupted registers. No frames where V8
+  // cannot be asked: it does not run here, or not on this thread's own stack.
+  // False: the isolate does not run here, its heap may be another thread's.
+  SIGNAL_SAFE bool Capture(const void* ucontext, SampleHeader* header,
+                           void** frames) const noexcept;
+
+ private:
+  SIGNAL_SAFE bool IsRunning() const noexcept;
+
+  v8::Isolate* isolate_ = nullptr;
+  StackBounds bounds_;
+  size_t max_frames_ = 0;
+  bool uses_locker_ = false;
+};
+
+// Adds the sample to `table`. Returns the number of frames in no code range.
+size_t ResolveStack(const SampleHeader& header, const uintptr_t* frames,
+                    const CodeMap& code_map, StackTable* table);
+
+}  // namespace otelpyroscope
+
+#endif  // NATIVE_STACK_SAMPLE_H_

@@ -1,0 +1,101 @@
+// Interning of functions and addition of weights.
+#include "stack_table.h"
+
+#include <utility>
+
+namespace otelpyroscope {
+namespace {
+
+const char* PseudoFrameName(PseudoFrame frame) {
+  switch (frame) {
+    case PseudoFrame::kGarbageCollector:
+      return "(garbage collector)";
+    case PseudoFrame::kNative:
+      return "(native code)";
+    case PseudoFrame::kNativeFunction:
+      return "(native function)";
+    case PseudoFrame::kUnresolved:
+      return "(unresolved)";
+    case PseudoFrame::kTruncated:
+      return "(truncated)";
+    case PseudoFrame::kOverflow:
+      return "(stack table full)";
+    case PseudoFrame::kDropped:
+      return "(dropped samples)";
+  }
+  return "(unresolved)";
+}
+
+// V8 joins the parts with spaces and colons, which names may hold as well.
+std::string ContentKey(const FunctionInfo& info) {
+  std::string key = info.name;
+  key += '\0';
+  key += info.url;
+  key += '\0';
+  key += std::to_string(info.line);
+  return key;
+}
+
+}  // namespace
+
+StackTable::StackTable() { key_.reserve(256); }
+
+void StackTable::Push(const CodeEntry& entry, const CodeMap& code_map) {
+  if (entry.table_generation != generation_) {
+    FunctionInfo info;
+    if (entry.kind == CodeKind::kMachineCode ||
+        entry.kind == CodeKind::kBytecode) {
+      const FunctionName parsed =
+          ParseFunctionName(entry.name, code_map.ScriptUrl(entry.script_id));
+      info.name = parsed.name.empty() ? "(anonymous)" : parsed.name;
+      info.url = parsed.url;
+      info.line = parsed.line;
+    } else {
+      info.name = entry.name;
+    }
+    entry.table_function = FunctionNumber(std::move(info));
+    entry.table_generation = generation_;
+  }
+  key_.push_back(static_cast<char32_t>(entry.table_function));
+}
+
+void StackTable::Push(PseudoFrame frame) {
+  FunctionInfo info;
+  info.name = PseudoFrameName(frame);
+  key_.push_back(static_cast<char32_t>(FunctionNumber(std::move(info))));
+}
+
+void StackTable::Commit(uint64_t weight) {
+  auto found = stacks_.find(key_);
+  if (found == stacks_.end() && stacks_.size() >= kMaxStacks) {
+    key_.resize(1);
+    Push(PseudoFrame::kOverflow);
+    found = stacks_.find(key_);
+    // Many labels may be behind it: the second limit drops the label too.
+    if (found == stacks_.end() && stacks_.size() >= 2 * kMaxStacks) {
+      key_[0] = 0;
+      found = stacks_.find(key_);
+    }
+  }
+  if (found != stacks_.end()) {
+    found->second += weight;
+  } else {
+    stacks_.emplace(key_, weight);
+  }
+}
+
+void StackTable::Clear() {
+  stacks_.clear();
+  functions_.clear();
+  function_numbers_.clear();
+  generation_++;
+}
+
+uint32_t StackTable::FunctionNumber(FunctionInfo&& info) {
+  const auto [place, is_new] = function_numbers_.try_emplace(
+      ContentKey(info), static_cast<uint32_t>(functions_.size()));
+  if (is_new) functions_.push_back(std::move(info));
+  return place->second;
+}
+
+}  // namespace otelpyroscope

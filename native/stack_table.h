@@ -1,0 +1,72 @@
+// Samples added up: how much CPU each pair of label and stack has used.
+#ifndef NATIVE_STACK_TABLE_H_
+#define NATIVE_STACK_TABLE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "code_map.h"
+
+namespace otelpyroscope {
+
+// Frames that are no function of the program.
+enum class PseudoFrame : uint8_t {
+  kGarbageCollector,  // "(garbage collector)"
+  kNative,            // "(native code)": event loop, libuv, V8 itself
+  kNativeFunction,    // "(native function)": an addon's or Node's, called by JS
+  kUnresolved,        // "(unresolved)": an address that is in no code range
+  kTruncated,         // "(truncated)": frames are missing here
+  kOverflow,          // "(stack table full)"
+  kDropped,           // "(dropped samples)": no room in the ring
+};
+
+struct FunctionInfo {
+  std::string name;
+  std::string url;
+  int line = 0;  // of the function's start, 1-based; 0: unknown
+};
+
+// Not thread-safe, never touches the V8 heap.
+class StackTable {
+ public:
+  // Different pairs of label and stack between two Clear(). When full, the
+  // stack of a new pair is replaced by "(stack table full)"; label and CPU
+  // stay. About 16 MiB at 30 frames.
+  static constexpr size_t kMaxStacks = 65536;
+
+  // Function numbers, leaf first, behind the label id. Also the map's key.
+  using Key = std::u32string;
+  using Stacks = std::unordered_map<Key, uint64_t>;
+
+  StackTable();
+
+  // Begins the stack of the next sample.
+  void Begin(uint32_t label) { key_.assign(1, static_cast<char32_t>(label)); }
+  // Appends the next frame towards the root.
+  void Push(const CodeEntry& entry, const CodeMap& code_map);
+  void Push(PseudoFrame frame);
+  // Adds the sample.
+  void Commit(uint64_t weight);
+
+  void Clear();
+
+  const std::vector<FunctionInfo>& functions() const { return functions_; }
+  // Weight (number of intervals) by key.
+  const Stacks& stacks() const { return stacks_; }
+
+ private:
+  uint32_t FunctionNumber(FunctionInfo&& info);
+
+  Key key_;
+  Stacks stacks_;
+  std::vector<FunctionInfo> functions_;
+  std::unordered_map<std::string, uint32_t> function_numbers_;
+  uint64_t generation_ = 1;
+};
+
+}  // namespace otelpyroscope
+
+#endif  // NATIVE_STACK_TABLE_H_

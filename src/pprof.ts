@@ -1,0 +1,174 @@
+/** Turns samples into a pprof profile: pure, from numbers to bytes. */
+import { fileURLToPath } from 'node:url';
+import { Function as PprofFunction, Location, Profile, Sample, StringTable, ValueType } from 'pprof-format';
+
+/** Samples as the sampler counts them, their label ids already resolved. */
+export interface SampleBatch {
+  /** Of function `i`: its name at `2 * i` and its URL ('' for none) at `2 * i + 1`. */
+  readonly names: readonly string[];
+  /** Of function `i`: the 1-based line where it starts, 0 for unknown. */
+  readonly lines: Uint32Array;
+  /** Records of weight, number n of frames, label id and n function numbers, leaf first. */
+  readonly stacks: Uint32Array;
+  /** The labels behind the label ids; an id that is missing has none. */
+  readonly labels: ReadonlyMap<number, Labels>;
+}
+
+type Labels = Readonly<Record<string, string>>;
+
+export interface ProfileTimes {
+  /** Begin of the window, in nanoseconds since 1970. */
+  readonly startNanos: bigint;
+  /** Length of the window in nanoseconds. */
+  readonly durationNanos: bigint;
+  /** CPU time that one sample stands for, in nanoseconds. */
+  readonly periodNanos: number;
+}
+
+/**
+ * Different stacks with labels that one window keeps. What comes after goes to one stack
+ * "(stack table full)" per label set, and without labels beyond twice this number.
+ */
+const MAX_STACKS = 65_536;
+
+interface Stack {
+  readonly locationIds: number[];
+  readonly labels: Labels | undefined;
+  weight: number;
+}
+
+/**
+ * The samples of one window, from any number of batches, as one profile: format
+ * https://github.com/google/pprof/blob/main/proto/profile.proto
+ */
+export class ProfileBuilder {
+  readonly #strings = new StringTable();
+  readonly #functions: PprofFunction[] = [];
+  readonly #locations: Location[] = [];
+  /** By name, file and line. A location is its function: both have the same id. */
+  readonly #ids = new Map<string, number>();
+  readonly #labelNumbers = new Map<Labels, number>();
+  readonly #stacks = new Map<string, Stack>();
+
+  add(batch: SampleBatch): void {
+    const ids = this.#functionIds(batch);
+    const { stacks } = batch;
+    let at = 0;
+    while (at < stacks.length) {
+      const weight = stacks[at] as number;
+      const begin = at + 3;
+      const end = begin + (stacks[at + 1] as number);
+      this.#addStack(ids, stacks.subarray(begin, end), batch.labels.get(stacks[at + 2] as number), weight);
+      at = end;
+    }
+  }
+
+  /** The bytes, not compressed. Gives the event loop a turn between the parts. */
+  encode(times: ProfileTimes): Promise<Uint8Array> {
+    const strings = this.#strings;
+    const value = (type: string, unit: string): ValueType =>
+      new ValueType({ type: strings.dedup(type), unit: strings.dedup(unit) });
+    const sample: Sample[] = [];
+    for (const { locationIds, labels, weight } of this.#stacks.values()) {
+      const label = Object.entries(labels ?? {}).map(([key, text]) => ({
+        key: strings.dedup(key),
+        str: strings.dedup(text),
+      }));
+      sample.push(new Sample({ locationId: locationIds, value: [weight, weight * times.periodNanos], label }));
+    }
+    const profile = new Profile({
+      sampleType: [value('samples', 'count'), value('cpu', 'nanoseconds')],
+      sample,
+      location: this.#locations,
+      function: this.#functions,
+      stringTable: strings,
+      timeNanos: times.startNanos,
+      durationNanos: times.durationNanos,
+      periodType: value('cpu', 'nanoseconds'),
+      period: times.periodNanos,
+    });
+    return profile.encodeAsync();
+  }
+
+  #addStack(ids: Uint32Array, functions: Uint32Array, labels: Labels | undefined, weight: number): void {
+    const locationIds: number[] = [];
+    // Each id as two UTF-16 units: the shortest key there is for a Map.
+    let key = labels === undefined ? '' : String(this.#labelNumber(labels));
+    key += ':';
+    for (const number of functions) {
+      const id = ids[number] as number;
+      locationIds.push(id);
+      key += String.fromCharCode(id & 0xffff, id >>> 16);
+    }
+    const known = this.#stacks.get(key);
+    if (known !== undefined) {
+      known.weight += weight;
+    } else if (this.#stacks.size < MAX_STACKS) {
+      this.#stacks.set(key, { locationIds, labels, weight });
+    } else {
+      this.#addOverflow(labels, weight);
+    }
+  }
+
+  #addOverflow(labels: Labels | undefined, weight: number): void {
+    const keep = this.#stacks.size < 2 * MAX_STACKS ? labels : undefined;
+    const key = `${keep === undefined ? '' : String(this.#labelNumber(keep))}:full`;
+    const known = this.#stacks.get(key);
+    if (known !== undefined) {
+      known.weight += weight;
+    } else {
+      this.#stacks.set(key, { locationIds: [this.#functionId('(stack table full)', '', 0)], labels: keep, weight });
+    }
+  }
+
+  #labelNumber(labels: Labels): number {
+    const known = this.#labelNumbers.get(labels);
+    if (known !== undefined) return known;
+    const number = this.#labelNumbers.size;
+    this.#labelNumbers.set(labels, number);
+    return number;
+  }
+
+  /** The profile's function ids, by the batch's function numbers. */
+  #functionIds(batch: SampleBatch): Uint32Array {
+    const ids = new Uint32Array(batch.lines.length);
+    for (let i = 0; i < ids.length; i++) {
+      ids[i] = this.#functionId(
+        batch.names[2 * i] as string,
+        batch.names[2 * i + 1] as string,
+        batch.lines[i] as number,
+      );
+    }
+    return ids;
+  }
+
+  #functionId(name: string, url: string, line: number): number {
+    const key = `${name}\0${url}\0${String(line)}`;
+    const known = this.#ids.get(key);
+    if (known !== undefined) return known;
+    const id = this.#functions.length + 1; // 0 is not a valid id
+    const nameIndex = this.#strings.dedup(name);
+    this.#functions.push(
+      new PprofFunction({
+        id,
+        name: nameIndex,
+        systemName: nameIndex,
+        filename: this.#strings.dedup(fileName(url)),
+        startLine: line,
+      }),
+    );
+    this.#locations.push(new Location({ id, line: [{ functionId: id, line }] }));
+    this.#ids.set(key, id);
+    return id;
+  }
+}
+
+/** `file:` URLs as paths; everything else (`node:fs`, a path, `evalmachine.<anonymous>`) as it is. */
+function fileName(url: string): string {
+  if (!url.startsWith('file:')) return url;
+  try {
+    return fileURLToPath(url);
+  } catch {
+    return url;
+  }
+}
