@@ -186,7 +186,7 @@ function prepare(directory) {
   }
 }
 
-function runNodeGyp(directory, headers, commands, gypArguments) {
+function runNodeGyp(directory, headers, commands, gypArguments, quiet) {
   const env = { ...process.env };
   // node-gyp prefers these to its arguments.
   for (const name of Object.keys(env)) {
@@ -195,13 +195,17 @@ function runNodeGyp(directory, headers, commands, gypArguments) {
     }
   }
   env.npm_config_nodedir = headers;
+  const output = quiet ? 'pipe' : 'inherit';
   const result = spawnSync(
     process.execPath,
     [findNodeGyp(), ...commands, '--loglevel=error', '--', ...gypArguments],
-    { cwd: directory, env, stdio: ['ignore', 'inherit', 'inherit'] },
+    { cwd: directory, env, encoding: 'utf8', stdio: ['ignore', output, output] },
   );
   if (result.error) throw result.error;
-  if (result.status !== 0) throw new Error(`node-gyp ${commands[0]} failed.`);
+  if (result.status !== 0) {
+    const printed = quiet ? `\n${result.stdout}${result.stderr}` : '';
+    throw new Error(`node-gyp ${commands[0]} failed.${printed}`);
+  }
 }
 
 /** Whether compiler warnings fail a build: with `--werror`, and always in CI. */
@@ -212,8 +216,12 @@ export function wantsWerror(flag) {
 /**
  * Builds for `node` (see describeNode) and returns the path of the binary. Fails rather than
  * build against the headers of another Node.
+ *
+ * @param {{ werror?: boolean, debug?: boolean, clean?: boolean, quiet?: boolean }} options
+ *   clean: start over; quiet: print nothing unless it fails.
  */
-export function buildNative(node, { werror, debug = false, clean = false } = {}) {
+export function buildNative(node, options = {}) {
+  const { werror, debug = false, clean = false, quiet = false } = options;
   const headers = findHeaders(node);
   const directory = buildDirectory(node);
   mkdirSync(directory, { recursive: true });
@@ -226,8 +234,9 @@ export function buildNative(node, { werror, debug = false, clean = false } = {})
       headers,
       ['configure', ...mode],
       [`-Dwerror=${wantsWerror(werror) ? 1 : 0}`],
+      quiet,
     );
-    runNodeGyp(directory, headers, ['build', ...mode, '--jobs=2'], []);
+    runNodeGyp(directory, headers, ['build', ...mode, '--jobs=2'], [], quiet);
     const built = path.join(directory, 'build', debug ? 'Debug' : 'Release', 'otelpyroscope.node');
     const target = binaryPath(node);
     publishBinary(built, target);

@@ -7,6 +7,7 @@ import {
   readFileSync,
   readdirSync,
   renameSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
@@ -60,19 +61,13 @@ async function compileOne(source, object, flags) {
   }
 }
 
-/**
- * Compiles and links `sources` (absolute paths) into `output`, a program or, with `-shared` in
- * `linkFlags`, a shared object. Warnings are errors. Does nothing when nothing has changed.
- */
-export async function compile(output, sources, flags = [], linkFlags = []) {
+function upToDate(output, print) {
   const stamp = `${output}.stamp`;
-  const print = fingerprint([compiler, ...commonFlags, ...flags, ...linkFlags, ...sources]);
-  if (existsSync(output) && existsSync(stamp) && readFileSync(stamp, 'utf8') === print) return;
-  mkdirSync(path.dirname(output), { recursive: true });
-  const jobs = sources.map((source) => ({
-    source,
-    object: path.join(path.dirname(output), `${path.basename(source)}.${process.pid}.o`),
-  }));
+  return existsSync(output) && existsSync(stamp) && readFileSync(stamp, 'utf8') === print;
+}
+
+/** Compiles all, two at a time. */
+async function compileAll(jobs, flags) {
   const waiting = [...jobs];
   const worker = async () => {
     for (let job = waiting.shift(); job; job = waiting.shift()) {
@@ -80,10 +75,43 @@ export async function compile(output, sources, flags = [], linkFlags = []) {
     }
   };
   await Promise.all([worker(), worker()]);
+}
+
+/**
+ * Compiles `sources` (absolute paths) into `directory` and returns the object files. Warnings are
+ * errors. Does nothing when nothing has changed.
+ */
+export async function compileObjects(directory, sources, flags) {
+  const jobs = sources.map((source) => ({
+    source,
+    object: path.join(directory, `${path.basename(source)}.o`),
+  }));
+  const objects = jobs.map(({ object }) => object);
+  const print = fingerprint([compiler, ...commonFlags, ...flags, ...sources]);
+  if (objects.every(existsSync) && upToDate(objects[0], print)) return objects;
+  mkdirSync(directory, { recursive: true });
+  await compileAll(jobs, flags);
+  writeFileSync(`${objects[0]}.stamp`, print);
+  return objects;
+}
+
+/**
+ * Compiles and links `sources` (absolute paths) into `output`, a program or, with `-shared` in
+ * `linkFlags`, a shared object. Warnings are errors. Does nothing when nothing has changed.
+ */
+export async function compile(output, sources, flags = [], linkFlags = []) {
+  const print = fingerprint([compiler, ...commonFlags, ...flags, ...linkFlags, ...sources]);
+  if (upToDate(output, print)) return;
+  mkdirSync(path.dirname(output), { recursive: true });
+  const jobs = sources.map((source) => ({
+    source,
+    object: path.join(path.dirname(output), `${path.basename(source)}.${process.pid}.o`),
+  }));
+  await compileAll(jobs, flags);
   const temporary = `${output}.${process.pid}`;
   const objects = jobs.map(({ object }) => object);
   await run(compiler, ['-pthread', ...flags, ...linkFlags, '-o', temporary, ...objects, '-ldl']);
-  await run('rm', ['-f', ...objects]);
+  for (const object of objects) rmSync(object);
   renameSync(temporary, output);
-  writeFileSync(stamp, print);
+  writeFileSync(`${output}.stamp`, print);
 }
