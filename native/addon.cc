@@ -63,6 +63,8 @@ Napi::Value Start(const Napi::CallbackInfo& info) {
 
 void Stop(const Napi::CallbackInfo& info) { SamplerOf(info)->Stop(); }
 
+void Forget(const Napi::CallbackInfo& info) { SamplerOf(info)->Forget(); }
+
 Napi::Value Take(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Sampler* sampler = SamplerOf(info);
@@ -152,6 +154,7 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   add("setLabelSource", SetLabelSource);
   add("start", Start);
   add("stop", Stop);
+  add("forget", Forget);
   add("take", Take);
   add("metrics", Metrics);
   // Memory of the sampler, which is never freed: no finalizer.

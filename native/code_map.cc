@@ -74,8 +74,12 @@ FunctionName ParseFunctionName(std::string_view text, std::string_view url) {
   std::string_view rest = text;
   if (!TakeNumber(&rest, &result.column) || !TakeNumber(&rest, &result.line)) {
     result.line = result.column = 0;
-    result.name = text;
-    while (result.name.ends_with(' ')) result.name.remove_suffix(1);
+    if (text.starts_with(' ')) {  // a script's top level: " url"
+      result.url = text.substr(1);
+      result.line = 1;
+    } else {
+      result.name = text;
+    }
     return result;
   }
   size_t space = std::string_view::npos;
@@ -224,14 +228,18 @@ void CodeMap::ForgetOldest() {
 }
 
 void CodeMap::LearnScriptUrl(int script_id, std::string_view name) {
-  // Code without a function name is the script's top level or an anonymous
-  // function: "~ url:1:1". What follows the space is the URL for certain.
+  // Code without a function name is the script's top level ("~ url") or an
+  // anonymous function ("~ url:1:1"): the URL is there for certain.
   std::string_view url = WithoutTier(name);
-  if (!url.starts_with(' ')) return;
+  if (!url.starts_with(' ') || script_urls_.contains(script_id)) return;
   url.remove_prefix(1);
+  std::string_view without_position = url;
   int number = 0;
-  if (!TakeNumber(&url, &number) || !TakeNumber(&url, &number)) return;
-  if (url.empty() || script_urls_.contains(script_id)) return;
+  if (TakeNumber(&without_position, &number) &&
+      TakeNumber(&without_position, &number)) {
+    url = without_position;
+  }
+  if (url.empty()) return;
   if (script_urls_.size() >= kMaxScriptUrls) script_urls_.clear();
   script_urls_.emplace(script_id, url);
 }

@@ -110,7 +110,8 @@ Sampler* Sampler::Acquire(v8::Isolate* isolate, uv_loop_t* loop) {
 }
 
 void Sampler::Release(void (*released)(void*), void* data) {
-  Stop();
+  Forget();
+  stack_table_.Clear();
   SetLabelSource(LabelSource::kSlot);
   async_context_.Reset();
   label_slot_.Clear();
@@ -130,34 +131,48 @@ void Sampler::Release(void (*released)(void*), void* data) {
 
 int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
   if (!ring_.Allocate()) return ENOMEM;
+  Drain();  // moves noted since Stop() speak of positions before the Reset()
   ring_.Reset();
   framed_head_.store(0, std::memory_order_relaxed);
   signals_.store(0, std::memory_order_relaxed);
   handler_ns_.store(0, std::memory_order_relaxed);
-  gc_depth_.store(0, std::memory_order_relaxed);
   metrics_ = SamplerMetrics();
-  v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
-  capture_.Init(isolate, max_frames);
-
-  isolate->AddGCPrologueCallback(OnGcPrologue, this);
-  isolate->AddGCEpilogueCallback(OnGcEpilogue, this);
-  isolate->SetJitCodeEventHandler(v8::kJitCodeEventEnumExisting,
-                                  OnJitCodeEvent);
-  running_ = true;
+  capture_.Init(isolate_.load(std::memory_order_relaxed), max_frames);
+  Listen();
   const int error = timer_.Start(interval_ns, HandleSignal, this);
-  if (error != 0) Stop();
+  if (error != 0) Forget();
   return error;
 }
 
 void Sampler::Stop() {
-  if (!running_) return;
   timer_.Stop();
   Drain();
+}
+
+void Sampler::Listen() {
+  if (listening_) return;
+  listening_ = true;
+  v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
+  void* generated_code = nullptr;
+  size_t generated_bytes = 0;
+  isolate->GetCodeRange(&generated_code, &generated_bytes);
+  code_map_.SetGeneratedRange(reinterpret_cast<uintptr_t>(generated_code),
+                              generated_bytes);
+  isolate->AddGCPrologueCallback(OnGcPrologue, this);
+  isolate->AddGCEpilogueCallback(OnGcEpilogue, this);
+  isolate->SetJitCodeEventHandler(v8::kJitCodeEventEnumExisting,
+                                  OnJitCodeEvent);
+}
+
+void Sampler::Forget() {
+  Stop();
+  if (!listening_) return;
+  listening_ = false;
   v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
   isolate->SetJitCodeEventHandler(v8::kJitCodeEventDefault, nullptr);
   isolate->RemoveGCPrologueCallback(OnGcPrologue, this);
   isolate->RemoveGCEpilogueCallback(OnGcEpilogue, this);
-  running_ = false;
+  gc_depth_.store(0, std::memory_order_relaxed);
   code_map_.Clear();
   std::lock_guard<std::mutex> lock(moves_mutex_);
   moves_.clear();

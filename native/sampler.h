@@ -53,15 +53,19 @@ class Sampler {
   // Samplers are never freed, for a signal handler may still see them:
   // Release() puts one back for the next thread.
   static Sampler* Acquire(v8::Isolate* isolate, uv_loop_t* loop);
-  // Stops, closes the wake-up handle, and puts the sampler back; then calls
+  // Forgets, closes the wake-up handle, and puts the sampler back; then calls
   // `released(data)` from the loop. When the isolate's environment ends.
   void Release(void (*released)(void*), void* data);
 
   // Begins to sample every `interval_ns` of the thread's CPU time, with stacks
   // of up to `max_frames` frames. Returns 0 or an errno.
   int Start(uint64_t interval_ns, size_t max_frames);
+  // Stops the timer. Goes on to note V8's code events, so that the next Start()
+  // need not list all code again, and knows the loops that V8 has replaced on
+  // the stack: it never lists those.
   void Stop();
-  bool running() const { return running_; }
+  // Stops, and forgets the code.
+  void Forget();
 
   // Moves all pending samples into the stack table. Less than 10 µs a sample.
   void Drain();
@@ -96,6 +100,7 @@ class Sampler {
   static void OnWakeUp(uv_async_t* handle);
   static Sampler* OfIsolate(v8::Isolate* isolate);
 
+  void Listen();
   void AddCode(const v8::JitCodeEvent* event);
   void QueueMove(const v8::JitCodeEvent* event);
   void DrainUntil(uint64_t ring_position);
@@ -105,7 +110,7 @@ class Sampler {
 
   // Null: free for the next thread. GC helpers look for their sampler by it.
   std::atomic<v8::Isolate*> isolate_{nullptr};
-  bool running_ = false;
+  bool listening_ = false;
 
   // Read by the signal handler.
   CpuTimer timer_;

@@ -41,13 +41,18 @@ const CodeEntry* FindCaller(const CodeMap& code_map, uintptr_t address) {
   return code_map.Find(address - 1);
 }
 
-// The innermost frame, which GetStackSample leaves out.
-void PushLeaf(const SampleHeader& header, const CodeMap& code_map,
+// The innermost frame, which GetStackSample leaves out. Returns the number of
+// frames (0 or 1) that could not be resolved.
+size_t PushLeaf(const SampleHeader& header, const CodeMap& code_map,
               StackTable* table) {
   const CodeEntry* entry = code_map.Find(header.pc);
   if (entry == nullptr && header.external_callback != 0) {
     table->Push(PseudoFrame::kNativeFunction);
-    return;
+    return 0;
+  }
+  if (entry == nullptr && code_map.IsGenerated(header.pc)) {
+    table->Push(PseudoFrame::kUnresolved);
+    return 1;
   }
   if (entry == nullptr && header.vm_state == v8::JS && header.stack_top != 0) {
     // A leaf without a frame of its own, called from generated code.
@@ -58,6 +63,7 @@ void PushLeaf(const SampleHeader& header, const CodeMap& code_map,
   } else if (IsFunction(entry)) {
     table->Push(*entry, code_map);
   }
+  return 0;
 }
 
 }  // namespace
@@ -134,7 +140,7 @@ size_t ResolveStack(const SampleHeader& header, const uintptr_t* frames,
       table->Push(PseudoFrame::kNative);
     }
   } else {
-    PushLeaf(header, code_map, table);
+    unresolved += PushLeaf(header, code_map, table);
     for (size_t i = 0; i < header.frame_count; i++) {
       const CodeEntry* entry = FindCaller(code_map, frames[i]);
       if (entry == nullptr) {

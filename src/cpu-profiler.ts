@@ -15,6 +15,13 @@ import { processWide } from './process-wide.js';
 
 const gzipAsync = promisify(gzip);
 
+/**
+ * How long a stopped sampler goes on to follow what code V8 makes, in milliseconds. Scrapes start
+ * and stop one every 15 s: without this, each would block while V8 lists all code, and would not
+ * know the loops that V8 has replaced on the stack, which it never lists.
+ */
+const FORGET_AFTER_MS = 60_000;
+
 /** What the sampler of this thread has counted since it started; plain numbers. */
 export interface ProfilerMetrics {
   /** Timer signals that arrived. */
@@ -82,6 +89,7 @@ class SharedSampler {
   #native: NativeSampler | undefined;
   readonly #windows = new Set<ProfileWindow>();
   #intervalMicros = 0;
+  #forgetTimer: NodeJS.Timeout | undefined;
 
   /** Opens a window and starts sampling where it is the first. Throws ProfilerError. */
   open(options: ResolvedCpuProfilerOptions): ProfileWindow {
@@ -112,6 +120,8 @@ class SharedSampler {
     if (this.#native !== undefined && this.#windows.size === 1) {
       this.#native.stop();
       activeLabels.disconnect();
+      this.#forgetTimer = setTimeout(() => this.#native?.forget(), FORGET_AFTER_MS);
+      this.#forgetTimer.unref();
     }
     const profile = this.collect(window);
     this.#windows.delete(window);
@@ -141,6 +151,7 @@ class SharedSampler {
   }
 
   #start(native: NativeSampler, options: ResolvedCpuProfilerOptions): void {
+    clearTimeout(this.#forgetTimer);
     activeLabels.connect(native);
     const refused = native.start(options.intervalMicros, options.maxFrames);
     if (refused !== '') {

@@ -62,8 +62,13 @@ export type NativeMetrics = Record<
 export interface NativeSampler extends NativeLabels {
   /** Returns '' or why the kernel refused. Blocks while V8 lists the code that exists. */
   start(intervalMicros: number, maxFrames: number): string;
-  /** Stops sampling; what was sampled stays for `take()`. */
+  /**
+   * Stops sampling; what was sampled stays for `take()`. Goes on to follow V8's code events, so
+   * that the next `start()` does not block.
+   */
   stop(): void;
+  /** Ends that as well. */
+  forget(): void;
   /** Hands over what was sampled since the last call; sampling goes on meanwhile. */
   take(): NativeBatch;
   metrics(): NativeMetrics;

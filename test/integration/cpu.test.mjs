@@ -1,0 +1,73 @@
+/** CPU is CPU: the profile's total is the thread's CPU time, its shares are the true ones. */
+
+import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
+import { messageOf, runNode } from '../support/run-child.mjs';
+
+const fixture = (name) => fileURLToPath(new URL(`fixtures/cpu/${name}`, import.meta.url));
+
+/** Total of the profile against the CPU time that the kernel counted, as a fraction. */
+const TOTAL_LIMIT = 0.02;
+/** The kernel's and our count are read some ticks apart. */
+const READ_NANOS = 8e6;
+/** Points by which a share may miss the truth, beyond what chance explains. */
+const SHARE_LIMIT = 0.03;
+
+describe('CPU time', function () {
+  this.timeout(60_000);
+  this.slow(30_000);
+
+  it('adds up to the CPU time of a saturated thread', async () => {
+    const report = await messageOf(runNode([fixture('saturated.mjs'), '2']));
+    checkTotal(report);
+    checkShares(report);
+  });
+
+  it('adds up and divides rightly at 10 % load in bursts of 0.7 to 2.8 ms', async () => {
+    const report = await messageOf(runNode([fixture('server.mjs'), '0.1', '12']));
+    assert.ok(report.busy > 0.05 && report.busy < 0.2, `the load is ${report.busy}`);
+    checkTotal(report);
+    checkShares(report);
+  });
+
+  it('adds up and divides rightly at 30 % load', async () => {
+    const report = await messageOf(runNode([fixture('server.mjs'), '0.3', '5']));
+    assert.ok(report.busy > 0.2 && report.busy < 0.5, `the load is ${report.busy}`);
+    checkTotal(report);
+    checkShares(report);
+  });
+
+  it('takes no signal and next to no CPU in an idle process', async () => {
+    const pairs = [];
+    for (let i = 0; i < 3; i++) {
+      const on = await messageOf(runNode([fixture('idle.mjs'), 'on', '2']));
+      const off = await messageOf(runNode([fixture('idle.mjs'), 'off', '2']));
+      // What little CPU there is may complete an interval begun before.
+      assert.ok(on.signals <= 1, `${on.signals} signals`);
+      pairs.push(on.micros - off.micros);
+    }
+    const [, median] = pairs.sort((a, b) => a - b);
+    // A profiler that wakes up at 100 Hz takes 14 ms a second.
+    assert.ok(median < 2_000, `profiled minus plain, 2 s, in microseconds: ${pairs.join(', ')}`);
+  });
+});
+
+function checkTotal({ profileNanos, threadNanos }) {
+  assert.ok(
+    Math.abs(profileNanos - threadNanos) <= threadNanos * TOTAL_LIMIT + READ_NANOS,
+    `profile ${profileNanos / 1e6} ms, thread ${threadNanos / 1e6} ms`,
+  );
+}
+
+function checkShares({ trueMicros, foundNanos, profileNanos, threadNanos, samples }) {
+  for (const [name, micros] of Object.entries(trueMicros)) {
+    const truth = (micros * 1_000) / threadNanos;
+    const found = foundNanos[name] / profileNanos;
+    // Four standard deviations of a binomial count: one run in 16,000.
+    const chance = 4 * Math.sqrt((truth * (1 - truth)) / samples);
+    assert.ok(
+      Math.abs(found - truth) <= Math.max(SHARE_LIMIT, chance),
+      `${name}: ${(100 * found).toFixed(1)} % found, ${(100 * truth).toFixed(1)} % true, ${samples} samples`,
+    );
+  }
+}
