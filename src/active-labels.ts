@@ -42,46 +42,47 @@ export class ActiveLabels {
 
   /** The set in force here. */
   current(): LabelSet | undefined {
-    const id = this.#storage.getStore();
-    return id === undefined ? undefined : this.#table.get(id);
+    return this.#table.get(this.currentId());
+  }
+
+  /** The id that this flow carries, 0 for none; its place in the table may have been taken. */
+  currentId(): number {
+    return this.#storage.getStore() ?? 0;
+  }
+
+  /** The set that has this id now. */
+  get(id: number): LabelSet | undefined {
+    return this.#table.get(id);
+  }
+
+  /** Puts the set in force for the rest of this flow (undefined: no labels). */
+  enter(set: LabelSet | undefined): void {
+    this.#write(set === undefined ? 0 : this.#idOf(set));
+  }
+
+  /** Brings back what `currentId` said before an `enter` in the same flow. */
+  restore(id: number): void {
+    // An id whose place was taken must not come back: at some time it will be given out again.
+    this.#write(this.#table.get(id) === undefined ? 0 : id);
   }
 
   /**
-   * Calls `fn` with the set in force (undefined: no labels), synchronously and in everything
-   * asynchronous that it starts; restores what was before on return and on throw.
+   * Calls `fn` with the set in force, synchronously and in everything asynchronous that it starts;
+   * brings back what was before on return and on throw.
    */
-  run<This, Args extends readonly unknown[], R>(
+  run<This, Args extends unknown[], R>(
     set: LabelSet | undefined,
     fn: (this: This, ...args: Args) => R,
     thisArg: This,
     args: Args,
   ): R {
-    const before = this.swap(set);
+    const before = this.currentId();
+    this.enter(set);
     try {
-      return Reflect.apply(fn, thisArg, args as unknown as unknown[]) as R;
+      return Reflect.apply(fn, thisArg, args);
     } finally {
       this.restore(before);
     }
-  }
-
-  /** Puts the set in force for the rest of this flow; returns what `restore` takes. */
-  swap(set: LabelSet | undefined): number {
-    // The id first: running out of ids replaces the storage.
-    const id = set === undefined ? 0 : this.#idOf(set);
-    const before = this.#storage.getStore() ?? 0;
-    this.#write(id);
-    return before;
-  }
-
-  /** Undoes a `swap` of the same flow. */
-  restore(before: number): void {
-    // An id whose place was taken must not come back: at some time it will be given out again.
-    this.#write(this.#table.get(before) === undefined ? 0 : before);
-  }
-
-  /** Puts the set in force for the rest of this flow. */
-  enter(set: LabelSet | undefined): void {
-    this.#write(set === undefined ? 0 : this.#idOf(set));
   }
 
   /** The owner of the set (a span, a `withLabels` call) is done; flows that go on keep it. */

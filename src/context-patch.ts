@@ -56,11 +56,17 @@ function patchWith(manager: Manager): void {
   const original = manager.with;
   // Called for every activation of a context: no closure, and no second storage without need.
   manager.with = function (this: Manager, context, fn, thisArg, ...args) {
-    const current = activeLabels.current();
+    const before = activeLabels.currentId();
+    const current = activeLabels.get(before);
     const set = wantedSet(context, current);
-    if (set === current) return original.call(this, context, fn, thisArg, ...args);
-    const before = activeLabels.swap(set);
+    if (set === current) {
+      // Without arguments, as almost always, a call that spreads none is much cheaper.
+      if (args.length === 0) return original.call(this, context, fn, thisArg);
+      return original.call(this, context, fn, thisArg, ...args);
+    }
+    activeLabels.enter(set);
     try {
+      if (args.length === 0) return original.call(this, context, fn, thisArg);
       return original.call(this, context, fn, thisArg, ...args);
     } finally {
       activeLabels.restore(before);
@@ -71,10 +77,12 @@ function patchWith(manager: Manager): void {
 function patchAttach(manager: Manager, original: (context: Context) => Token): void {
   manager.attach = function (this: Manager, context) {
     const token = original.call(this, context);
-    const current = activeLabels.current();
+    const before = activeLabels.currentId();
+    const current = activeLabels.get(before);
     const set = wantedSet(context, current);
     if (set === current) return token;
-    return restoringToken(token, activeLabels.swap(set));
+    activeLabels.enter(set);
+    return restoringToken(token, before);
   };
 }
 
