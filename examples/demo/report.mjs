@@ -89,7 +89,8 @@ export function traceReport({ profile, spans }, limit = 5, functionsEach = 3) {
       `   trace ${traceId}: CPU ${millis(nanos)}, from first to last ${wall}, ` +
         `${count(members.length)} spans`,
       ...topFunctions(profile, traceId, functionsEach).map(
-        ([name, self]) => `${millis(self).padStart(12)}  ${percent(self / nanos).padStart(7)}  ${name}`,
+        ([name, self]) =>
+          `${millis(self).padStart(12)}  ${percent(self / nanos).padStart(7)}  ${name}`,
       ),
     );
   }
