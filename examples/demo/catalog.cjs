@@ -25,7 +25,7 @@ function searchProducts(text) {
 function scoreProducts(history, seed, scores) {
   for (const product of products) {
     let score = scores.get(product) ?? 0;
-    for (let step = 0; step < 40; step += 1) {
+    for (let step = 0; step < 18; step += 1) {
       const word = history[(seed * 17 + step * 7) % history.length];
       score += similarity(product, word, seed + step);
     }

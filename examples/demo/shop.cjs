@@ -35,15 +35,19 @@ function createShop() {
 /** JSON: search, sort, serialize. */
 function listProducts(request, response) {
   const found = searchProducts(String(request.query.q ?? ''));
-  response.json({ total: found.length, products: found.slice(0, 200) });
+  response.json({ total: found.length, products: found.slice(0, 500) });
 }
 
 /** A template rendered on the server. */
 function showInvoice(request, response) {
-  const first = Number(request.params.id) % products.length;
-  const lines = products.slice(first, first + 150);
-  const html = inSpan('render invoice', () => views.render('./invoice', { id: first, lines }));
+  const first = Number(request.params.id) % 1_000;
+  const lines = products.slice(first, first + 500);
+  const html = inSpan('render invoice', renderInvoice, first, lines);
   response.type('html').send(html);
+}
+
+function renderInvoice(id, lines) {
+  return views.render('./invoice', { id, lines });
 }
 
 /** Crypto: the key is derived in libuv's thread pool, the session is signed here. */
@@ -58,17 +62,19 @@ async function logIn(request, response) {
 /** Several awaits, with work between them that grows with `depth`. */
 async function recommend(request, response) {
   const depth = Math.min(Number(request.query.depth ?? 1), 100);
-  const history = await inSpan('load history', async () => {
-    const text = await readFile(__filename, 'utf8');
-    await sleep(2);
-    return text.split(/\W+/);
-  });
+  const history = await inSpan('load history', loadHistory);
   const scores = new Map();
   for (let round = 0; round < depth; round += 1) {
-    inSpan('score products', () => scoreProducts(history, round, scores));
+    inSpan('score products', scoreProducts, history, round, scores);
     await nextTurn();
   }
-  response.json(inSpan('rank products', () => rankProducts(scores, 10)));
+  response.json(inSpan('rank products', rankProducts, scores, 10));
+}
+
+async function loadHistory() {
+  const text = await readFile(__filename, 'utf8');
+  await sleep(2);
+  return text.split(/\W+/);
 }
 
 /** A stream: rows become CSV, the CSV is compressed, the socket sets the pace. */
@@ -78,7 +84,11 @@ async function exportProducts(request, response) {
     transform: (rows, encoding, done) => done(null, rows.map(csvLine).join('')),
   });
   response.type('text/csv').set('content-encoding', 'gzip');
-  await pipeline(Readable.from(pages(100)), toCsv, createGzip({ level: 1 }), response);
+  try {
+    await pipeline(Readable.from(pages(100)), toCsv, createGzip({ level: 1 }), response);
+  } catch (error) {
+    if (!request.destroyed) throw error; // Otherwise the client has gone: nobody to tell.
+  }
 }
 
 /** The catalogue in pages, for streaming. */
@@ -89,9 +99,9 @@ function* pages(size) {
 }
 
 /** Runs `work` in a span of its own; a span of async work ends when its promise settles. */
-function inSpan(name, work) {
+function inSpan(name, work, ...parameters) {
   return tracer.startActiveSpan(name, (span) => {
-    const result = work();
+    const result = work(...parameters);
     if (result instanceof Promise) return result.finally(() => span.end());
     span.end();
     return result;
