@@ -1,0 +1,76 @@
+/**
+ * Builds and tests the checkout on other versions of Node, which are installed into .nodes/.
+ *
+ *     node scripts/test-node.mjs 22 24 26 [-- <arguments for mocha>]
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { buildNative, describeNode, messageOf, packageRoot } from './native-build.mjs';
+
+const require = createRequire(import.meta.url);
+
+function run(command, args, options = {}) {
+  const result = spawnSync(command, args, {
+    cwd: packageRoot,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    ...options,
+  });
+  if (result.error) throw result.error;
+  return result.status;
+}
+
+/** The prefix of that version of Node, installed where it is missing. */
+function installNode(version) {
+  const name = `node-${process.platform}-${process.arch}`;
+  const directory = path.join(packageRoot, '.nodes', version);
+  const prefix = path.join(directory, 'node_modules', name);
+  if (existsSync(path.join(prefix, 'bin', 'node'))) return prefix;
+  mkdirSync(directory, { recursive: true });
+  // A package of its own, or npm would install into the checkout.
+  writeFileSync(path.join(directory, 'package.json'), '{ "private": true }\n');
+  const flags = ['--no-save', '--no-package-lock', '--no-audit', '--no-fund', '--loglevel=error'];
+  const status = run('npm', ['install', ...flags, `${name}@${version}`], { cwd: directory });
+  if (status !== 0) throw new Error(`Node ${version} could not be installed.`);
+  return prefix;
+}
+
+/** True when the whole suite passes on that version. */
+function testOn(version, mochaArguments) {
+  const prefix = installNode(version);
+  const node = describeNode(prefix);
+  console.log(`\n=== Node ${node.version} (ABI ${node.abi}) ===`);
+  buildNative(node, { quiet: true });
+  const status = run(node.execPath, [require.resolve('mocha/bin/mocha.js'), ...mochaArguments], {
+    env: {
+      ...process.env,
+      PATH: `${path.join(prefix, 'bin')}${path.delimiter}${process.env.PATH}`,
+      // npm's own setting is about the Node that runs npm.
+      npm_config_nodedir: prefix,
+    },
+  });
+  return status === 0;
+}
+
+const separator = process.argv.indexOf('--');
+const versions = process.argv.slice(2, separator < 0 ? undefined : separator);
+const mochaArguments = separator < 0 ? [] : process.argv.slice(separator + 1);
+
+const failed = [];
+try {
+  if (versions.length === 0) throw new Error('Which versions? For example: 22 24 26');
+  if (run('npm', ['run', '--silent', 'build:ts']) !== 0) throw new Error('build:ts failed.');
+  for (const version of versions) {
+    try {
+      if (!testOn(version, mochaArguments)) failed.push(version);
+    } catch (error) {
+      console.error(messageOf(error));
+      failed.push(version);
+    }
+  }
+  if (failed.length > 0) throw new Error(`Failed on Node ${failed.join(', ')}.`);
+} catch (error) {
+  console.error(`otelpyroscope: ${messageOf(error)}`);
+  process.exitCode = 1;
+}
