@@ -30,6 +30,7 @@ export function messageOf(cause) {
 }
 
 const describeScript = `
+  process.report.excludeNetwork = true;
   const report = process.report.getReport();
   console.log(JSON.stringify({
     execPath: process.execPath,
