@@ -37,6 +37,20 @@ describe('CPU time', function () {
     checkShares(report);
   });
 
+  it('is all there when the ring is full: what is dropped is counted, the rest stays', async () => {
+    const report = await messageOf(runNode([fixture('full-ring.mjs')]));
+    checkTotal(report);
+    const { samples, signals, droppedSamples, truncatedStacks } = report.metrics;
+    assert.ok(droppedSamples > 0, 'the ring was never full');
+    assert.ok(report.droppedNanos > 0);
+    assert.ok(samples > 100, `${samples} samples kept`);
+    assert.equal(samples + droppedSamples, signals);
+    assert.ok(truncatedStacks > 0 && report.truncatedShare > 0.2, `${truncatedStacks} cut`);
+    assert.ok(Math.max(...report.depths) <= 1_002, `deepest: ${Math.max(...report.depths)}`);
+    assert.equal(report.afterDroppedNanos, 0);
+    assert.ok(report.afterNanos > 1e8);
+  });
+
   it('takes no signal and next to no CPU in an idle process', async () => {
     const pairs = [];
     for (let i = 0; i < 3; i++) {
