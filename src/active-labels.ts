@@ -1,13 +1,14 @@
 /** Which labels are in force: the asynchronous storage of their id, and how the sampler reads it. */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { LabelSlot } from './label-slot.js';
+import { warnOnce } from './diagnostics.js';
+import { hooksSeeFlows, LabelSlot } from './label-slot.js';
 import { labelsOfSet, type Labels, type LabelSet } from './label-set.js';
 import { LabelTable, PROBE_IDS } from './label-table.js';
 import type { NativeLabels } from './native.js';
 import { processWide } from './process-wide.js';
 
-/** Where the signal handler finds the id of the running code. */
-export type LabelSource = 'continuation' | 'slot';
+/** Where the signal handler finds the id of the running code; `'none'`: nowhere, no sample has labels. */
+export type LabelSource = 'continuation' | 'slot' | 'none';
 
 /**
  * The labels in force, one object per thread.
@@ -108,15 +109,12 @@ export class ActiveLabels {
     native.setLabelStorage(this.#storage);
     if (this.#native !== native) this.#hook = undefined;
     this.#native = native;
-    const fromContinuation =
-      probeContinuation(this.#storage, native) && native.setLabelSource('continuation');
-    if (!fromContinuation) {
-      native.setLabelSource('slot');
-      this.#hook ??= new LabelSlot(native.labelSlot, () => this.#storage.getStore() ?? 0);
-      this.#hook.enable(this.#storage.getStore() ?? 0);
+    this.#source = this.#chooseSource(native);
+    if (this.#source === 'slot') {
+      this.#hook ??= new LabelSlot(native.labelSlot, () => this.currentId());
+      this.#hook.enable(this.currentId());
       this.#slot = native.labelSlot;
     }
-    this.#source = fromContinuation ? 'continuation' : 'slot';
     return this.#source;
   }
 
@@ -135,6 +133,16 @@ export class ActiveLabels {
   /** To be called when `labelsOf` was asked for all samples taken out. */
   endCollect(): void {
     this.#table.endCollect();
+  }
+
+  #chooseSource(native: NativeLabels): LabelSource {
+    if (probeContinuation(this.#storage, native) && native.setLabelSource('continuation')) {
+      return 'continuation';
+    }
+    native.setLabelSource('slot');
+    if (hooksSeeFlows(this.#storage, PROBE_IDS)) return 'slot';
+    warnOnce('label-source', 'labels cannot be read on this Node.js: samples will have none');
+    return 'none';
   }
 
   #write(id: number): void {

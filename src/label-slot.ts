@@ -2,7 +2,12 @@
  * Keeps the label id of the running code in the addon's slot, where Node has no AsyncContextFrame
  * that the signal handler could read it from.
  */
-import { createHook, type AsyncHook } from 'node:async_hooks';
+import {
+  AsyncResource,
+  createHook,
+  type AsyncHook,
+  type AsyncLocalStorage,
+} from 'node:async_hooks';
 
 /** Asynchronous scopes one in another whose outer label is restored; deeper ones end unlabelled. */
 export const MAX_SCOPES = 1_024;
@@ -58,4 +63,28 @@ export class LabelSlot {
     this.#hook.disable();
     this.#slot[0] = 0;
   }
+}
+
+/**
+ * Whether a `before` hook sees the storage of the flow that it stands before. With
+ * AsyncContextFrame it sees that of the code around: a slot written by it would be wrong.
+ */
+export function hooksSeeFlows(
+  storage: AsyncLocalStorage<number>,
+  probe: readonly [number, number],
+): boolean {
+  const [inner, outer] = probe;
+  const resource = storage.run(inner, () => new AsyncResource('otelpyroscope.probe'));
+  let seen: number | undefined;
+  const hook = createHook({
+    before: (asyncId: number) => {
+      if (asyncId === resource.asyncId()) seen = storage.getStore();
+    },
+  });
+  hook.enable();
+  storage.run(outer, () => {
+    resource.runInAsyncScope(() => undefined);
+  });
+  hook.disable();
+  return seen === inner;
 }
