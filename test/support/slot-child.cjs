@@ -1,0 +1,58 @@
+/** A program whose labelled callbacks throw: prints what the slot says in unlabelled code. */
+const { AsyncResource } = require('node:async_hooks');
+const { ActiveLabels } = require('../../lib/active-labels.js');
+const { MAX_SCOPES } = require('../../lib/label-slot.js');
+const { createLabelSet, createUserLabels } = require('../../lib/label-set.js');
+const { LABEL_TABLE_SIZE } = require('../../lib/label-table.js');
+
+const labels = new ActiveLabels();
+const native = {
+  labelSlot: new Int32Array(1),
+  sampledLabels: new Uint8Array(LABEL_TABLE_SIZE),
+  setLabelStorage: () => undefined,
+  probeContinuationLabel: () => 0,
+  setLabelSource: (source) => source === 'slot',
+};
+labels.connect(native);
+
+const set = createLabelSet(undefined, createUserLabels(new Map([['name', 'a']])));
+const inLabel = (fn) => labels.run(set, fn, undefined, []);
+const result = { caught: 0, wrong: [], atExit: -1, deep: -1 };
+const check = (where) => {
+  if (native.labelSlot[0] !== 0) result.wrong.push(where);
+};
+const fail = () => {
+  if (native.labelSlot[0] !== set.id) result.wrong.push('not labelled before it throws');
+  throw new Error('expected');
+};
+
+process.on('uncaughtException', (error) => {
+  if (error.message !== 'expected') throw error;
+  result.caught++;
+});
+
+inLabel(() => setTimeout(fail, 1));
+inLabel(() => process.nextTick(() => new AsyncResource('outer').runInAsyncScope(fail)));
+inLabel(() =>
+  setTimeout(() => {
+    inLabel(() => process.nextTick(fail));
+  }, 2),
+);
+for (let ms = 1; ms < 8; ms++) setTimeout(() => check(`timer ${ms}`), ms);
+setImmediate(() => check('immediate'));
+
+// More scopes one in another than are remembered: unlabelled, not wrong.
+const nested = inLabel(() => new AsyncResource('nested'));
+const dive = (depth) => {
+  if (depth > 0) nested.runInAsyncScope(dive, undefined, depth - 1);
+};
+setTimeout(() => {
+  dive(MAX_SCOPES + 10);
+  result.deep = native.labelSlot[0];
+}, 10);
+
+process.on('exit', () => {
+  // Not called back in any asynchronous scope: this is what the event loop itself would carry.
+  result.atExit = native.labelSlot[0];
+  process.stdout.write(JSON.stringify(result));
+});
