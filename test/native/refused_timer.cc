@@ -1,0 +1,19 @@
+// Preloaded by refused-timer.test.mjs: a system that forbids CPU timers, as
+// some sandboxes do, until the environment variable TIMER_ALLOWED is set.
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <ctime>
+
+#include <dlfcn.h>
+
+extern "C" int timer_create(clockid_t clock, struct sigevent* event,
+                            timer_t* timer) noexcept {
+  if (getenv("TIMER_ALLOWED") == nullptr) {
+    errno = EPERM;
+    return -1;
+  }
+  using Function = int (*)(clockid_t, struct sigevent*, timer_t*);
+  return reinterpret_cast<Function>(dlsym(RTLD_NEXT, "timer_create"))(
+      clock, event, timer);
+}
