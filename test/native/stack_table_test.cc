@@ -1,0 +1,122 @@
+// Tests of the stack table: equal samples add up, different ones stay apart,
+// and a full table keeps the CPU and the label.
+#include "stack_table.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "check.h"
+
+namespace otelpyroscope {
+namespace {
+
+// "label|leaf;...;root" of every stack with its weight.
+std::unordered_map<std::string, uint64_t> Contents(const StackTable& table) {
+  std::unordered_map<std::string, uint64_t> contents;
+  for (const auto& [key, weight] : table.stacks()) {
+    std::string text = std::to_string(static_cast<uint32_t>(key[0])) + "|";
+    for (size_t i = 1; i < key.size(); i++) {
+      if (i > 1) text += ';';
+      text += table.functions()[key[i]].name;
+    }
+    contents[text] += weight;
+  }
+  return contents;
+}
+
+struct Program {
+  CodeMap map;
+  StackTable table;
+
+  Program() {
+    map.Add(0x1000, 16, false, 1, "JS:*leaf file:///a.js:10:1");
+    map.Add(0x2000, 16, false, 1, "JS:~root file:///a.js:20:1");
+    // The same function as the first, in another tier.
+    map.Add(0x3000, 16, true, 1, "JS:~leaf file:///a.js:10:1");
+    map.Add(0x4000, 16, false, 0, "Builtin:ArrayMap");
+    map.Add(0x5000, 16, false, 1, "JS:* file:///a.js:30:1");
+  }
+
+  void Sample(uint32_t label, const std::vector<uintptr_t>& stack,
+              uint64_t weight = 1) {
+    table.Begin(label);
+    for (const uintptr_t address : stack) {
+      table.Push(*map.Find(address), map);
+    }
+    table.Commit(weight);
+  }
+};
+
+TEST(stacks_add_up_by_label_and_function) {
+  Program program;
+  program.Sample(1, {0x1000, 0x2000}, 2);
+  program.Sample(1, {0x3000, 0x2000}, 3);
+  program.Sample(2, {0x1000, 0x2000}, 5);
+  program.Sample(1, {0x2000}, 7);
+  program.Sample(0, {0x4000, 0x5000}, 11);
+  auto contents = Contents(program.table);
+  EXPECT_EQ(contents.size(), 4);
+  EXPECT_EQ(contents["1|leaf;root"], 5);
+  EXPECT_EQ(contents["2|leaf;root"], 5);
+  EXPECT_EQ(contents["1|root"], 7);
+  EXPECT_EQ(contents["0|ArrayMap;(anonymous)"], 11);
+  EXPECT_EQ(program.table.functions().size(), 4);
+  const FunctionInfo& leaf = program.table.functions()[0];
+  EXPECT(leaf.name == "leaf");
+  EXPECT(leaf.url == "file:///a.js");
+  EXPECT_EQ(leaf.line, 10);
+}
+
+TEST(stacks_have_frames_that_are_no_functions) {
+  Program program;
+  program.table.Begin(3);
+  program.table.Push(PseudoFrame::kGarbageCollector);
+  program.table.Commit(1);
+  program.table.Begin(3);
+  program.table.Push(PseudoFrame::kNative);
+  program.table.Push(PseudoFrame::kTruncated);
+  program.table.Commit(1);
+  auto contents = Contents(program.table);
+  EXPECT_EQ(contents["3|(garbage collector)"], 1);
+  EXPECT_EQ(contents["3|(native code);(truncated)"], 1);
+}
+
+TEST(stacks_start_anew_after_clear) {
+  Program program;
+  program.Sample(1, {0x1000, 0x2000});
+  program.table.Clear();
+  EXPECT_EQ(program.table.stacks().size(), 0);
+  EXPECT_EQ(program.table.functions().size(), 0);
+  // Numbers that the code map's entries remember are of the old table.
+  program.Sample(1, {0x5000});
+  program.Sample(1, {0x2000});
+  auto contents = Contents(program.table);
+  EXPECT_EQ(contents.size(), 2);
+  EXPECT_EQ(contents["1|(anonymous)"], 1);
+  EXPECT_EQ(contents["1|root"], 1);
+}
+
+TEST(stacks_beyond_the_limit_keep_label_and_weight) {
+  Program program;
+  constexpr uint32_t kStacks = StackTable::kMaxStacks;
+  for (uint32_t i = 0; i < kStacks; i++) program.Sample(i + 1, {0x1000});
+  EXPECT_EQ(program.table.stacks().size(), kStacks);
+  program.Sample(7, {0x2000}, 3);
+  program.Sample(7, {0x2000, 0x1000}, 4);
+  program.Sample(8, {0x1000}, 9);  // one that is known
+  auto contents = Contents(program.table);
+  EXPECT_EQ(contents["7|(stack table full)"], 7);
+  EXPECT_EQ(contents["8|leaf"], 10);
+  // And a second limit, for labels.
+  uint64_t total = 0;
+  for (uint32_t i = 0; i < 2 * kStacks; i++) {
+    program.Sample(1000000 + i, {0x2000});
+  }
+  for (const auto& [key, weight] : program.table.stacks()) total += weight;
+  EXPECT_EQ(total, uint64_t{kStacks} + 3 + 4 + 9 + 2 * uint64_t{kStacks});
+  EXPECT_LE(program.table.stacks().size(), 2 * size_t{kStacks} + 1);
+}
+
+}  // namespace
+}  // namespace otelpyroscope
