@@ -20,8 +20,7 @@ export const MAX_SCOPES = 1_024;
 export class LabelSlot {
   readonly #slot: Int32Array;
   readonly #hook: AsyncHook;
-  /** The scopes now entered, outermost first: their async ids and what to write back. */
-  readonly #scopes = new Float64Array(MAX_SCOPES);
+  /** What to write back, for the scopes now entered, outermost first. */
   readonly #outer = new Int32Array(MAX_SCOPES);
   #depth = 0;
 
@@ -29,24 +28,17 @@ export class LabelSlot {
   constructor(slot: Int32Array, currentId: () => number) {
     this.#slot = slot;
     this.#hook = createHook({
-      before: (asyncId: number) => {
-        if (this.#depth === MAX_SCOPES) this.#depth = 0;
-        this.#scopes[this.#depth] = asyncId;
-        this.#outer[this.#depth] = slot[0] ?? 0;
+      // Node calls these in pairs, after an uncaught exception too, and aborts over any other.
+      before: () => {
+        if (this.#depth < MAX_SCOPES) this.#outer[this.#depth] = slot[0] ?? 0;
         this.#depth++;
         slot[0] = currentId();
       },
-      after: (asyncId: number) => {
-        // Scopes may have been left without `after`, or entered before the hook was there: what
-        // is not found goes back to no label, which is never wrong.
-        while (this.#depth > 0) {
-          this.#depth--;
-          if (this.#scopes[this.#depth] === asyncId) {
-            slot[0] = this.#outer[this.#depth] ?? 0;
-            return;
-          }
-        }
-        slot[0] = 0;
+      after: () => {
+        // At 0: the end of a scope that was entered before the hook was there.
+        if (this.#depth > 0) this.#depth--;
+        else this.#outer[0] = 0;
+        slot[0] = this.#outer[this.#depth] ?? 0;
       },
     });
   }

@@ -31,19 +31,17 @@ const shared = processWide('span-labels.v1', () => ({
 }));
 
 /**
- * To be called for every span of a labelled provider, before it can become active. `root`: the
- * span was asked to have no parent. A span that has a set already (wrapped twice, wrapper and
- * processor together) is left alone. Never throws.
+ * To be called for every span of a labelled provider, before it can become active. A span that
+ * has a set already (wrapped twice, wrapper and processor together) is left alone. Never throws.
  */
 export function onSpanStart(
   span: Span,
   parentContext: Context | undefined,
-  root: boolean,
   name: string,
   options: ResolvedLabelOptions,
 ): void {
   try {
-    startLabels(span, parentContext, root, name, options);
+    startLabels(span, parentContext, name, options);
   } catch (error) {
     warnOnce('span-start', 'a span is without labels', error);
   }
@@ -75,24 +73,21 @@ function outsideSpans(current: LabelSet | undefined): LabelSet | undefined {
 function startLabels(
   span: LabelledSpan,
   parentContext: Context | undefined,
-  root: boolean,
   name: string,
   options: ResolvedLabelOptions,
 ): void {
   if (setOf(span) !== undefined) return;
   const spanContext = span.spanContext();
-  const traceId = spanContext.traceId;
-  if (traceId === INVALID_TRACE_ID) return;
+  if (spanContext.traceId === INVALID_TRACE_ID) return;
   const current = activeLabels.current();
   let parent: LabelSet | undefined;
   if (parentContext !== undefined) {
     if (parentContext.getValue(SUPPRESS_TRACING_KEY) === true) return;
-    if (!root) {
-      const parentSpan = parentContext.getValue(SPAN_KEY) as LabelledSpan | undefined;
-      if (parentSpan !== undefined && parentSpan !== null) {
-        parent = setOf(parentSpan) ?? inherited(parentSpan, current);
-        if (parent?.trace?.traceId !== traceId) parent = undefined;
-      }
+    const parentSpan = parentContext.getValue(SPAN_KEY) as LabelledSpan | undefined;
+    if (parentSpan !== undefined && parentSpan !== null) {
+      parent = setOf(parentSpan) ?? inherited(parentSpan, current);
+      // Another trace than the parent's: `root: true`, or the provider's own decision.
+      if (parent?.trace?.traceId !== spanContext.traceId) parent = undefined;
     }
   }
   const parentTrace = parent?.trace;

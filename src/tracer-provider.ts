@@ -60,7 +60,7 @@ function labellingTracer(inner: Tracer, options: ResolvedLabelOptions): Tracer {
   function startSpan(name: string, spanOptions?: SpanOptions, context?: Context): Span {
     const span = inner.startSpan(name, spanOptions, context);
     const manager = patchedContextManager();
-    onSpanStart(span, context ?? manager?.active(), spanOptions?.root === true, name, options);
+    onSpanStart(span, context ?? manager?.active(), name, options);
     return span;
   }
 
@@ -76,7 +76,7 @@ function labellingTracer(inner: Tracer, options: ResolvedLabelOptions): Tracer {
     const manager = patchedContextManager();
     const parent = given ?? manager?.active();
     const span = inner.startSpan(name, spanOptions, parent);
-    onSpanStart(span, parent, spanOptions?.root === true, name, options);
+    onSpanStart(span, parent, name, options);
     if (manager === undefined || parent === undefined) return fn(span);
     return manager.with(parent.setValue(SPAN_KEY, span), fn, undefined, span);
   }

@@ -344,6 +344,24 @@ describe('ActiveLabels', () => {
       });
     });
 
+    it('is unlabelled at the end of scopes that were entered before the sampler started', () => {
+      labels.disconnect();
+      const ofB = run(b, () => new AsyncResource('test'));
+      const ofNone = new AsyncResource('test');
+      run(a, () => {
+        ofB.runInAsyncScope(() => {
+          labels.connect(native);
+          assertIn(b);
+          ofNone.runInAsyncScope(() => assertIn(undefined));
+          assertIn(b);
+        });
+        assert.equal(native.labelSlot[0], 0);
+        // Not known to be in `a` any more: unlabelled until the next callback, never wrong.
+        ofB.runInAsyncScope(() => assertIn(b));
+        assert.equal(native.labelSlot[0], 0);
+      });
+    });
+
     it('is empty once the sampler has stopped, whatever goes on', async () => {
       await run(a, async () => {
         await null;

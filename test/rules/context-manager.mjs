@@ -218,6 +218,9 @@ export function contextManagerRules(sdk, contextManager) {
       assert.deepEqual(own(), ['a', 'x', 'root']);
       tracer.startActiveSpan('child', () => assert.deepEqual(own(), ['a', 'x', 'root']));
     });
+    tracer.startActiveSpan('child elsewhere', {}, inRoot, () => {
+      assert.deepEqual(own(), ['a', 'x', 'root']);
+    });
     withLabels({ tenant: 'b' }, () => {
       context.with(inRoot, () => {
         assert.deepEqual(own(), ['b', 'x', 'root']);

@@ -364,6 +364,44 @@ export function labelRules(sdk, contextManager) {
     });
   });
 
+  it('clears for a remote span of the same trace, and makes its child a local root', () => {
+    const program = start({ options: { spanNameScope: Scope.AllSpans } });
+    const { tracer, context, trace } = program;
+    tracer.startActiveSpan('client', (client) => {
+      // A request that came back to this process: its own root here, as in any other process.
+      const remote = { ...client.spanContext(), isRemote: true };
+      context.with(trace.setSpanContext(context.active(), remote), () => {
+        assert.deepEqual(getLabels(), {});
+        tracer.startActiveSpan('server', (server) => {
+          assert.equal(traceOf(server), traceOf(client));
+          assert.deepEqual(getLabels(), rootLabels(server, 'server'));
+        });
+      });
+      // The same without isRemote is this span by another object.
+      context.with(trace.setSpanContext(context.active(), client.spanContext()), () => {
+        assert.deepEqual(getLabels(), rootLabels(client, 'client'));
+      });
+    });
+  });
+
+  it('keeps no parent of a span that has ended, and a bounded number of others', () => {
+    const program = start({ options: { spanIdScope: Scope.AllSpans } });
+    const { tracer, trace, ROOT_CONTEXT } = program;
+    const setOf = (span) => span[Symbol.for('otelpyroscope.span-labels.v1')];
+    const root = tracer.startSpan('root', {}, ROOT_CONTEXT);
+    const child = tracer.startSpan('child', {}, trace.setSpan(ROOT_CONTEXT, root));
+    assert.equal(setOf(child).parent, setOf(root));
+    child.end();
+    assert.equal(setOf(child).parent, undefined);
+    let span = root;
+    for (let i = 0; i < 3_000; i++) {
+      span = tracer.startSpan(`child ${i}`, {}, trace.setSpan(ROOT_CONTEXT, span));
+    }
+    let parents = 0;
+    for (let set = setOf(span); set.parent !== undefined; set = set.parent) parents++;
+    assert.ok(parents > 0 && parents <= 1_024, `${parents} parents`);
+  });
+
   it('does not label by startSpan alone', () => {
     const { tracer } = start();
     tracer.startSpan('never active').end();

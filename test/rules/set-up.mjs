@@ -205,6 +205,29 @@ export function setUpRules(sdk) {
     });
   });
 
+  it("starts anew where a provider gives a span another trace than its parent's", () => {
+    const { tracer } = startTracing(sdk, { contextManager: Manager });
+    let count = 0;
+    const detached = new TracerProvider({
+      getTracer: () => ({
+        startSpan: () =>
+          trace.wrapSpanContext({
+            traceId: String(++count).padStart(32, '0'),
+            spanId: 'b'.repeat(16),
+            traceFlags: 1,
+          }),
+      }),
+    }).getTracer('detached');
+    tracer.startActiveSpan('root', () => {
+      for (const trace_id of ['1', '2'].map((id) => id.padStart(32, '0'))) {
+        detached.startActiveSpan('detached', () => {
+          const expected = { trace_id, span_id: 'b'.repeat(16), span_name: 'detached' };
+          assert.deepEqual(getLabels(), expected);
+        });
+      }
+    });
+  });
+
   it('leaves a span without labels rather than throw into the application', () => {
     startTracing(sdk, { contextManager: Manager });
     const broken = {
