@@ -39,9 +39,8 @@ void SetLabelStorage(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ProbeContinuationLabel(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(
-      info.Env(),
-      SamplerOf(info)->async_context()->Probe(v8::Isolate::GetCurrent()));
+  return Napi::Number::New(info.Env(), SamplerOf(info)->async_context()->Probe(
+                                           v8::Isolate::GetCurrent()));
 }
 
 Napi::Value SetLabelSource(const Napi::CallbackInfo& info) {
@@ -73,11 +72,19 @@ Napi::Value Take(const Napi::CallbackInfo& info) {
 
   const auto& functions = table->functions();
   Napi::Array names = Napi::Array::New(env, 2 * functions.size());
-  Napi::Uint32Array lines = Napi::Uint32Array::New(env, functions.size());
+  Napi::Uint32Array start_lines = Napi::Uint32Array::New(env, functions.size());
   for (uint32_t i = 0; i < functions.size(); i++) {
     names[2 * i] = Napi::String::New(env, functions[i].name);
     names[2 * i + 1] = Napi::String::New(env, functions[i].url);
-    lines[i] = static_cast<uint32_t>(functions[i].line);
+    start_lines[i] = static_cast<uint32_t>(functions[i].line);
+  }
+
+  const auto& frame_infos = table->frames();
+  Napi::Uint32Array frames =
+      Napi::Uint32Array::New(env, 2 * frame_infos.size());
+  for (size_t i = 0; i < frame_infos.size(); i++) {
+    frames[2 * i] = frame_infos[i].function;
+    frames[2 * i + 1] = static_cast<uint32_t>(frame_infos[i].line);
   }
 
   size_t words = 0;
@@ -93,7 +100,8 @@ Napi::Value Take(const Napi::CallbackInfo& info) {
 
   Napi::Object result = Napi::Object::New(env);
   result["names"] = names;
-  result["lines"] = lines;
+  result["startLines"] = start_lines;
+  result["frames"] = frames;
   result["stacks"] = stacks;
   return result;
 }

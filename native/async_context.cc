@@ -33,8 +33,8 @@ SIGNAL_SAFE bool IsSmi(uintptr_t word) noexcept {
 }
 
 // The place in memory where V8 keeps the address of a handle's object.
-SIGNAL_SAFE [[maybe_unused]] uintptr_t
-HandleLocation(const v8::Global<v8::Object>& handle) noexcept {
+SIGNAL_SAFE [[maybe_unused]] uintptr_t HandleLocation(
+    const v8::Global<v8::Object>& handle) noexcept {
   static_assert(sizeof(handle) == sizeof(uintptr_t));
   uintptr_t location;
   memcpy(&location, &handle, sizeof(location));

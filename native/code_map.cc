@@ -98,8 +98,8 @@ FunctionName ParseFunctionName(std::string_view text, std::string_view url) {
   return result;
 }
 
-void CodeMap::Add(uintptr_t start, size_t size, bool is_bytecode,
-                  int script_id, std::string_view event_name) {
+void CodeMap::Add(uintptr_t start, size_t size, bool is_bytecode, int script_id,
+                  std::string_view event_name) {
   CodeEntry entry;
   entry.start = start;
   entry.size = size;
@@ -213,7 +213,8 @@ void CodeMap::ForgetOldest() {
       unused.push_back(entry.sequence);
     }
   }
-  const auto border = unused.begin() + static_cast<ptrdiff_t>(unused.size() / 4);
+  const auto border =
+      unused.begin() + static_cast<ptrdiff_t>(unused.size() / 4);
   std::nth_element(unused.begin(), border, unused.end());
   for (auto it = entries_.begin(); it != entries_.end();) {
     const CodeEntry& entry = it->second;

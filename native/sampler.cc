@@ -27,8 +27,8 @@ SIGNAL_SAFE void Sampler::HandleSignal(void* self, uint32_t weight,
   const uint64_t begin_ns = NowNs();
   sampler->signals_.fetch_add(1, std::memory_order_relaxed);
   SampleRing& ring = sampler->ring_;
-  uintptr_t* record = ring.Reserve(kSampleHeaderWords + 1 +
-                                   sampler->capture_.max_frames());
+  uintptr_t* record =
+      ring.Reserve(kSampleHeaderWords + 1 + sampler->capture_.max_frames());
   if (record == nullptr) {
     ring.Drop(weight);
   } else {
@@ -55,8 +55,8 @@ SIGNAL_SAFE void Sampler::FillSample(uintptr_t* record, uint32_t weight,
   }
 }
 
-SIGNAL_SAFE uint32_t
-Sampler::CurrentLabel(bool isolate_runs, uint16_t vm_state) const noexcept {
+SIGNAL_SAFE uint32_t Sampler::CurrentLabel(bool isolate_runs,
+                                           uint16_t vm_state) const noexcept {
   if (label_source_.load(std::memory_order_relaxed) == LabelSource::kSlot) {
     return label_slot_.Load();
   }
@@ -237,8 +237,7 @@ void Sampler::Drain() {
 void Sampler::DrainUntil(uint64_t ring_position) {
   size_t words = 0;
   while (const uintptr_t* record = ring_.Peek(ring_position, &words)) {
-    const SampleHeader& header =
-        *reinterpret_cast<const SampleHeader*>(record);
+    const SampleHeader& header = *reinterpret_cast<const SampleHeader*>(record);
     metrics_.samples++;
     metrics_.truncated_stacks += header.truncated;
     metrics_.labelled_samples += header.label != 0;
@@ -300,8 +299,7 @@ void Sampler::OnJitCodeEvent(const v8::JitCodeEvent* event) {
 void Sampler::AddCode(const v8::JitCodeEvent* event) {
   const uint64_t begin_ns = NowNs();
   Drain();  // older samples may have hit what was here before
-  code_map_.Add(reinterpret_cast<uintptr_t>(event->code_start),
-                event->code_len,
+  code_map_.Add(reinterpret_cast<uintptr_t>(event->code_start), event->code_len,
                 event->code_type == v8::JitCodeEvent::BYTE_CODE,
                 event->script.IsEmpty() ? 0 : event->script->GetId(),
                 std::string_view(event->name.str, event->name.len));

@@ -44,7 +44,7 @@ const CodeEntry* FindCaller(const CodeMap& code_map, uintptr_t address) {
 // The innermost frame, which GetStackSample leaves out. Returns the number of
 // frames (0 or 1) that could not be resolved.
 size_t PushLeaf(const SampleHeader& header, const CodeMap& code_map,
-              StackTable* table) {
+                StackTable* table) {
   const CodeEntry* entry = code_map.Find(header.pc);
   if (entry == nullptr && header.external_callback != 0) {
     table->Push(PseudoFrame::kNativeFunction);

@@ -56,13 +56,18 @@ void StackTable::Push(const CodeEntry& entry, const CodeMap& code_map) {
     entry.table_function = FunctionNumber(std::move(info));
     entry.table_generation = generation_;
   }
-  key_.push_back(static_cast<char32_t>(entry.table_function));
+  FrameInfo frame;
+  frame.function = entry.table_function;
+  frame.line = functions_[frame.function].line;
+  PushFrame(frame);
 }
 
 void StackTable::Push(PseudoFrame frame) {
   FunctionInfo info;
   info.name = PseudoFrameName(frame);
-  key_.push_back(static_cast<char32_t>(FunctionNumber(std::move(info))));
+  FrameInfo frame_info;
+  frame_info.function = FunctionNumber(std::move(info));
+  PushFrame(frame_info);
 }
 
 void StackTable::Commit(uint64_t weight) {
@@ -88,6 +93,8 @@ void StackTable::Clear() {
   stacks_.clear();
   functions_.clear();
   function_numbers_.clear();
+  frames_.clear();
+  frame_numbers_.clear();
   generation_++;
 }
 
@@ -96,6 +103,22 @@ uint32_t StackTable::FunctionNumber(FunctionInfo&& info) {
       ContentKey(info), static_cast<uint32_t>(functions_.size()));
   if (is_new) functions_.push_back(std::move(info));
   return place->second;
+}
+
+void StackTable::PushFrame(const FrameInfo& frame) {
+  const auto [place, is_new] =
+      frame_numbers_.try_emplace(frame, static_cast<uint32_t>(frames_.size()));
+  if (is_new) frames_.push_back(frame);
+  key_.push_back(static_cast<char32_t>(place->second));
+}
+
+size_t StackTable::FrameHash::operator()(const FrameInfo& frame) const {
+  uint64_t hash = frame.function;
+  for (const int part : {frame.script_id, frame.position, frame.line}) {
+    hash = (hash ^ static_cast<uint32_t>(part)) * 0x9e3779b97f4a7c15;
+    hash ^= hash >> 32;
+  }
+  return hash;
 }
 
 }  // namespace otelpyroscope

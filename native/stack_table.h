@@ -29,6 +29,16 @@ struct FunctionInfo {
   int line = 0;  // of the function's start, 1-based; 0: unknown
 };
 
+// A function at a place in its source.
+struct FrameInfo {
+  uint32_t function = 0;
+  int script_id = 0;      // of `position`; 0: none
+  int32_t position = -1;  // offset in the script's source; -1: unknown
+  int line = 0;           // 1-based, where known already; 0: see `position`
+
+  bool operator==(const FrameInfo&) const = default;
+};
+
 // Not thread-safe, never touches the V8 heap.
 class StackTable {
  public:
@@ -37,7 +47,7 @@ class StackTable {
   // stay. About 16 MiB at 30 frames.
   static constexpr size_t kMaxStacks = 65536;
 
-  // Function numbers, leaf first, behind the label id. Also the map's key.
+  // Frame numbers, leaf first, behind the label id. Also the map's key.
   using Key = std::u32string;
   using Stacks = std::unordered_map<Key, uint64_t>;
 
@@ -54,16 +64,24 @@ class StackTable {
   void Clear();
 
   const std::vector<FunctionInfo>& functions() const { return functions_; }
+  const std::vector<FrameInfo>& frames() const { return frames_; }
   // Weight (number of intervals) by key.
   const Stacks& stacks() const { return stacks_; }
 
  private:
+  struct FrameHash {
+    size_t operator()(const FrameInfo& frame) const;
+  };
+
   uint32_t FunctionNumber(FunctionInfo&& info);
+  void PushFrame(const FrameInfo& frame);
 
   Key key_;
   Stacks stacks_;
   std::vector<FunctionInfo> functions_;
   std::unordered_map<std::string, uint32_t> function_numbers_;
+  std::vector<FrameInfo> frames_;
+  std::unordered_map<FrameInfo, uint32_t, FrameHash> frame_numbers_;
   uint64_t generation_ = 1;
 };
 

@@ -167,7 +167,8 @@ class SharedSampler {
   /** Moves what was sampled into every window. */
   #takeSamples(native: NativeSampler): void {
     activeLabels.beginCollect();
-    const { names, lines, stacks } = native.take();
+    const taken = native.take();
+    const { stacks } = taken;
     const labels = new Map<number, Readonly<Record<string, string>>>();
     for (let at = 0; at < stacks.length; at += 3 + (stacks[at + 1] as number)) {
       const id = stacks[at + 2] as number;
@@ -176,7 +177,7 @@ class SharedSampler {
       if (known !== undefined) labels.set(id, known);
     }
     activeLabels.endCollect();
-    const batch = { names, lines, stacks, labels };
+    const batch = { ...taken, labels };
     for (const window of this.#windows) window.add(batch);
   }
 }

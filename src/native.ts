@@ -34,10 +34,12 @@ export interface NativeBatch {
   /** Of function `i`: its name at `2 * i` and its URL ('' for none) at `2 * i + 1`. */
   readonly names: readonly string[];
   /** Of function `i`: the 1-based line where it starts, 0 for unknown. */
-  readonly lines: Uint32Array;
+  readonly startLines: Uint32Array;
+  /** Of frame `i`: its function at `2 * i`, and at `2 * i + 1` the 1-based line, 0 for unknown. */
+  readonly frames: Uint32Array;
   /**
    * One record after the other: weight (sampling intervals of CPU time), number n of frames, label
-   * id (0 for none), and n numbers of functions, leaf first.
+   * id (0 for none), and n numbers of frames, leaf first.
    */
   readonly stacks: Uint32Array;
 }

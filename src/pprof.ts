@@ -1,14 +1,23 @@
 /** Turns samples into a pprof profile: pure, from numbers to bytes. */
 import { fileURLToPath } from 'node:url';
-import { Function as PprofFunction, Location, Profile, Sample, StringTable, ValueType } from 'pprof-format';
+import {
+  Function as PprofFunction,
+  Location,
+  Profile,
+  Sample,
+  StringTable,
+  ValueType,
+} from 'pprof-format';
 
 /** Samples as the sampler counts them, their label ids already resolved. */
 export interface SampleBatch {
   /** Of function `i`: its name at `2 * i` and its URL ('' for none) at `2 * i + 1`. */
   readonly names: readonly string[];
   /** Of function `i`: the 1-based line where it starts, 0 for unknown. */
-  readonly lines: Uint32Array;
-  /** Records of weight, number n of frames, label id and n function numbers, leaf first. */
+  readonly startLines: Uint32Array;
+  /** Of frame `i`: its function at `2 * i`, and at `2 * i + 1` the 1-based line, 0 for unknown. */
+  readonly frames: Uint32Array;
+  /** Records of weight, number n of frames, label id and n frame numbers, leaf first. */
   readonly stacks: Uint32Array;
   /** The labels behind the label ids; an id that is missing has none. */
   readonly labels: ReadonlyMap<number, Labels>;
@@ -45,20 +54,27 @@ export class ProfileBuilder {
   readonly #strings = new StringTable();
   readonly #functions: PprofFunction[] = [];
   readonly #locations: Location[] = [];
-  /** By name, file and line. A location is its function: both have the same id. */
-  readonly #ids = new Map<string, number>();
+  /** Function ids by name, file and start line. */
+  readonly #functionIds = new Map<string, number>();
+  /** Location ids by function and line. */
+  readonly #locationIds = new Map<string, number>();
   readonly #labelNumbers = new Map<Labels, number>();
   readonly #stacks = new Map<string, Stack>();
 
   add(batch: SampleBatch): void {
-    const ids = this.#functionIds(batch);
+    const ids = this.#locationsOf(batch);
     const { stacks } = batch;
     let at = 0;
     while (at < stacks.length) {
       const weight = stacks[at] as number;
       const begin = at + 3;
       const end = begin + (stacks[at + 1] as number);
-      this.#addStack(ids, stacks.subarray(begin, end), batch.labels.get(stacks[at + 2] as number), weight);
+      this.#addStack(
+        ids,
+        stacks.subarray(begin, end),
+        batch.labels.get(stacks[at + 2] as number),
+        weight,
+      );
       at = end;
     }
   }
@@ -74,7 +90,9 @@ export class ProfileBuilder {
         key: strings.dedup(key),
         str: strings.dedup(text),
       }));
-      sample.push(new Sample({ locationId: locationIds, value: [weight, weight * times.periodNanos], label }));
+      sample.push(
+        new Sample({ locationId: locationIds, value: [weight, weight * times.periodNanos], label }),
+      );
     }
     const profile = new Profile({
       sampleType: [value('samples', 'count'), value('cpu', 'nanoseconds')],
@@ -90,12 +108,17 @@ export class ProfileBuilder {
     return profile.encodeAsync();
   }
 
-  #addStack(ids: Uint32Array, functions: Uint32Array, labels: Labels | undefined, weight: number): void {
+  #addStack(
+    ids: Uint32Array,
+    frames: Uint32Array,
+    labels: Labels | undefined,
+    weight: number,
+  ): void {
     const locationIds: number[] = [];
     // Each id as two UTF-16 units: the shortest key there is for a Map.
     let key = labels === undefined ? '' : String(this.#labelNumber(labels));
     key += ':';
-    for (const number of functions) {
+    for (const number of frames) {
       const id = ids[number] as number;
       locationIds.push(id);
       key += String.fromCharCode(id & 0xffff, id >>> 16);
@@ -117,7 +140,11 @@ export class ProfileBuilder {
     if (known !== undefined) {
       known.weight += weight;
     } else {
-      this.#stacks.set(key, { locationIds: [this.#functionId('(stack table full)', '', 0)], labels: keep, weight });
+      this.#stacks.set(key, {
+        locationIds: [this.#locationId(this.#functionId('(stack table full)', '', 0), 0)],
+        labels: keep,
+        weight,
+      });
     }
   }
 
@@ -129,24 +156,39 @@ export class ProfileBuilder {
     return number;
   }
 
-  /** The profile's function ids, by the batch's function numbers. */
-  #functionIds(batch: SampleBatch): Uint32Array {
-    const ids = new Uint32Array(batch.lines.length);
-    for (let i = 0; i < ids.length; i++) {
-      ids[i] = this.#functionId(
-        batch.names[2 * i] as string,
-        batch.names[2 * i + 1] as string,
-        batch.lines[i] as number,
+  /** The profile's location ids, by the batch's frame numbers. */
+  #locationsOf({ names, startLines, frames }: SampleBatch): Uint32Array {
+    const functionIds = new Uint32Array(startLines.length);
+    for (let i = 0; i < functionIds.length; i++) {
+      functionIds[i] = this.#functionId(
+        names[2 * i] as string,
+        names[2 * i + 1] as string,
+        startLines[i] as number,
       );
+    }
+    const ids = new Uint32Array(frames.length / 2);
+    for (let i = 0; i < ids.length; i++) {
+      const functionId = functionIds[frames[2 * i] as number] as number;
+      ids[i] = this.#locationId(functionId, frames[2 * i + 1] as number);
     }
     return ids;
   }
 
+  #locationId(functionId: number, line: number): number {
+    const key = `${String(functionId)}:${String(line)}`;
+    const known = this.#locationIds.get(key);
+    if (known !== undefined) return known;
+    const id = this.#locations.length + 1; // 0 is not a valid id
+    this.#locations.push(new Location({ id, line: [{ functionId, line }] }));
+    this.#locationIds.set(key, id);
+    return id;
+  }
+
   #functionId(name: string, url: string, line: number): number {
     const key = `${name}\0${url}\0${String(line)}`;
-    const known = this.#ids.get(key);
+    const known = this.#functionIds.get(key);
     if (known !== undefined) return known;
-    const id = this.#functions.length + 1; // 0 is not a valid id
+    const id = this.#functions.length + 1;
     const nameIndex = this.#strings.dedup(name);
     this.#functions.push(
       new PprofFunction({
@@ -157,8 +199,7 @@ export class ProfileBuilder {
         startLine: line,
       }),
     );
-    this.#locations.push(new Location({ id, line: [{ functionId: id, line }] }));
-    this.#ids.set(key, id);
+    this.#functionIds.set(key, id);
     return id;
   }
 }
