@@ -1,11 +1,11 @@
 // Preloaded by refused-timer.test.mjs: a system that forbids CPU timers, as
 // some sandboxes do, until the environment variable TIMER_ALLOWED is set.
+#include <dlfcn.h>
+
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <ctime>
-
-#include <dlfcn.h>
 
 extern "C" int timer_create(clockid_t clock, struct sigevent* event,
                             timer_t* timer) noexcept {
