@@ -183,6 +183,32 @@ export function contextManagerRules(sdk, contextManager) {
     );
   });
 
+  if (typeof contextManager.prototype.attach === 'function' && 'attach' in context) {
+    it('attaches a context until its token is disposed of, once', async () => {
+      await context.with(two, async () => {
+        await null;
+        const token = context.attach(one);
+        assertIn('one');
+        await sleep(1);
+        assertIn('one');
+        token.dispose();
+        assertIn('two');
+        context.with(one, () => {
+          token.dispose();
+          assertIn('one');
+        });
+        const same = context.attach(two);
+        assertIn('two');
+        same.dispose();
+        assertIn('two');
+        if (Symbol.dispose !== undefined && Symbol.dispose in token) {
+          context.attach(one)[Symbol.dispose]();
+          assertIn('two');
+        }
+      });
+    });
+  }
+
   it("merges labels of one's own with those of spans", () => {
     withLabels({ tenant: 'a' }, () => {
       context.with(one, () => {

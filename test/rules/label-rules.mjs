@@ -462,7 +462,7 @@ export function labelRules(sdk, contextManager) {
     });
 
     it('inherits in spans of a provider that is not wrapped, of the same trace', async () => {
-      const { tracer } = start();
+      const { tracer, context, trace, ROOT_CONTEXT } = start();
       const plain = sdk.createProvider().getTracer('plain');
       await tracer.startActiveSpan('root', async (root) => {
         await plain.startActiveSpan('plain', async (span) => {
@@ -474,6 +474,12 @@ export function labelRules(sdk, contextManager) {
           });
           span.end();
           assert.deepEqual(getLabels(), rootLabels(root, 'root'));
+          // Met once, it has these labels in any flow.
+          context.with(ROOT_CONTEXT, () => {
+            context.with(trace.setSpan(ROOT_CONTEXT, span), () => {
+              assert.deepEqual(getLabels(), rootLabels(root, 'root'));
+            });
+          });
         });
       });
     });
