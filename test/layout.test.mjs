@@ -24,7 +24,16 @@ function filesBelow(directory) {
 const nativeLayers = [
   ['signal_safety', 'label_slot', 'sample_ring'],
   ['cpu_timer', 'safe_memory', 'elf_symbols'],
-  ['v8_layout', 'async_context', 'code_map', 'stack_table', 'stack_sample', 'inlining', 'sampler'],
+  [
+    'v8_layout',
+    'async_context',
+    'source_positions',
+    'code_map',
+    'inlining',
+    'stack_table',
+    'stack_sample',
+    'sampler',
+  ],
   ['addon'],
 ];
 const nativeOrder = nativeLayers.flat();

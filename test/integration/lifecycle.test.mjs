@@ -168,15 +168,29 @@ describe('end of a profiled process', function () {
     'nothing left to do': ['', 0, null],
     'an uncaught exception': ["throw new Error('planned')", 1, null],
     'an unhandled rejection': ["Promise.reject(new Error('planned'))", 1, null],
-    'process.exit in an exit listener': ["process.on('exit', () => { burn(20); process.exit(6); })", 6, null],
+    'process.exit in an exit listener': [
+      "process.on('exit', () => { burn(20); process.exit(6); })",
+      6,
+      null,
+    ],
     'process.abort': ['process.abort()', null, 'SIGABRT'],
-    SIGTERM: ["process.kill(process.pid, 'SIGTERM'); setInterval(() => burn(5), 1)", null, 'SIGTERM'],
-    SIGKILL: ["process.kill(process.pid, 'SIGKILL'); setInterval(() => burn(5), 1)", null, 'SIGKILL'],
+    SIGTERM: [
+      "process.kill(process.pid, 'SIGTERM'); setInterval(() => burn(5), 1)",
+      null,
+      'SIGTERM',
+    ],
+    SIGKILL: [
+      "process.kill(process.pid, 'SIGKILL'); setInterval(() => burn(5), 1)",
+      null,
+      'SIGKILL',
+    ],
   };
   for (const [name, [code, exitCode, signal]] of Object.entries(ends)) {
     it(`is what it would be without us: ${name}`, async () => {
       for (const label of ['burn(30);', 'withLabels({ a: "b" }, () => burn(30));']) {
-        const ended = await runCode(`${PRELUDE} process.disconnect(); profiler.start(); ${label} ${code}`);
+        const ended = await runCode(
+          `${PRELUDE} process.disconnect(); profiler.start(); ${label} ${code}`,
+        );
         assert.deepEqual([ended.code, ended.signal], [exitCode, signal], ended.stderr);
         assert.equal(/planned/.test(ended.stderr), code.includes('planned'));
       }
@@ -265,10 +279,38 @@ describe('others in the same process', function () {
     const post = (method) => new Promise((resolve, reject) => session.post(method, (error, result) => (error ? reject(error) : resolve(result))));
   `;
   const orders = {
-    'started before and stopped before ours': ['theirs+', 'ours+', 'burn', 'theirs-', 'burn', 'ours-'],
-    'started after and stopped before ours': ['ours+', 'theirs+', 'burn', 'theirs-', 'burn', 'ours-'],
-    'started before and stopped after ours': ['theirs+', 'ours+', 'burn', 'ours-', 'burn', 'theirs-'],
-    'started after and stopped after ours': ['ours+', 'theirs+', 'burn', 'ours-', 'burn', 'theirs-'],
+    'started before and stopped before ours': [
+      'theirs+',
+      'ours+',
+      'burn',
+      'theirs-',
+      'burn',
+      'ours-',
+    ],
+    'started after and stopped before ours': [
+      'ours+',
+      'theirs+',
+      'burn',
+      'theirs-',
+      'burn',
+      'ours-',
+    ],
+    'started before and stopped after ours': [
+      'theirs+',
+      'ours+',
+      'burn',
+      'ours-',
+      'burn',
+      'theirs-',
+    ],
+    'started after and stopped after ours': [
+      'ours+',
+      'theirs+',
+      'burn',
+      'ours-',
+      'burn',
+      'theirs-',
+    ],
   };
   const steps = {
     'theirs+': "await post('Profiler.enable'); await post('Profiler.start');",
@@ -309,7 +351,7 @@ function step() {
 }
 function burn(ms) {
   const begin = process.cpuUsage();
-  for (let used = 0; used < ms * 1_000; ) {
+  for (let used = 0; used < ms * 1_000;) {
     for (let i = 0; i < 500; i++) step();
     const { user, system } = process.cpuUsage(begin);
     used = user + system;
