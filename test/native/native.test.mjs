@@ -1,15 +1,37 @@
 /** Builds the plain C++ tests, plain and under each sanitizer, and reports every case of theirs. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { buildDirectory, compile, nativeDirectory, testDirectory } from './toolchain.mjs';
+import {
+  buildDirectory,
+  compile,
+  compileObjects,
+  nativeDirectory,
+  testDirectory,
+} from './toolchain.mjs';
 
 const run = promisify(execFile);
 
+/** Whether a file of native/ includes V8, libuv or Node-API, itself or through another. */
+function needsNode(file) {
+  const includes = [
+    ...readFileSync(path.join(nativeDirectory, file), 'utf8').matchAll(
+      /^#include [<"]([^>"]+)[>"]/gm,
+    ),
+  ].map((match) => match[1]);
+  return includes.some(
+    (name) =>
+      /^(v8|uv|node|napi)/.test(name) ||
+      (name !== file && existsSync(path.join(nativeDirectory, name)) && needsNode(name)),
+  );
+}
+
 /** What can be built without V8, and so can run without Node. */
-const sourcesUnderTest = ['code_map.cc', 'cpu_timer.cc', 'safe_memory.cc', 'stack_table.cc'];
+const sourcesUnderTest = readdirSync(nativeDirectory).filter(
+  (file) => file.endsWith('.cc') && !needsNode(file),
+);
 
 const variants = [
   { name: 'plain', flags: ['-O2'] },
@@ -21,7 +43,7 @@ const variants = [
 ];
 
 const tests = readdirSync(testDirectory)
-  .filter((file) => file.endsWith('_test.cc'))
+  .filter((file) => file.endsWith('_test.cc') && file !== 'check_test.cc')
   .map((file) => {
     const text = readFileSync(path.join(testDirectory, file), 'utf8');
     return { file, cases: [...text.matchAll(/^TEST\((\w+)\)/gm)].map((match) => match[1]) };
@@ -34,22 +56,34 @@ const environment = {
   UBSAN_OPTIONS: 'print_stacktrace=1',
 };
 
-for (const { name, flags } of variants) {
-  describe(`native layers, ${name === 'plain' ? 'plain' : `${name} sanitizer`}`, function () {
-    const program = path.join(buildDirectory, name, 'tests');
+for (const { name: variant, flags } of variants) {
+  const title = variant === 'plain' ? 'plain' : `${variant} sanitizer`;
+  const directory = path.join(buildDirectory, variant);
+
+  describe(`native layers, ${title}`, function () {
+    let shared;
 
     before(async function () {
       this.timeout(120_000);
-      const sources = [
-        path.join(testDirectory, 'check.cc'),
-        ...tests.map(({ file }) => path.join(testDirectory, file)),
-        ...sourcesUnderTest.map((file) => path.join(nativeDirectory, file)),
-      ];
-      await compile(program, sources, flags);
+      shared = await compileObjects(
+        path.join(directory, 'shared'),
+        [
+          path.join(testDirectory, 'check.cc'),
+          ...sourcesUnderTest.map((file) => path.join(nativeDirectory, file)),
+        ],
+        flags,
+      );
     });
 
     for (const { file, cases } of tests) {
       describe(file, function () {
+        const program = path.join(directory, path.basename(file, '.cc'));
+
+        before(async function () {
+          this.timeout(60_000);
+          await compile(program, [path.join(testDirectory, file)], flags, shared);
+        });
+
         for (const name of cases) {
           it(name.replaceAll('_', ' '), async function () {
             const { stdout, stderr } = await run(program, [name], {
@@ -62,12 +96,32 @@ for (const { name, flags } of variants) {
         }
       });
     }
-
-    it('fails for a case that does not hold', async function () {
-      await assert.rejects(run(program, ['fails_always'], { env: environment }), (error) => {
-        assert.match(error.stderr, /check_test\.cc:\d+: expected 1 == 2, got 1 and 2/);
-        return error.code === 1;
-      });
-    });
   });
 }
+
+describe('the harness of the native layers', function () {
+  let program;
+
+  before(async function () {
+    this.timeout(60_000);
+    program = path.join(buildDirectory, 'harness', 'check_test');
+    const sources = ['check.cc', 'check_test.cc'].map((file) => path.join(testDirectory, file));
+    await compile(program, sources);
+  });
+
+  it('fails for a case that does not hold', async function () {
+    await assert.rejects(run(program, ['fails_always']), (error) => {
+      assert.match(error.stderr, /check_test\.cc:\d+: expected 1 == 2, got 1 and 2/);
+      return error.code === 1;
+    });
+  });
+
+  it('fails for a case that is not there', async function () {
+    await assert.rejects(run(program, ['nobody']), (error) => error.code === 2);
+  });
+
+  it('found the cases', function () {
+    assert.ok(tests.length >= 6);
+    for (const { file, cases } of tests) assert.ok(cases.length > 0, file);
+  });
+});
