@@ -18,7 +18,7 @@ std::unordered_map<std::string, uint64_t> Contents(const StackTable& table) {
     std::string text = std::to_string(static_cast<uint32_t>(key[0])) + "|";
     for (size_t i = 1; i < key.size(); i++) {
       if (i > 1) text += ';';
-      text += table.functions()[key[i]].name;
+      text += table.functions()[table.frames()[key[i]].function].name;
     }
     contents[text] += weight;
   }
