@@ -12,8 +12,8 @@ import { runNode } from '../support/run-child.mjs';
 const FIXTURE = fileURLToPath(new URL('./fixtures/instrumented-service.mjs', import.meta.url));
 const REQUESTS = 24;
 const CONNECTIONS = 8;
-/** About 5 ms of CPU. */
-const ROUNDS = 30_000;
+/** CPU of one burn: more than a kernel tick of 4 ms, so that each place, with two, is seen. */
+const BURN_MICROS = 6_000;
 /** The ids of the caller of every third request, and of every third that is not sampled. */
 const REMOTE_SPAN_ID = 'aaaaaaaaaaaaaaaa';
 const PLACES = ['middleware', 'route', 'manual', 'inner'];
@@ -82,7 +82,7 @@ for (const { title, ...scopes } of combinations) {
 /** Runs the service, sends it all requests, and returns what it says at the end. */
 async function serve(scopes) {
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
-  const settings = JSON.stringify({ requests: REQUESTS, rounds: ROUNDS, ...scopes });
+  const settings = JSON.stringify({ requests: REQUESTS, burnMicros: BURN_MICROS, ...scopes });
   const ended = await runNode([FIXTURE, settings], {
     timeoutMs: 50_000,
     onSpawn: (child) =>
