@@ -84,7 +84,7 @@ Napi::Value Take(const Napi::CallbackInfo& info) {
       Napi::Uint32Array::New(env, 2 * frame_infos.size());
   for (size_t i = 0; i < frame_infos.size(); i++) {
     frames[2 * i] = frame_infos[i].function;
-    frames[2 * i + 1] = static_cast<uint32_t>(frame_infos[i].line);
+    frames[2 * i + 1] = static_cast<uint32_t>(sampler->LineOf(frame_infos[i]));
   }
 
   size_t words = 0;
@@ -117,7 +117,10 @@ Napi::Value Metrics(const Napi::CallbackInfo& info) {
   set("droppedSamples", metrics.dropped_samples);
   set("truncatedStacks", metrics.truncated_stacks);
   set("labelledSamples", metrics.labelled_samples);
-  set("unresolvedFrames", metrics.unresolved_frames);
+  set("staleSamples", metrics.stale_samples);
+  set("unresolvedFrames", metrics.resolve.unresolved_frames);
+  set("inlinedFrames", metrics.resolve.inlined_frames);
+  set("layoutFallbacks", metrics.resolve.layout_fallbacks);
   set("codeEntries", metrics.code_entries);
   set("codeBytes", metrics.code_bytes);
   set("handlerNanos", metrics.handler_ns);

@@ -31,7 +31,7 @@ class AsyncContext {
   // `usable()` is true.
   uint32_t Probe(v8::Isolate* isolate);
 
-  bool usable() const noexcept {
+  SIGNAL_SAFE bool usable() const noexcept {
     return usable_.load(std::memory_order_relaxed);
   }
 

@@ -70,7 +70,6 @@ std::string_view WithoutTier(std::string_view name) {
 
 FunctionName ParseFunctionName(std::string_view text, std::string_view url) {
   FunctionName result;
-  text = WithoutTier(text);
   std::string_view rest = text;
   if (!TakeNumber(&rest, &result.column) || !TakeNumber(&rest, &result.line)) {
     result.line = result.column = 0;
@@ -98,12 +97,11 @@ FunctionName ParseFunctionName(std::string_view text, std::string_view url) {
   return result;
 }
 
-void CodeMap::Add(uintptr_t start, size_t size, bool is_bytecode, int script_id,
+void CodeMap::Add(uintptr_t start, size_t size, bool is_bytecode, FunctionId id,
                   std::string_view event_name) {
   CodeEntry entry;
   entry.start = start;
   entry.size = size;
-  entry.script_id = script_id;
   for (const KindPrefix& candidate : kPrefixes) {
     if (!event_name.starts_with(candidate.prefix)) continue;
     event_name.remove_prefix(candidate.prefix.size());
@@ -111,12 +109,42 @@ void CodeMap::Add(uintptr_t start, size_t size, bool is_bytecode, int script_id,
     break;
   }
   if (is_bytecode) entry.kind = CodeKind::kBytecode;
-  if (script_id != 0) LearnScriptUrl(script_id, event_name);
-  entry.name = event_name;
-  entry.sequence = next_sequence_++;
+  const bool in_script =
+      entry.kind == CodeKind::kMachineCode || entry.kind == CodeKind::kBytecode;
+  if (in_script) {
+    const std::string_view name = WithoutTier(event_name);
+    const std::string_view tier =
+        event_name.substr(0, event_name.size() - name.size());
+    entry.optimized = entry.kind == CodeKind::kMachineCode && !tier.empty() &&
+                      tier.find_first_of("~^") == std::string_view::npos;
+    event_name = name;
+    if (id.script_id != 0) LearnScriptUrl(id.script_id, name);
+  }
   EraseOverlapping(start, size);
+  entry.function = FunctionOf(id, in_script, event_name);
+  entry.sequence = next_sequence_++;
   Insert(std::move(entry));
   if (entries_.size() > kMaxEntries) ForgetOldest();
+}
+
+std::shared_ptr<CodeFunction> CodeMap::FunctionOf(FunctionId id, bool in_script,
+                                                  std::string_view name) {
+  if (id.known()) {
+    const auto known = functions_.find(id.key());
+    if (known != functions_.end()) return known->second->shared_from_this();
+  }
+  auto function = std::make_shared<CodeFunction>();
+  function->name = name;
+  function->id = id;
+  function->in_script = in_script;
+  name_bytes_ += sizeof(CodeFunction) + function->name.capacity();
+  if (id.known()) functions_.emplace(id.key(), function.get());
+  return function;
+}
+
+const CodeFunction* CodeMap::FindFunction(FunctionId id) const {
+  const auto found = functions_.find(id.key());
+  return found == functions_.end() ? nullptr : found->second;
 }
 
 void CodeMap::ApplyMoves(const CodeMove* moves, size_t count) {
@@ -135,7 +163,6 @@ void CodeMap::ApplyMoves(const CodeMove* moves, size_t count) {
       const auto found = entries_.find(moves[i].from);
       if (found == entries_.end()) continue;
       moving.push_back(std::move(found->second));
-      name_bytes_ -= moving.back().name.capacity();
       moving.back().start = moves[i].to;
       entries_.erase(found);
     }
@@ -166,6 +193,7 @@ std::string_view CodeMap::ScriptUrl(int script_id) const {
 
 void CodeMap::Clear() {
   entries_.clear();
+  functions_.clear();
   script_urls_.clear();
   name_bytes_ = 0;
   version_++;
@@ -182,14 +210,21 @@ void CodeMap::EraseOverlapping(uintptr_t start, size_t size) {
     if (before->first + before->second.size > start) first = before;
   }
   while (first != entries_.end() && first->first < start + size) {
-    name_bytes_ -= first->second.name.capacity();
-    first = entries_.erase(first);
+    first = Erase(first);
   }
   version_++;
 }
 
+CodeMap::Entries::iterator CodeMap::Erase(Entries::iterator place) {
+  const std::shared_ptr<CodeFunction>& function = place->second.function;
+  if (function.use_count() == 1) {
+    name_bytes_ -= sizeof(CodeFunction) + function->name.capacity();
+    if (function->id.known()) functions_.erase(function->id.key());
+  }
+  return entries_.erase(place);
+}
+
 void CodeMap::Insert(CodeEntry&& entry) {
-  name_bytes_ += entry.name.capacity();
   const uintptr_t start = entry.start;
   entries_.insert_or_assign(start, std::move(entry));
 }
@@ -198,9 +233,8 @@ void CodeMap::ForgetOldest() {
   std::vector<uint64_t> unused;
   unused.reserve(entries_.size());
   const auto is_unused = [](const CodeEntry& entry) {
-    return entry.table_generation == 0 &&
-           (entry.kind == CodeKind::kMachineCode ||
-            entry.kind == CodeKind::kBytecode);
+    return !entry.hit && (entry.kind == CodeKind::kMachineCode ||
+                          entry.kind == CodeKind::kBytecode);
   };
   for (const auto& [start, entry] : entries_) {
     if (is_unused(entry)) unused.push_back(entry.sequence);
@@ -219,8 +253,7 @@ void CodeMap::ForgetOldest() {
   for (auto it = entries_.begin(); it != entries_.end();) {
     const CodeEntry& entry = it->second;
     if (entry.sequence < *border && (!only_unused || is_unused(entry))) {
-      name_bytes_ -= entry.name.capacity();
-      it = entries_.erase(it);
+      it = Erase(it);
     } else {
       ++it;
     }
@@ -229,9 +262,9 @@ void CodeMap::ForgetOldest() {
 }
 
 void CodeMap::LearnScriptUrl(int script_id, std::string_view name) {
-  // Code without a function name is the script's top level ("~ url") or an
-  // anonymous function ("~ url:1:1"): the URL is there for certain.
-  std::string_view url = WithoutTier(name);
+  // Code without a function name is the script's top level (" url") or an
+  // anonymous function (" url:1:1"): the URL is there for certain.
+  std::string_view url = name;
   if (!url.starts_with(' ') || script_urls_.contains(script_id)) return;
   url.remove_prefix(1);
   std::string_view without_position = url;

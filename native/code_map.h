@@ -5,10 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
+
+#include "source_positions.h"
 
 namespace otelpyroscope {
 
@@ -20,18 +23,29 @@ enum class CodeKind : uint8_t {
   kOther,            // regular expressions, WebAssembly, stubs
 };
 
-// One range of code. `name` is V8's, without its kind: "*fn url:line:col" for
-// functions (the first character tells the tier).
+// What code of one or more tiers belongs to. `name` is V8's, without kind and
+// tier: "fn url:line:col" for functions of scripts.
+struct CodeFunction : std::enable_shared_from_this<CodeFunction> {
+  std::string name;
+  FunctionId id;
+  bool in_script = false;
+  // StackTable's number for this function, good while its generation is.
+  mutable uint64_t table_generation = 0;
+  mutable uint32_t table_function = 0;
+};
+
+// One range of code.
 struct CodeEntry {
   uintptr_t start = 0;
   size_t size = 0;
   CodeKind kind = CodeKind::kOther;
-  int script_id = 0;  // 0: none
+  bool optimized = false;  // by Maglev or TurboFan: calls may be inlined
   uint64_t sequence = 0;
-  std::string name;
-  // StackTable's number for this entry, good while its generation is.
-  mutable uint64_t table_generation = 0;
-  mutable uint32_t table_function = 0;
+  std::shared_ptr<CodeFunction> function;
+  // Read when a sample first hits the code, see inlining.h.
+  mutable bool hit = false;
+  mutable bool positions_read = false;
+  mutable std::shared_ptr<const CodePositions> positions;
 };
 
 // Code that the garbage collector has moved.
@@ -51,7 +65,7 @@ class CodeMap {
 
   // Adds code by the name of its V8 event ("JS:*fn url:1:2"). What it overlaps
   // is gone: V8 never tells when it frees code, only when it reuses the place.
-  void Add(uintptr_t start, size_t size, bool is_bytecode, int script_id,
+  void Add(uintptr_t start, size_t size, bool is_bytecode, FunctionId id,
            std::string_view event_name);
 
   // Applies moves in the order in which they happened.
@@ -59,6 +73,9 @@ class CodeMap {
 
   // The code that contains `address`, or null.
   const CodeEntry* Find(uintptr_t address) const;
+
+  // The function, as long as code of it is known; or null.
+  const CodeFunction* FindFunction(FunctionId id) const;
 
   // The URL of a script as its top-level code tells it, or empty.
   std::string_view ScriptUrl(int script_id) const;
@@ -93,11 +110,16 @@ class CodeMap {
   static constexpr size_t kCacheLines = 1024;
 
   void EraseOverlapping(uintptr_t start, size_t size);
+  Entries::iterator Erase(Entries::iterator place);
   void Insert(CodeEntry&& entry);
+  std::shared_ptr<CodeFunction> FunctionOf(FunctionId id, bool in_script,
+                                           std::string_view name);
   void ForgetOldest();
   void LearnScriptUrl(int script_id, std::string_view name);
 
   Entries entries_;
+  // Functions with a known id; owned by their entries.
+  std::unordered_map<uint64_t, CodeFunction*> functions_;
   std::unordered_map<int, std::string> script_urls_;
   uintptr_t generated_start_ = 0;
   size_t generated_size_ = 0;
@@ -115,7 +137,7 @@ struct FunctionName {
   int column = 0;
 };
 
-// Splits "*fn url:line:col", or "~ url" of a script's top level. Function names
+// Splits "fn url:line:col", or " url" of a script's top level. Function names
 // and URLs may contain spaces: `url`, where known, tells where to cut.
 FunctionName ParseFunctionName(std::string_view text, std::string_view url);
 

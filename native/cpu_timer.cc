@@ -43,6 +43,7 @@ pthread_mutex_t setup_mutex = PTHREAD_MUTEX_INITIALIZER;
 uint32_t tickets_given = 0;  // under setup_mutex
 uint32_t live_timers = 0;    // under setup_mutex
 std::atomic<int> current_signal{0};
+std::atomic<bool> process_ends{false};
 
 class SetupLock {
  public:
@@ -141,7 +142,7 @@ int CpuTimer::Start(uint64_t interval_ns, CpuTimerHandler handler,
                     void* owner) {
   SetupLock lock;
   const uint32_t index = FindPlace();
-  if (index == kMaxTimers) return EAGAIN;
+  if (index == kMaxTimers || process_ends.load()) return EAGAIN;
   // The upper bits count, so that a ticket comes back only after 4 million.
   if (++tickets_given >= UINT32_MAX / kMaxTimers) tickets_given = 1;
   const uint32_t ticket = tickets_given * kMaxTimers + index;
@@ -190,6 +191,7 @@ void CpuTimer::StopLocked() {
 
 void CpuTimer::StopAll() {
   // Without the lock: exit() may have interrupted its holder.
+  process_ends.store(true);
   for (Place& place : places) {
     if (place.ticket.exchange(0, std::memory_order_relaxed) != 0) {
       timer_delete(place.timer);

@@ -7,6 +7,9 @@
 #include <string_view>
 #include <utility>
 
+#include "inlining.h"
+#include "v8-profiler.h"
+
 namespace otelpyroscope {
 namespace {
 
@@ -137,7 +140,11 @@ int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
   signals_.store(0, std::memory_order_relaxed);
   handler_ns_.store(0, std::memory_order_relaxed);
   metrics_ = SamplerMetrics();
-  capture_.Init(isolate_.load(std::memory_order_relaxed), max_frames);
+  v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
+  capture_.Init(isolate, max_frames);
+  // Without it V8 keeps too few positions in optimized code to find an inlined
+  // leaf. Cannot be undone for the isolate, and is cheap the second time.
+  v8::CpuProfiler::UseDetailedSourcePositionsForProfiling(isolate);
   Listen();
   const int error = timer_.Start(interval_ns, HandleSignal, this);
   if (error != 0) Forget();
@@ -174,6 +181,7 @@ void Sampler::Forget() {
   isolate->RemoveGCEpilogueCallback(OnGcEpilogue, this);
   gc_depth_.store(0, std::memory_order_relaxed);
   code_map_.Clear();
+  script_lines_.Clear();
   std::lock_guard<std::mutex> lock(moves_mutex_);
   moves_.clear();
   has_moves_.store(false, std::memory_order_relaxed);
@@ -219,12 +227,12 @@ void Sampler::Drain() {
              moves[end].ring_position == moves[begin].ring_position) {
         end++;
       }
-      DrainUntil(moves[begin].ring_position);
+      DrainUntil(moves[begin].ring_position, false);
       code_map_.ApplyMoves(&moves[begin], end - begin);
       begin = end;
     }
   }
-  DrainUntil(UINT64_MAX);
+  DrainUntil(UINT64_MAX, true);
   const uint64_t dropped = ring_.TakeDroppedWeight();
   if (dropped != 0) {
     stack_table_.Begin(0);
@@ -234,17 +242,27 @@ void Sampler::Drain() {
   metrics_.drain_ns += NowNs() - begin_ns;
 }
 
-void Sampler::DrainUntil(uint64_t ring_position) {
+void Sampler::DrainUntil(uint64_t ring_position, bool heap_is_of_then) {
   size_t words = 0;
   while (const uintptr_t* record = ring_.Peek(ring_position, &words)) {
     const SampleHeader& header = *reinterpret_cast<const SampleHeader*>(record);
     metrics_.samples++;
     metrics_.truncated_stacks += header.truncated;
     metrics_.labelled_samples += header.label != 0;
-    metrics_.unresolved_frames += ResolveStack(
-        header, record + kSampleHeaderWords, code_map_, &stack_table_);
+    metrics_.stale_samples += !heap_is_of_then;
+    ResolveStack(header, record + kSampleHeaderWords, heap_is_of_then,
+                 code_map_, &stack_table_, &metrics_.resolve);
     ring_.Pop();
   }
+}
+
+int Sampler::LineOf(const FrameInfo& frame) const {
+  int line = 0;
+  if (frame.position >= 0) {
+    line = script_lines_.LineOf(isolate_.load(std::memory_order_relaxed),
+                                frame.script_id, frame.position);
+  }
+  return line > 0 ? line : stack_table_.functions()[frame.function].line;
 }
 
 // --- Callbacks of V8 and libuv ---
@@ -299,9 +317,15 @@ void Sampler::OnJitCodeEvent(const v8::JitCodeEvent* event) {
 void Sampler::AddCode(const v8::JitCodeEvent* event) {
   const uint64_t begin_ns = NowNs();
   Drain();  // older samples may have hit what was here before
+  FunctionId id;
+  if (!event->script.IsEmpty()) {
+    const int script_id = event->script->GetId();
+    script_lines_.Note(event->isolate, script_id, event->script);
+    id = CodeReader::ReadFunctionId(event->script, script_id);
+    id.script_id = script_id;
+  }
   code_map_.Add(reinterpret_cast<uintptr_t>(event->code_start), event->code_len,
-                event->code_type == v8::JitCodeEvent::BYTE_CODE,
-                event->script.IsEmpty() ? 0 : event->script->GetId(),
+                event->code_type == v8::JitCodeEvent::BYTE_CODE, id,
                 std::string_view(event->name.str, event->name.len));
   metrics_.jit_event_ns += NowNs() - begin_ns;
 }

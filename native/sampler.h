@@ -20,6 +20,7 @@
 #include "cpu_timer.h"
 #include "label_slot.h"
 #include "sample_ring.h"
+#include "script_lines.h"
 #include "signal_safety.h"
 #include "stack_sample.h"
 #include "stack_table.h"
@@ -37,7 +38,8 @@ struct SamplerMetrics {
   uint64_t dropped_samples = 0;
   uint64_t truncated_stacks = 0;
   uint64_t labelled_samples = 0;
-  uint64_t unresolved_frames = 0;
+  uint64_t stale_samples = 0;
+  ResolveCounts resolve;
   uint64_t code_entries = 0;
   uint64_t code_bytes = 0;
   uint64_t handler_ns = 0;
@@ -70,6 +72,8 @@ class Sampler {
   // Moves all pending samples into the stack table. Less than 10 µs a sample.
   void Drain();
   StackTable* stack_table() { return &stack_table_; }
+  // The 1-based line of a frame, 0 for unknown. Not inside callbacks of V8.
+  int LineOf(const FrameInfo& frame) const;
 
   LabelSlot* label_slot() { return &label_slot_; }
   SampledLabels* sampled_labels() { return &sampled_labels_; }
@@ -103,7 +107,7 @@ class Sampler {
   void Listen();
   void AddCode(const v8::JitCodeEvent* event);
   void QueueMove(const v8::JitCodeEvent* event);
-  void DrainUntil(uint64_t ring_position);
+  void DrainUntil(uint64_t ring_position, bool heap_is_of_then);
 
   // The loop is woken for every so many samples: drains of well under 1 ms.
   static constexpr uint32_t kWakeUpSamples = 64;
@@ -132,6 +136,7 @@ class Sampler {
 
   // Outside the handler.
   CodeMap code_map_;
+  ScriptLines script_lines_;
   StackTable stack_table_;
   SamplerMetrics metrics_;
   void (*released_)(void*) = nullptr;

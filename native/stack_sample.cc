@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <ucontext.h>
 
+#include "inlining.h"
 #include "v8-locker.h"
 #include "v8-unwinder.h"
 
@@ -28,6 +29,21 @@ SIGNAL_SAFE void ReadRegisters(const void* ucontext,
 #endif
 }
 
+// The registers in which V8's interpreter keeps the bytecode array and the
+// offset in it.
+SIGNAL_SAFE void ReadInterpreterRegisters(const void* ucontext,
+                                          SampleHeader* header) noexcept {
+  const mcontext_t& context =
+      static_cast<const ucontext_t*>(ucontext)->uc_mcontext;
+#if defined(__x86_64__)
+  header->bytecode_array = static_cast<uintptr_t>(context.gregs[REG_R12]);
+  header->bytecode_offset = static_cast<uintptr_t>(context.gregs[REG_R9]);
+#elif defined(__aarch64__)
+  header->bytecode_array = static_cast<uintptr_t>(context.regs[20]);
+  header->bytecode_offset = static_cast<uintptr_t>(context.regs[19]);
+#endif
+}
+
 bool IsFunction(const CodeEntry* entry) {
   return entry != nullptr && entry->kind != CodeKind::kBytecodeHandler;
 }
@@ -41,29 +57,163 @@ const CodeEntry* FindCaller(const CodeMap& code_map, uintptr_t address) {
   return code_map.Find(address - 1);
 }
 
-// The innermost frame, which GetStackSample leaves out. Returns the number of
-// frames (0 or 1) that could not be resolved.
-size_t PushLeaf(const SampleHeader& header, const CodeMap& code_map,
-                StackTable* table) {
-  const CodeEntry* entry = code_map.Find(header.pc);
-  if (entry == nullptr && header.external_callback != 0) {
-    table->Push(PseudoFrame::kNativeFunction);
-    return 0;
+// One sample on its way into the table.
+class Resolver {
+ public:
+  Resolver(const SampleHeader& header, const uintptr_t* frames,
+           bool heap_is_of_then, const CodeMap& code_map, StackTable* table,
+           ResolveCounts* counts)
+      : header_(header),
+        frames_(frames),
+        heap_is_of_then_(heap_is_of_then),
+        code_map_(code_map),
+        table_(table),
+        counts_(counts) {}
+
+  void PushAll();
+
+ private:
+  size_t PushLeaf();
+  void PushCaller(uintptr_t address);
+  void PushFrameless();
+  void PushUnresolved();
+  void PushCode(const CodeEntry& entry, int64_t offset);
+  const CodePositions* PositionsOf(const CodeEntry& entry);
+
+  const SampleHeader& header_;
+  const uintptr_t* frames_;
+  const bool heap_is_of_then_;
+  const CodeMap& code_map_;
+  StackTable* const table_;
+  ResolveCounts* const counts_;
+};
+
+void Resolver::PushAll() {
+  if (header_.vm_state == v8::GC) {
+    table_->Push(PseudoFrame::kGarbageCollector);
+  } else if (header_.frame_count == 0) {
+    PushFrameless();
+  } else {
+    for (size_t i = PushLeaf(); i < header_.frame_count; i++) {
+      PushCaller(frames_[i]);
+    }
+    if (header_.truncated) table_->Push(PseudoFrame::kTruncated);
   }
-  if (entry == nullptr && code_map.IsGenerated(header.pc)) {
-    table->Push(PseudoFrame::kUnresolved);
+}
+
+void Resolver::PushUnresolved() {
+  counts_->unresolved_frames++;
+  table_->Push(PseudoFrame::kUnresolved);
+}
+
+// V8 sees no frame in the first and last instructions of a function. All else
+// without a frame is the event loop, libuv, or V8 outside of JavaScript.
+void Resolver::PushFrameless() {
+  const CodeEntry* entry = code_map_.Find(header_.pc);
+  if (IsFunction(entry)) {
+    PushCode(*entry, static_cast<int64_t>(header_.pc - entry->start));
+    table_->Push(PseudoFrame::kTruncated);
+  } else {
+    table_->Push(PseudoFrame::kNative);
+  }
+}
+
+// The innermost frame, which GetStackSample leaves out. Returns the number of
+// frames of the sample that are done with.
+size_t Resolver::PushLeaf() {
+  const CodeEntry* entry = code_map_.Find(header_.pc);
+  if (entry != nullptr && entry->kind == CodeKind::kBytecodeHandler) {
+    // The interpreter: the next frame is the one that it works on, and its
+    // registers know better than the frame how far it is.
+    const CodeEntry* caller = FindCaller(code_map_, frames_[0]);
+    if (caller == nullptr || caller->kind != CodeKind::kBytecode) return 0;
+    PushCode(*caller, CodeReader::BytecodeOffset(header_.bytecode_array,
+                                                 header_.bytecode_offset,
+                                                 caller->start, caller->size));
     return 1;
   }
-  if (entry == nullptr && header.vm_state == v8::JS && header.stack_top != 0) {
+  if (entry != nullptr) {
+    PushCode(*entry, static_cast<int64_t>(header_.pc - entry->start));
+    return 0;
+  }
+  if (header_.external_callback != 0) {
+    table_->Push(PseudoFrame::kNativeFunction);
+    return 0;
+  }
+  if (code_map_.IsGenerated(header_.pc)) {
+    PushUnresolved();
+    return 0;
+  }
+  if (header_.vm_state == v8::JS && header_.stack_top != 0) {
     // A leaf without a frame of its own, called from generated code.
-    entry = FindCaller(code_map, header.stack_top);
+    entry = FindCaller(code_map_, header_.stack_top);
+    if (IsFunction(entry)) {
+      PushCode(*entry,
+               static_cast<int64_t>(header_.stack_top - 1 - entry->start));
+      return 0;
+    }
   }
-  if (entry == nullptr) {
-    table->Push(PseudoFrame::kNative);  // V8's own C++
-  } else if (IsFunction(entry)) {
-    table->Push(*entry, code_map);
-  }
+  table_->Push(PseudoFrame::kNative);  // V8's own C++
   return 0;
+}
+
+void Resolver::PushCaller(uintptr_t address) {
+  const CodeEntry* entry = FindCaller(code_map_, address);
+  if (entry == nullptr) {
+    PushUnresolved();
+  } else if (IsFunction(entry)) {
+    // A return address is behind its call; a place in bytecode is exact.
+    const uintptr_t place =
+        entry->kind == CodeKind::kBytecode ? address : address - 1;
+    PushCode(*entry, static_cast<int64_t>(place - entry->start));
+  }
+}
+
+// Pushes the functions at `offset` of the code, inlined ones first; -1: the
+// offset is not known.
+void Resolver::PushCode(const CodeEntry& entry, int64_t offset) {
+  entry.hit = true;
+  const CodeFunction& function = *entry.function;
+  const CodePositions* code = offset >= 0 ? PositionsOf(entry) : nullptr;
+  const SourcePosition* at =
+      code == nullptr
+          ? nullptr
+          : FindPosition(code->positions, static_cast<size_t>(offset));
+  if (at == nullptr) {
+    table_->Push(function, code_map_);
+    return;
+  }
+  SourcePosition position = *at;
+  while (position.inlining_id >= 0) {
+    const InlinedCall& call =
+        code->inlined[static_cast<size_t>(position.inlining_id)];
+    const CodeFunction* inlined =
+        call.is_itself ? &function : code_map_.FindFunction(call.function);
+    if (inlined != nullptr) {
+      counts_->inlined_frames++;
+      table_->Push(*inlined, code_map_, position.script_offset);
+    } else {
+      // Its own code is gone, and with it its name: the CPU is its caller's.
+      counts_->layout_fallbacks++;
+    }
+    position = call.call;
+  }
+  table_->Push(function, code_map_, position.script_offset);
+}
+
+const CodePositions* Resolver::PositionsOf(const CodeEntry& entry) {
+  if (!entry.positions_read) {
+    if (!heap_is_of_then_) return nullptr;
+    entry.positions_read = true;
+    if (entry.optimized) {
+      entry.positions = CodeReader::ReadOptimized(entry.start, entry.size,
+                                                  &counts_->layout_fallbacks);
+    } else if (entry.kind == CodeKind::kBytecode) {
+      entry.positions = CodeReader::ReadBytecode(entry.start, entry.size,
+                                                 &counts_->layout_fallbacks);
+    }
+  }
+  return entry.positions.get();
 }
 
 }  // namespace
@@ -110,6 +260,7 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
   header->truncated = 0;
   header->vm_state = v8::OTHER;
   header->external_callback = 0;
+  ReadInterpreterRegisters(ucontext, header);
   if (!IsRunning()) return false;
   if (!on_stack) return true;
 
@@ -124,36 +275,12 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
   return true;
 }
 
-size_t ResolveStack(const SampleHeader& header, const uintptr_t* frames,
-                    const CodeMap& code_map, StackTable* table) {
+void ResolveStack(const SampleHeader& header, const uintptr_t* frames,
+                  bool heap_is_of_then, const CodeMap& code_map,
+                  StackTable* table, ResolveCounts* counts) {
   table->Begin(header.label);
-  size_t unresolved = 0;
-  if (header.vm_state == v8::GC) {
-    table->Push(PseudoFrame::kGarbageCollector);
-  } else if (header.frame_count == 0) {
-    // V8 sees no frame in the first and last instructions of a function.
-    const CodeEntry* entry = code_map.Find(header.pc);
-    if (IsFunction(entry)) {
-      table->Push(*entry, code_map);
-      table->Push(PseudoFrame::kTruncated);
-    } else {
-      table->Push(PseudoFrame::kNative);
-    }
-  } else {
-    unresolved += PushLeaf(header, code_map, table);
-    for (size_t i = 0; i < header.frame_count; i++) {
-      const CodeEntry* entry = FindCaller(code_map, frames[i]);
-      if (entry == nullptr) {
-        unresolved++;
-        table->Push(PseudoFrame::kUnresolved);
-      } else if (IsFunction(entry)) {
-        table->Push(*entry, code_map);
-      }
-    }
-    if (header.truncated) table->Push(PseudoFrame::kTruncated);
-  }
+  Resolver(header, frames, heap_is_of_then, code_map, table, counts).PushAll();
   table->Commit(header.weight);
-  return unresolved;
 }
 
 }  // namespace otelpyroscope

@@ -22,6 +22,9 @@ struct SampleHeader {
   uintptr_t pc;
   uintptr_t stack_top;          // the word at the stack pointer, or 0
   uintptr_t external_callback;  // the native function that JS has called, or 0
+  // The interpreter's registers, if it runs: bytecode array and offset in it.
+  uintptr_t bytecode_array;
+  uintptr_t bytecode_offset;
 };
 constexpr size_t kSampleHeaderWords = sizeof(SampleHeader) / sizeof(uintptr_t);
 static_assert(sizeof(SampleHeader) % sizeof(uintptr_t) == 0);
@@ -46,7 +49,7 @@ class StackCapture {
   // Remembers the calling thread and its isolate. Not SIGNAL_SAFE.
   void Init(v8::Isolate* isolate, size_t max_frames);
 
-  size_t max_frames() const noexcept { return max_frames_; }
+  SIGNAL_SAFE size_t max_frames() const noexcept { return max_frames_; }
 
   // Fills `header` (all but weight and label) and at most max_frames() + 1
   // words of `frames` from the interrupted registers. No frames where V8
@@ -64,9 +67,18 @@ class StackCapture {
   bool uses_locker_ = false;
 };
 
-// Adds the sample to `table`. Returns the number of frames in no code range.
-size_t ResolveStack(const SampleHeader& header, const uintptr_t* frames,
-                    const CodeMap& code_map, StackTable* table);
+// What resolving samples has met.
+struct ResolveCounts {
+  uint64_t unresolved_frames = 0;  // in no code range
+  uint64_t inlined_frames = 0;
+  uint64_t layout_fallbacks = 0;  // failed checks of V8's memory layout
+};
+
+// Adds the sample to `table`. `heap_is_of_then`: nothing has moved since the
+// sample was taken, so that V8's heap may be asked about its code.
+void ResolveStack(const SampleHeader& header, const uintptr_t* frames,
+                  bool heap_is_of_then, const CodeMap& code_map,
+                  StackTable* table, ResolveCounts* counts);
 
 }  // namespace otelpyroscope
 

@@ -40,25 +40,28 @@ std::string ContentKey(const FunctionInfo& info) {
 
 StackTable::StackTable() { key_.reserve(256); }
 
-void StackTable::Push(const CodeEntry& entry, const CodeMap& code_map) {
-  if (entry.table_generation != generation_) {
+void StackTable::Push(const CodeFunction& function, const CodeMap& code_map,
+                      int32_t position) {
+  if (function.table_generation != generation_) {
     FunctionInfo info;
-    if (entry.kind == CodeKind::kMachineCode ||
-        entry.kind == CodeKind::kBytecode) {
-      const FunctionName parsed =
-          ParseFunctionName(entry.name, code_map.ScriptUrl(entry.script_id));
+    if (function.in_script) {
+      const FunctionName parsed = ParseFunctionName(
+          function.name, code_map.ScriptUrl(function.id.script_id));
       info.name = parsed.name.empty() ? "(anonymous)" : parsed.name;
       info.url = parsed.url;
       info.line = parsed.line;
     } else {
-      info.name = entry.name;
+      info.name = function.name;
     }
-    entry.table_function = FunctionNumber(std::move(info));
-    entry.table_generation = generation_;
+    function.table_function = FunctionNumber(std::move(info));
+    function.table_generation = generation_;
   }
   FrameInfo frame;
-  frame.function = entry.table_function;
-  frame.line = functions_[frame.function].line;
+  frame.function = function.table_function;
+  if (position >= 0) {
+    frame.script_id = function.id.script_id;
+    frame.position = position;
+  }
   PushFrame(frame);
 }
 
@@ -114,7 +117,7 @@ void StackTable::PushFrame(const FrameInfo& frame) {
 
 size_t StackTable::FrameHash::operator()(const FrameInfo& frame) const {
   uint64_t hash = frame.function;
-  for (const int part : {frame.script_id, frame.position, frame.line}) {
+  for (const int32_t part : {frame.script_id, frame.position}) {
     hash = (hash ^ static_cast<uint32_t>(part)) * 0x9e3779b97f4a7c15;
     hash ^= hash >> 32;
   }

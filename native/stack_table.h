@@ -34,7 +34,6 @@ struct FrameInfo {
   uint32_t function = 0;
   int script_id = 0;      // of `position`; 0: none
   int32_t position = -1;  // offset in the script's source; -1: unknown
-  int line = 0;           // 1-based, where known already; 0: see `position`
 
   bool operator==(const FrameInfo&) const = default;
 };
@@ -56,7 +55,9 @@ class StackTable {
   // Begins the stack of the next sample.
   void Begin(uint32_t label) { key_.assign(1, static_cast<char32_t>(label)); }
   // Appends the next frame towards the root.
-  void Push(const CodeEntry& entry, const CodeMap& code_map);
+  // `position`: of the code that runs, in the function's script; -1: unknown.
+  void Push(const CodeFunction& function, const CodeMap& code_map,
+            int32_t position = -1);
   void Push(PseudoFrame frame);
   // Adds the sample.
   void Commit(uint64_t weight);

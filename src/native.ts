@@ -51,7 +51,10 @@ export type NativeMetrics = Record<
   | 'droppedSamples'
   | 'truncatedStacks'
   | 'labelledSamples'
+  | 'staleSamples'
   | 'unresolvedFrames'
+  | 'inlinedFrames'
+  | 'layoutFallbacks'
   | 'codeEntries'
   | 'codeBytes'
   | 'handlerNanos'
@@ -146,6 +149,11 @@ function candidates(abi: string): string[] {
 }
 
 function libc(): 'glibc' | 'musl' {
-  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
+  // The report would look up the names of all open sockets' peers.
+  const reporter = process.report as typeof process.report & { excludeNetwork?: boolean };
+  const { excludeNetwork } = reporter;
+  reporter.excludeNetwork = true;
+  const report = reporter.getReport() as { header?: { glibcVersionRuntime?: string } };
+  reporter.excludeNetwork = excludeNetwork ?? false;
   return report.header?.glibcVersionRuntime === undefined ? 'musl' : 'glibc';
 }

@@ -30,6 +30,7 @@ const nativeLayers = [
     'source_positions',
     'code_map',
     'inlining',
+    'script_lines',
     'stack_table',
     'stack_sample',
     'sampler',

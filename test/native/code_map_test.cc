@@ -13,13 +13,13 @@ namespace {
 
 void AddCode(CodeMap* map, uintptr_t start, size_t size, const char* name,
              int script_id = 0) {
-  map->Add(start, size, false, script_id, name);
+  map->Add(start, size, false, {script_id, -1}, name);
 }
 
 // The name of the code that owns an address; empty: nobody.
 std::string NameAt(const CodeMap& map, uintptr_t address) {
   const CodeEntry* entry = map.Find(address);
-  return entry == nullptr ? "" : entry->name;
+  return entry == nullptr ? "" : entry->function->name;
 }
 
 TEST(code_is_found_within_its_range) {
@@ -28,10 +28,10 @@ TEST(code_is_found_within_its_range) {
   AddCode(&map, 0x1100, 0x10, "JS:*b file:///a.js:2:1");
   for (int twice = 0; twice < 2; twice++) {
     EXPECT(NameAt(map, 0xfff).empty());
-    EXPECT(NameAt(map, 0x1000) == "*a file:///a.js:1:1");
-    EXPECT(NameAt(map, 0x10ff) == "*a file:///a.js:1:1");
-    EXPECT(NameAt(map, 0x1100) == "*b file:///a.js:2:1");
-    EXPECT(NameAt(map, 0x110f) == "*b file:///a.js:2:1");
+    EXPECT(NameAt(map, 0x1000) == "a file:///a.js:1:1");
+    EXPECT(NameAt(map, 0x10ff) == "a file:///a.js:1:1");
+    EXPECT(NameAt(map, 0x1100) == "b file:///a.js:2:1");
+    EXPECT(NameAt(map, 0x110f) == "b file:///a.js:2:1");
     EXPECT(NameAt(map, 0x1110).empty());
     EXPECT(NameAt(map, ~uintptr_t{0}).empty());
   }
@@ -41,7 +41,7 @@ TEST(code_is_found_within_its_range) {
 TEST(code_has_a_kind) {
   CodeMap map;
   const auto kind_of = [&map](const char* name, bool is_bytecode) {
-    map.Add(0x1000, 8, is_bytecode, 0, name);
+    map.Add(0x1000, 8, is_bytecode, {}, name);
     return map.Find(0x1000)->kind;
   };
   EXPECT(kind_of("JS:*f a.js:1:1", false) == CodeKind::kMachineCode);
@@ -59,16 +59,16 @@ TEST(code_that_reuses_a_place_replaces_what_was_there) {
   for (uintptr_t i = 0; i < 10; i++) {
     AddCode(&map, 0x1000 + i * 0x100, 0x100, "JS:*old a.js:1:1");
   }
-  EXPECT(NameAt(map, 0x1350) == "*old a.js:1:1");
+  EXPECT(NameAt(map, 0x1350) == "old a.js:1:1");
   // From the middle of the third to the first byte of the sixth.
   AddCode(&map, 0x1250, 0x2b1, "JS:*new a.js:2:1");
-  EXPECT(NameAt(map, 0x11ff) == "*old a.js:1:1");
+  EXPECT(NameAt(map, 0x11ff) == "old a.js:1:1");
   EXPECT(NameAt(map, 0x1200).empty());
-  EXPECT(NameAt(map, 0x1250) == "*new a.js:2:1");
-  EXPECT(NameAt(map, 0x1350) == "*new a.js:2:1");
-  EXPECT(NameAt(map, 0x1500) == "*new a.js:2:1");
+  EXPECT(NameAt(map, 0x1250) == "new a.js:2:1");
+  EXPECT(NameAt(map, 0x1350) == "new a.js:2:1");
+  EXPECT(NameAt(map, 0x1500) == "new a.js:2:1");
   EXPECT(NameAt(map, 0x1501).empty());
-  EXPECT(NameAt(map, 0x1600) == "*old a.js:1:1");
+  EXPECT(NameAt(map, 0x1600) == "old a.js:1:1");
   EXPECT_EQ(map.entries(), 2 + 1 + 4);
 }
 
@@ -87,9 +87,9 @@ TEST(code_moves) {
   EXPECT(NameAt(map, 0x1080).empty());
   EXPECT(NameAt(map, 0x2000).empty());
   EXPECT(NameAt(map, 0x5000).empty());
-  EXPECT(NameAt(map, 0x5080) == "*a a.js:1:1");
-  EXPECT(NameAt(map, 0x517f) == "*a a.js:1:1");
-  EXPECT(NameAt(map, 0x60ff) == "*b a.js:2:1");
+  EXPECT(NameAt(map, 0x5080) == "a a.js:1:1");
+  EXPECT(NameAt(map, 0x517f) == "a a.js:1:1");
+  EXPECT(NameAt(map, 0x60ff) == "b a.js:2:1");
   EXPECT(NameAt(map, 0xa000).empty());
   EXPECT_EQ(map.entries(), 2);
 }
@@ -103,9 +103,9 @@ TEST(code_moves_to_where_other_code_has_left) {
   const std::vector<CodeMove> moves = {
       {0x2000, 0x4000, 0}, {0x1000, 0x2000, 0}, {0x3000, 0x1080, 0}};
   map.ApplyMoves(moves.data(), moves.size());
-  EXPECT(NameAt(map, 0x4000) == "*b a.js:2:1");
-  EXPECT(NameAt(map, 0x2000) == "*a a.js:1:1");
-  EXPECT(NameAt(map, 0x1080) == "*c a.js:3:1");
+  EXPECT(NameAt(map, 0x4000) == "b a.js:2:1");
+  EXPECT(NameAt(map, 0x2000) == "a a.js:1:1");
+  EXPECT(NameAt(map, 0x1080) == "c a.js:3:1");
   EXPECT(NameAt(map, 0x1000).empty());
   EXPECT_EQ(map.entries(), 3);
 }
@@ -120,8 +120,8 @@ TEST(code_moves_on_in_the_next_collection) {
                                        {0x3000, 0x2000, 0},
                                        {0x4000, 0x1000, 0}};
   map.ApplyMoves(moves.data(), moves.size());
-  EXPECT(NameAt(map, 0x2000) == "*a a.js:1:1");
-  EXPECT(NameAt(map, 0x1000) == "*b a.js:2:1");
+  EXPECT(NameAt(map, 0x2000) == "a a.js:1:1");
+  EXPECT(NameAt(map, 0x1000) == "b a.js:2:1");
   EXPECT_EQ(map.entries(), 2);
 }
 
@@ -131,12 +131,12 @@ TEST(code_lookups_are_never_older_than_the_map) {
     const uintptr_t start = 0x1000 + static_cast<uintptr_t>(i % 37) * 0x40;
     const std::string name = "JS:*f" + std::to_string(i) + " a.js:1:1";
     AddCode(&map, start, 0x40, name.c_str());
-    EXPECT(NameAt(map, start + 0x3f) == name.substr(3));
+    EXPECT(NameAt(map, start + 0x3f) == name.substr(4));
     if (i % 5 == 0) {
       const CodeMove move = {start, 0x100000, 0};
       map.ApplyMoves(&move, 1);
       EXPECT(NameAt(map, start + 0x3f).empty());
-      EXPECT(NameAt(map, 0x10003f) == name.substr(3));
+      EXPECT(NameAt(map, 0x10003f) == name.substr(4));
     }
   }
   map.Clear();
@@ -149,7 +149,7 @@ TEST(code_storm_is_bounded_and_spares_sampled_code) {
   CodeMap map;
   AddCode(&map, 0x1000, 0x10, "Builtin:ArrayMap");
   AddCode(&map, 0x2000, 0x10, "JS:*sampled a.js:1:1");
-  map.Find(0x2000)->table_generation = 1;
+  map.Find(0x2000)->hit = true;
   constexpr uintptr_t kCode = CodeMap::kMaxEntries + CodeMap::kMaxEntries / 2;
   for (uintptr_t i = 0; i < kCode; i++) {
     AddCode(&map, 0x100000 + i * 16, 16, "JS:~ evalmachine.<anonymous>:1:1");
@@ -183,32 +183,49 @@ void ExpectName(const char* text, const char* known_url, const char* name,
   EXPECT_EQ(parsed.column, column);
 }
 
-TEST(names_of_every_tier) {
-  for (const char* tier : {"~", "^", "+", "*", "o+", "o*"}) {
-    const std::string text = std::string(tier) + "render file:///a.js:12:7";
-    ExpectName(text.c_str(), "", "render", "file:///a.js", 12, 7);
+TEST(names_of_every_tier_are_of_one_function) {
+  CodeMap map;
+  uintptr_t start = 0x1000;
+  for (const char* tier : {"~", "^", "+", "*", "'", "o+", "o*", "o'"}) {
+    const std::string text =
+        "JS:" + std::string(tier) + "render file:///a.js:12:7";
+    map.Add(start, 8, false, {5, 3}, text);
+    const CodeEntry* entry = map.Find(start);
+    EXPECT(entry->function->name == "render file:///a.js:12:7");
+    EXPECT(entry->function.get() == map.FindFunction({5, 3}));
+    EXPECT(entry->optimized == (*tier != '~' && *tier != '^'));
+    start += 8;
   }
+  EXPECT(map.FindFunction({5, 4}) == nullptr);
+  EXPECT(map.FindFunction({6, 3}) == nullptr);
+  // Gone with the last code of it.
+  map.Add(0x1000, 8 * 7, false, {5, 9}, "JS:*other a.js:1:1");
+  EXPECT(map.FindFunction({5, 3}) != nullptr);
+  map.Add(0x1000 + 8 * 7, 8, false, {5, 9}, "JS:*other a.js:1:1");
+  EXPECT(map.FindFunction({5, 3}) == nullptr);
+  EXPECT(map.FindFunction({5, 9}) != nullptr);
+  map.Clear();
+  EXPECT(map.FindFunction({5, 9}) == nullptr);
+  EXPECT_EQ(map.bytes(), 0);
 }
 
 TEST(names_with_spaces_and_colons) {
-  ExpectName("*get size file:///a.js:1:2", "file:///a.js", "get size",
+  ExpectName("get size file:///a.js:1:2", "file:///a.js", "get size",
              "file:///a.js", 1, 2);
-  ExpectName("*get size file:///a.js:1:2", "", "get size", "file:///a.js", 1,
-             2);
-  ExpectName("*a:b:1 /x y/z.js:10:20", "/x y/z.js", "a:b:1", "/x y/z.js", 10,
+  ExpectName("get size file:///a.js:1:2", "", "get size", "file:///a.js", 1, 2);
+  ExpectName("a:b:1 /x y/z.js:10:20", "/x y/z.js", "a:b:1", "/x y/z.js", 10,
              20);
-  ExpectName("*f node:internal/fs:10:20", "", "f", "node:internal/fs", 10, 20);
-  ExpectName("~ file:///a.js:5:6", "", "", "file:///a.js", 5, 6);
-  ExpectName("~ file:///a.js", "", "", "file:///a.js", 1, 0);
-  ExpectName("*orange a.js:1:2", "", "orange", "a.js", 1, 2);
+  ExpectName("f node:internal/fs:10:20", "", "f", "node:internal/fs", 10, 20);
+  ExpectName(" file:///a.js:5:6", "", "", "file:///a.js", 5, 6);
+  ExpectName(" file:///a.js", "", "", "file:///a.js", 1, 0);
+  ExpectName("orange a.js:1:2", "", "orange", "a.js", 1, 2);
 }
 
 TEST(names_of_nothing_in_particular) {
   ExpectName("", "", "", "", 0, 0);
-  ExpectName("*", "", "", "", 0, 0);
-  ExpectName("*f", "", "f", "", 0, 0);
-  ExpectName("*f :1:2", "", "f", "", 1, 2);
-  ExpectName("* :99999999999:1", "", "", ":99999999999:1", 1, 0);
+  ExpectName("f", "", "f", "", 0, 0);
+  ExpectName("f :1:2", "", "f", "", 1, 2);
+  ExpectName(" :99999999999:1", "", "", ":99999999999:1", 1, 0);
 }
 
 }  // namespace

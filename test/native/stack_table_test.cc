@@ -30,19 +30,19 @@ struct Program {
   StackTable table;
 
   Program() {
-    map.Add(0x1000, 16, false, 1, "JS:*leaf file:///a.js:10:1");
-    map.Add(0x2000, 16, false, 1, "JS:~root file:///a.js:20:1");
+    map.Add(0x1000, 16, false, {1, -1}, "JS:*leaf file:///a.js:10:1");
+    map.Add(0x2000, 16, false, {1, -1}, "JS:~root file:///a.js:20:1");
     // The same function as the first, in another tier.
-    map.Add(0x3000, 16, true, 1, "JS:~leaf file:///a.js:10:1");
-    map.Add(0x4000, 16, false, 0, "Builtin:ArrayMap");
-    map.Add(0x5000, 16, false, 1, "JS:* file:///a.js:30:1");
+    map.Add(0x3000, 16, true, {1, -1}, "JS:~leaf file:///a.js:10:1");
+    map.Add(0x4000, 16, false, {0, -1}, "Builtin:ArrayMap");
+    map.Add(0x5000, 16, false, {1, -1}, "JS:* file:///a.js:30:1");
   }
 
   void Sample(uint32_t label, const std::vector<uintptr_t>& stack,
               uint64_t weight = 1) {
     table.Begin(label);
     for (const uintptr_t address : stack) {
-      table.Push(*map.Find(address), map);
+      table.Push(*map.Find(address)->function, map);
     }
     table.Commit(weight);
   }
@@ -66,6 +66,23 @@ TEST(stacks_add_up_by_label_and_function) {
   EXPECT(leaf.name == "leaf");
   EXPECT(leaf.url == "file:///a.js");
   EXPECT_EQ(leaf.line, 10);
+}
+
+TEST(stacks_differ_by_the_place_in_a_function) {
+  Program program;
+  const CodeFunction& leaf = *program.map.Find(0x1000)->function;
+  for (const int32_t position : {100, 200, 100, -1}) {
+    program.table.Begin(1);
+    program.table.Push(leaf, program.map, position);
+    program.table.Commit(1);
+  }
+  EXPECT_EQ(program.table.stacks().size(), 3);
+  EXPECT_EQ(program.table.functions().size(), 1);
+  EXPECT_EQ(program.table.frames().size(), 3);
+  EXPECT_EQ(program.table.frames()[0].position, 100);
+  EXPECT_EQ(program.table.frames()[0].script_id, 1);
+  EXPECT_EQ(program.table.frames()[1].position, 200);
+  EXPECT_EQ(program.table.frames()[2].position, -1);
 }
 
 TEST(stacks_have_frames_that_are_no_functions) {

@@ -1,0 +1,49 @@
+// Where code came from: source positions and inlined calls, read from V8's
+// heap.
+//
+// V8 expands inlined frames for callers at most, so the CPU of an inlined leaf
+// would go to its caller. Everything here is lazy, for sampled code only, and
+// is read before the collector can move it. Each object is copied by a read
+// that cannot fault, and believed only after its checks.
+#ifndef NATIVE_INLINING_H_
+#define NATIVE_INLINING_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "code_map.h"
+#include "source_positions.h"
+#include "v8.h"
+
+namespace otelpyroscope {
+
+class CodeReader {
+ public:
+  // Whether positions can be read at all in this process. Probes once.
+  static bool Available();
+
+  // Of optimized code: positions and inlined calls. Null: no such code, or a
+  // check failed, which adds to `failures`.
+  static std::shared_ptr<const CodePositions> ReadOptimized(
+      uintptr_t code_start, size_t code_size, uint64_t* failures);
+
+  // Of bytecode: its positions.
+  static std::shared_ptr<const CodePositions> ReadBytecode(uintptr_t code_start,
+                                                           size_t code_size,
+                                                           uint64_t* failures);
+
+  // The function behind a code event; `script_id` is that of `script`.
+  static FunctionId ReadFunctionId(v8::Local<v8::UnboundScript> script,
+                                   int script_id);
+
+  // What the interpreter's registers say: the offset in the bytecode that
+  // begins at `code_start`, or -1 where they are about something else.
+  static int64_t BytecodeOffset(uintptr_t array_register,
+                                uintptr_t offset_register, uintptr_t code_start,
+                                size_t code_size);
+};
+
+}  // namespace otelpyroscope
+
+#endif  // NATIVE_INLINING_H_

@@ -1,0 +1,38 @@
+// Lines of places in scripts, asked of V8 where it may be asked.
+#ifndef NATIVE_SCRIPT_LINES_H_
+#define NATIVE_SCRIPT_LINES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <unordered_map>
+
+#include "v8.h"
+
+namespace otelpyroscope {
+
+// Not thread-safe: the isolate's thread only.
+class ScriptLines {
+ public:
+  // Scripts remembered; when full, all are forgotten, and remembered again
+  // with their next code.
+  static constexpr size_t kMaxScripts = 20000;
+
+  // Remembers the script of a code event, without keeping it alive. May be
+  // called inside V8's callbacks: it does not touch the V8 heap.
+  void Note(v8::Isolate* isolate, int script_id,
+            v8::Local<v8::UnboundScript> script);
+
+  // The 1-based line at an offset of the script's source, or 0: the script is
+  // gone or unknown. Never inside a callback of V8: it may allocate, and reads
+  // the whole source when a script is first asked for.
+  int LineOf(v8::Isolate* isolate, int script_id, int32_t offset) const;
+
+  void Clear() { scripts_.clear(); }
+
+ private:
+  std::unordered_map<int, v8::Global<v8::UnboundScript>> scripts_;
+};
+
+}  // namespace otelpyroscope
+
+#endif  // NATIVE_SCRIPT_LINES_H_

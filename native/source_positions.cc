@@ -1,0 +1,75 @@
+// Decoding of source position tables.
+#include "source_positions.h"
+
+#include <algorithm>
+
+namespace otelpyroscope {
+namespace {
+
+class Reader {
+ public:
+  Reader(const uint8_t* bytes, size_t size)
+      : next_(bytes), end_(bytes + size) {}
+
+  bool done() const { return next_ == end_; }
+
+  bool Read(uint64_t* value) {
+    uint64_t bits = 0;
+    for (int shift = 0; next_ != end_ && shift < 64; shift += 7) {
+      const uint8_t byte = *next_++;
+      bits |= static_cast<uint64_t>(byte & 0x7f) << shift;
+      if ((byte & 0x80) != 0) continue;
+      *value = bits;
+      return true;
+    }
+    return false;
+  }
+
+ private:
+  const uint8_t* next_;
+  const uint8_t* end_;
+};
+
+}  // namespace
+
+SourcePosition SourcePosition::Unpack(uint64_t bits) {
+  SourcePosition position;
+  position.inlining_id = static_cast<int32_t>((bits >> 31) & 0xffff) - 1;
+  if ((bits & 1) == 0) {
+    position.script_offset = static_cast<int32_t>((bits >> 1) & 0x3fffffff) - 1;
+  }
+  return position;
+}
+
+bool DecodeSourcePositions(const uint8_t* bytes, size_t size, size_t code_size,
+                           int flag_bits,
+                           std::vector<CodePosition>* positions) {
+  positions->clear();
+  Reader reader(bytes, size);
+  // Unsigned: hostile differences wrap around instead of overflowing.
+  uint64_t code_offset = 0;
+  uint64_t position = 0;
+  while (!reader.done()) {
+    uint64_t first = 0;
+    uint64_t second = 0;
+    if (!reader.Read(&first) || !reader.Read(&second)) return false;
+    code_offset += first >> flag_bits;
+    position += (second >> 1) ^ (~(second & 1) + 1);
+    if (code_offset > code_size) return false;
+    positions->push_back(
+        {static_cast<uint32_t>(code_offset), SourcePosition::Unpack(position)});
+  }
+  return true;
+}
+
+const SourcePosition* FindPosition(const std::vector<CodePosition>& positions,
+                                   size_t offset) {
+  const auto behind =
+      std::upper_bound(positions.begin(), positions.end(), offset,
+                       [](size_t wanted, const CodePosition& entry) {
+                         return wanted < entry.code_offset;
+                       });
+  return behind == positions.begin() ? nullptr : &std::prev(behind)->position;
+}
+
+}  // namespace otelpyroscope

@@ -1,0 +1,70 @@
+// V8's source position tables, decoded: which place in the source an offset in
+// code belongs to. Pure: from bytes to numbers.
+//
+// Format (V8's source-position-table.cc and source-position.h): entries of two
+// variable-length integers, the differences to the entry before. The lowest
+// bits of the first are flags, the rest the code offset; the second is a 64-bit
+// position, zig-zag encoded. Of a position, bit 0
+// says that it is not in the script, bits 1-30 are the offset in the script
+// plus 1, bits 31-46 the number of the inlined call plus 1.
+#ifndef NATIVE_SOURCE_POSITIONS_H_
+#define NATIVE_SOURCE_POSITIONS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace otelpyroscope {
+
+// A place in a script's source, as V8 packs it in 64 bits.
+struct SourcePosition {
+  int32_t script_offset = -1;  // -1: unknown
+  int32_t inlining_id = -1;    // index of the inlined call; -1: not inlined
+
+  static SourcePosition Unpack(uint64_t bits);
+};
+
+struct CodePosition {
+  uint32_t code_offset = 0;
+  SourcePosition position;
+};
+
+// Decodes a whole table of code of `code_size` bytes, whose entries have
+// `flag_bits` flags. False where it is not one: it ends in the middle of an
+// entry, or an offset is outside of the code.
+bool DecodeSourcePositions(const uint8_t* bytes, size_t size, size_t code_size,
+                           int flag_bits, std::vector<CodePosition>* positions);
+
+// The position of the code at `offset`: of the last entry not behind it; null
+// where there is none.
+const SourcePosition* FindPosition(const std::vector<CodePosition>& positions,
+                                   size_t offset);
+
+// Identifies a function for as long as its script lives.
+struct FunctionId {
+  int script_id = 0;    // 0: unknown
+  int literal_id = -1;  // number of the function in its script
+
+  bool known() const { return script_id != 0 && literal_id >= 0; }
+  uint64_t key() const {
+    return static_cast<uint64_t>(script_id) << 32 |
+           static_cast<uint32_t>(literal_id);
+  }
+};
+
+// A call whose callee V8 has inlined.
+struct InlinedCall {
+  FunctionId function;     // the callee
+  bool is_itself = false;  // the callee is the function that inlines it
+  SourcePosition call;     // in the caller, which may be inlined itself
+};
+
+// Where a piece of code came from.
+struct CodePositions {
+  std::vector<CodePosition> positions;
+  std::vector<InlinedCall> inlined;  // a call's caller comes before it
+};
+
+}  // namespace otelpyroscope
+
+#endif  // NATIVE_SOURCE_POSITIONS_H_

@@ -1,0 +1,70 @@
+/** Every frame right: inlined functions under their own names, on the lines that run. */
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { messageOf, runNode } from '../support/run-child.mjs';
+
+const fixture = (name) => fileURLToPath(new URL(`fixtures/frames/${name}`, import.meta.url));
+
+/** What the profile of the fixture says; it is all there, or its shares would say nothing. */
+async function profileOf(file, mode) {
+  const report = await messageOf(runNode([file, mode]));
+  const missing = report.threadNanos - report.totalNanos;
+  assert.ok(Math.abs(missing) < 0.05 * report.threadNanos, JSON.stringify(report));
+  return report;
+}
+
+/** The 1-based line of a file that has this text. */
+function lineWith(file, text) {
+  const lines = readFileSync(file, 'utf8').split('\n');
+  const found = lines.findIndex((line) => line.includes(text));
+  assert.ok(found >= 0, `${text} is not in ${file}`);
+  return found + 1;
+}
+
+describe('frames', function () {
+  this.timeout(60_000);
+  this.slow(15_000);
+
+  describe('of inlined functions', function () {
+    const file = fixture('inlined.mjs');
+
+    it('are there, with the right callers, when the profiler is started first', async () => {
+      const report = await profileOf(file, 'first');
+      assert.ok(report.self >= 0.95, `the leaf's own share is ${report.self}`);
+      assert.ok(report.rightChain >= 0.95, `${report.rightChain} with the right callers`);
+      assert.ok(report.metrics.inlinedFrames > 0, 'nothing was inlined');
+      assert.equal(report.metrics.layoutFallbacks, 0);
+      const wrongStart = Object.entries(report.startLines).filter(
+        ([name, line]) => line !== lineWith(file, `function ${name}(`),
+      );
+      assert.deepEqual(wrongStart, []);
+    });
+
+    it('are on the lines that run, and their calls on the lines of the calls', async () => {
+      const { lines, totalNanos } = await profileOf(file, 'first');
+      const leaf = `smallLeaf:${lineWith(file, "// the leaf's line")}`;
+      const handler = `requestHandler:${lineWith(file, "// the caller's call")}`;
+      const through = (call) => lines[`${leaf},caller:${lineWith(file, call)},${handler}`] ?? 0;
+      const first = through('// the first call');
+      const second = through('// the second call');
+      assert.ok((first + second) / totalNanos >= 0.95, JSON.stringify(lines));
+      // Two equal calls: neither has all of it.
+      assert.ok(first / totalNanos > 0.25 && second / totalNanos > 0.25, JSON.stringify(lines));
+    });
+
+    it('are never under a wrong name when the profiler is started late', async () => {
+      const report = await profileOf(file, 'late');
+      const known = ['smallLeaf', 'caller', 'requestHandler', 'work', '(unresolved)'];
+      const strange = Object.entries(report.lines)
+        .filter(([stack]) => !known.includes(stack.split(':')[0]))
+        .reduce((sum, [, nanos]) => sum + nanos, 0);
+      assert.ok(strange / report.totalNanos < 0.05, JSON.stringify(report.lines));
+      assert.equal(report.metrics.layoutFallbacks, 0);
+      console.log(
+        `        started late: ${(100 * report.self).toFixed(1)} % found under the leaf's own name`,
+      );
+    });
+  });
+});
