@@ -144,8 +144,10 @@ size_t Resolver::PushLeaf() {
     PushUnresolved();
     return 0;
   }
-  if (header_.vm_state == v8::JS && header_.stack_top != 0) {
-    // A leaf without a frame of its own, called from generated code.
+  if (header_.vm_state == v8::JS && header_.stack_top != 0 &&
+      header_.stack_top != frames_[0]) {
+    // A leaf without a frame of its own, called from generated code. (Of a
+    // fast call into C++, V8 knows the caller: then it is the first frame.)
     entry = FindCaller(code_map_, header_.stack_top);
     if (IsFunction(entry)) {
       PushCode(*entry,
