@@ -26,6 +26,8 @@
           'defines': [
             'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS',
             'NODE_ADDON_API_DISABLE_DEPRECATED',
+            # terminate() of a worker may end any call into JavaScript.
+            'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
           ],
           'cflags!': ['-O3'],
           'cflags': ['-O2', '-g1', '-fvisibility=hidden', '-Wall', '-Wextra'],

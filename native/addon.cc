@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "sampler.h"
 
@@ -22,6 +23,16 @@ v8::Local<v8::Value> ToV8(const Napi::Value& value) {
   static_assert(sizeof(local) == sizeof(handle));
   memcpy(static_cast<void*>(&local), &handle, sizeof(local));
   return local;
+}
+
+Napi::Value ToArray(Napi::Env env, const std::vector<uint32_t>& numbers) {
+  Napi::Uint32Array array = Napi::Uint32Array::New(env, numbers.size());
+  // Empty in a worker that is being terminated.
+  if (array.IsEmpty()) return env.Undefined();
+  if (!numbers.empty()) {
+    memcpy(array.Data(), numbers.data(), numbers.size() * sizeof(uint32_t));
+  }
+  return array;
 }
 
 Sampler* SamplerOf(const Napi::CallbackInfo& info) {
@@ -67,42 +78,37 @@ void Forget(const Napi::CallbackInfo& info) { SamplerOf(info)->Forget(); }
 Napi::Value Take(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Sampler* sampler = SamplerOf(info);
-  sampler->Drain();
-  StackTable* table = sampler->stack_table();
+  const StackTable& table = sampler->Take();
 
-  const auto& functions = table->functions();
+  const auto& functions = table.functions();
   Napi::Array names = Napi::Array::New(env, 2 * functions.size());
-  Napi::Uint32Array start_lines = Napi::Uint32Array::New(env, functions.size());
-  for (uint32_t i = 0; i < functions.size(); i++) {
-    names[2 * i] = Napi::String::New(env, functions[i].name);
-    names[2 * i + 1] = Napi::String::New(env, functions[i].url);
-    start_lines[i] = static_cast<uint32_t>(functions[i].line);
+  std::vector<uint32_t> start_lines;
+  for (const FunctionInfo& function : functions) {
+    const uint32_t at = 2 * static_cast<uint32_t>(start_lines.size());
+    names[at] = Napi::String::New(env, function.name);
+    names[at + 1] = Napi::String::New(env, function.url);
+    start_lines.push_back(static_cast<uint32_t>(function.line));
   }
 
-  const auto& frame_infos = table->frames();
-  Napi::Uint32Array frames =
-      Napi::Uint32Array::New(env, 2 * frame_infos.size());
-  for (size_t i = 0; i < frame_infos.size(); i++) {
-    frames[2 * i] = frame_infos[i].function;
-    frames[2 * i + 1] = static_cast<uint32_t>(sampler->LineOf(frame_infos[i]));
+  std::vector<uint32_t> frames;
+  for (const FrameInfo& frame : table.frames()) {
+    frames.push_back(frame.function);
+    frames.push_back(static_cast<uint32_t>(sampler->LineOf(frame)));
   }
 
-  size_t words = 0;
-  for (const auto& [key, weight] : table->stacks()) words += key.size() + 2;
-  Napi::Uint32Array stacks = Napi::Uint32Array::New(env, words);
-  uint32_t* next = stacks.Data();
-  for (const auto& [key, weight] : table->stacks()) {
-    *next++ = static_cast<uint32_t>(weight);
-    *next++ = static_cast<uint32_t>(key.size() - 1);
-    for (const char32_t word : key) *next++ = static_cast<uint32_t>(word);
+  std::vector<uint32_t> stacks;
+  for (const auto& [key, weight] : table.stacks()) {
+    stacks.push_back(static_cast<uint32_t>(weight));
+    stacks.push_back(static_cast<uint32_t>(key.size() - 1));
+    for (const char32_t word : key) stacks.push_back(word);
   }
-  table->Clear();
+  sampler->FreeTaken();
 
   Napi::Object result = Napi::Object::New(env);
   result["names"] = names;
-  result["startLines"] = start_lines;
-  result["frames"] = frames;
-  result["stacks"] = stacks;
+  result["startLines"] = ToArray(env, start_lines);
+  result["frames"] = ToArray(env, frames);
+  result["stacks"] = ToArray(env, stacks);
   return result;
 }
 

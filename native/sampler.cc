@@ -256,13 +256,19 @@ void Sampler::DrainUntil(uint64_t ring_position, bool heap_is_of_then) {
   }
 }
 
+const StackTable& Sampler::Take() {
+  Drain();
+  stack_table_.MoveTo(&taken_);
+  return taken_;
+}
+
 int Sampler::LineOf(const FrameInfo& frame) const {
   int line = 0;
   if (frame.position >= 0) {
     line = script_lines_.LineOf(isolate_.load(std::memory_order_relaxed),
                                 frame.script_id, frame.position);
   }
-  return line > 0 ? line : stack_table_.functions()[frame.function].line;
+  return line > 0 ? line : taken_.functions()[frame.function].line;
 }
 
 // --- Callbacks of V8 and libuv ---

@@ -71,9 +71,15 @@ class Sampler {
 
   // Moves all pending samples into the stack table. Less than 10 µs a sample.
   void Drain();
-  StackTable* stack_table() { return &stack_table_; }
-  // The 1-based line of a frame, 0 for unknown. Not inside callbacks of V8.
+  // Drains, and hands over what was added up since the last call. A table of
+  // its own: whoever converts it allocates, and the collection that this may
+  // start drains again.
+  const StackTable& Take();
+  // The 1-based line of a frame of Take(), 0 for unknown. Not inside callbacks
+  // of V8.
   int LineOf(const FrameInfo& frame) const;
+  // Frees what Take() has handed over.
+  void FreeTaken() { taken_.Clear(); }
 
   LabelSlot* label_slot() { return &label_slot_; }
   SampledLabels* sampled_labels() { return &sampled_labels_; }
@@ -138,6 +144,7 @@ class Sampler {
   CodeMap code_map_;
   ScriptLines script_lines_;
   StackTable stack_table_;
+  StackTable taken_;
   SamplerMetrics metrics_;
   void (*released_)(void*) = nullptr;
   void* released_data_ = nullptr;

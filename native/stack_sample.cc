@@ -5,6 +5,7 @@
 #include <ucontext.h>
 
 #include "inlining.h"
+#include "v8-internal.h"
 #include "v8-locker.h"
 #include "v8-unwinder.h"
 
@@ -122,6 +123,15 @@ void Resolver::PushFrameless() {
 // frames of the sample that are done with.
 size_t Resolver::PushLeaf() {
   const CodeEntry* entry = code_map_.Find(header_.pc);
+  if (header_.fast_call != 0) {
+    // The caller is the first frame, and may be at its instructions around the
+    // call: then it is the leaf as well.
+    if (entry == nullptr) {
+      table_->Push(header_.external_callback != 0 ? PseudoFrame::kNativeFunction
+                                                  : PseudoFrame::kNative);
+    }
+    return 0;
+  }
   if (entry != nullptr && entry->kind == CodeKind::kBytecodeHandler) {
     // The interpreter: the next frame is the one that it works on, and its
     // registers know better than the frame how far it is.
@@ -133,6 +143,13 @@ size_t Resolver::PushLeaf() {
     return 1;
   }
   if (entry != nullptr) {
+    // On its way from the interpreter into generated code, a function has one
+    // frame, which V8 does not leave out.
+    const CodeEntry* next = FindCaller(code_map_, frames_[0]);
+    if (next != nullptr && next->kind == CodeKind::kBytecode &&
+        next->function == entry->function) {
+      return 0;
+    }
     PushCode(*entry, static_cast<int64_t>(header_.pc - entry->start));
     return 0;
   }
@@ -144,10 +161,8 @@ size_t Resolver::PushLeaf() {
     PushUnresolved();
     return 0;
   }
-  if (header_.vm_state == v8::JS && header_.stack_top != 0 &&
-      header_.stack_top != frames_[0]) {
-    // A leaf without a frame of its own, called from generated code. (Of a
-    // fast call into C++, V8 knows the caller: then it is the first frame.)
+  if (header_.vm_state == v8::JS && header_.stack_top != 0) {
+    // A leaf without a frame of its own, called from generated code.
     entry = FindCaller(code_map_, header_.stack_top);
     if (IsFunction(entry)) {
       PushCode(*entry,
@@ -260,11 +275,18 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
       on_stack ? *reinterpret_cast<const uintptr_t*>(sp) : uintptr_t{0};
   header->frame_count = 0;
   header->truncated = 0;
+  header->fast_call = 0;
   header->vm_state = v8::OTHER;
   header->external_callback = 0;
   ReadInterpreterRegisters(ucontext, header);
   if (!IsRunning()) return false;
   if (!on_stack) return true;
+  // During a fast call, which leaves no exit frame, V8 keeps the caller's frame
+  // here, and does not leave that frame out of the sample.
+  const uintptr_t fast_caller = *reinterpret_cast<const uintptr_t*>(
+      reinterpret_cast<uintptr_t>(isolate_) +
+      v8::internal::Internals::kIsolateFastCCallCallerFpOffset);
+  header->fast_call = bounds_.Contains(fast_caller);
 
   v8::SampleInfo info = {};
   isolate_->GetStackSample(registers, frames, max_frames_ + 1, &info);

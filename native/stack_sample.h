@@ -18,7 +18,8 @@ struct SampleHeader {
   uint32_t label;   // label id, 0: none
   uint32_t frame_count;
   uint16_t vm_state;  // v8::StateTag
-  uint16_t truncated;
+  uint8_t truncated;
+  uint8_t fast_call;  // JS calls C++ without an exit frame, see Capture()
   uintptr_t pc;
   uintptr_t stack_top;          // the word at the stack pointer, or 0
   uintptr_t external_callback;  // the native function that JS has called, or 0

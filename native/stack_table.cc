@@ -92,6 +92,13 @@ void StackTable::Commit(uint64_t weight) {
   }
 }
 
+void StackTable::MoveTo(StackTable* taken) {
+  stacks_.swap(taken->stacks_);
+  functions_.swap(taken->functions_);
+  frames_.swap(taken->frames_);
+  Clear();
+}
+
 void StackTable::Clear() {
   stacks_.clear();
   functions_.clear();

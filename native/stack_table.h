@@ -62,6 +62,9 @@ class StackTable {
   // Adds the sample.
   void Commit(uint64_t weight);
 
+  // Moves everything into `taken`, whose own content is lost, and begins anew.
+  void MoveTo(StackTable* taken);
+
   void Clear();
 
   const std::vector<FunctionInfo>& functions() const { return functions_; }

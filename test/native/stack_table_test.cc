@@ -114,6 +114,22 @@ TEST(stacks_start_anew_after_clear) {
   EXPECT_EQ(contents["1|root"], 1);
 }
 
+TEST(stacks_move_to_another_table_and_start_anew) {
+  Program program;
+  StackTable taken;
+  program.Sample(1, {0x1000, 0x2000}, 3);
+  program.table.MoveTo(&taken);
+  program.Sample(1, {0x2000}, 4);
+  auto contents = Contents(taken);
+  EXPECT_EQ(contents.size(), 1);
+  EXPECT_EQ(contents["1|leaf;root"], 3);
+  program.table.MoveTo(&taken);
+  contents = Contents(taken);
+  EXPECT_EQ(contents.size(), 1);
+  EXPECT_EQ(contents["1|root"], 4);
+  EXPECT_EQ(program.table.functions().size(), 0);
+}
+
 TEST(stacks_beyond_the_limit_keep_label_and_weight) {
   Program program;
   constexpr uint32_t kStacks = StackTable::kMaxStacks;
