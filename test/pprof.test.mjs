@@ -1,0 +1,121 @@
+/** The profile as others read it: Go's pprof, and the rules that Pyroscope has beyond its own. */
+
+import assert from 'node:assert/strict';
+import { execFile, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { readProfile } from './support/read-profile.mjs';
+import { messageOf, runCode } from './support/run-child.mjs';
+
+const run = promisify(execFile);
+const INTERVAL_MICROS = 4_000;
+
+/** Two spans that burn CPU, profiled into the file that the environment names. */
+const PROGRAM = `
+  const { writeFileSync } = require('node:fs');
+  const { NodeTracerProvider } = require('@opentelemetry/sdk-trace-node');
+  const { CpuProfiler, Scope, TracerProvider } = require('otelpyroscope');
+
+  function burn(millis) {
+    const begin = process.cpuUsage();
+    let sum = 0;
+    for (let used = 0; used < millis * 1_000; ) {
+      for (let i = 0; i < 20_000; i++) sum += i % 7;
+      const { user, system } = process.cpuUsage(begin);
+      used = user + system;
+    }
+    return sum;
+  }
+
+  const provider = new TracerProvider(new NodeTracerProvider(), {
+    spanIdScope: Scope.AllSpans,
+    spanNameScope: Scope.AllSpans,
+  });
+  provider.register();
+  const profiler = new CpuProfiler({ intervalMicros: ${INTERVAL_MICROS} });
+  profiler.start();
+  const spans = {};
+  for (const name of ['first', 'second']) {
+    provider.getTracer('test').startActiveSpan(name, (span) => {
+      spans[name] = span.spanContext();
+      burn(200);
+      span.end();
+    });
+  }
+  profiler.stop().then((bytes) => {
+    writeFileSync(process.env.PROFILE, bytes);
+    process.send(spans);
+    process.disconnect();
+  });
+`;
+
+describe('pprof', function () {
+  this.timeout(60_000);
+
+  let spans;
+  let bytes;
+  let directory;
+  let file;
+
+  before(async () => {
+    directory = mkdtempSync(path.join(os.tmpdir(), 'pprof-'));
+    file = path.join(directory, 'cpu.pb.gz');
+    spans = await messageOf(runCode(PROGRAM, { env: { PROFILE: file } }));
+    bytes = readFileSync(file);
+  });
+
+  after(() => rmSync(directory, { recursive: true }));
+
+  it('is what Pyroscope takes for process_cpu', () => {
+    const profile = readProfile(bytes);
+    assert.deepEqual(profile.types, [
+      { type: 'samples', unit: 'count' },
+      { type: 'cpu', unit: 'nanoseconds' },
+    ]);
+    assert.deepEqual(profile.periodType, { type: 'cpu', unit: 'nanoseconds' });
+    assert.equal(profile.period, INTERVAL_MICROS * 1_000);
+    assert.ok(Math.abs(profile.timeNanos / 1e6 - Date.now()) < 60_000);
+    assert.ok(profile.durationNanos > 4e8 && profile.durationNanos < 6e10);
+    assert.ok(profile.samples.length > 0);
+    for (const { count, nanos, labels, stack } of profile.samples) {
+      assert.ok(count > 0 && nanos === count * profile.period);
+      assert.ok(stack.length > 0 && stack.every((frame) => frame.name !== ''));
+      if (labels.trace_id !== undefined) assert.match(labels.trace_id, /^[0-9a-f]{32}$/);
+      if (labels.span_id !== undefined) assert.match(labels.span_id, /^[0-9a-f]{16}$/);
+    }
+  });
+
+  describe('in Go', function () {
+    before(function () {
+      // Pending, not passed, where there is no Go; .ci/run installs it.
+      if (spawnSync('go', ['version']).status !== 0) this.skip();
+    });
+
+    const pprof = async (...args) => {
+      const { stdout } = await run('go', ['tool', 'pprof', ...args, file]);
+      return stdout;
+    };
+
+    it('is accepted', async () => {
+      assert.match(await pprof('-raw'), /PeriodType: cpu nanoseconds\nPeriod: 4000000\n/);
+    });
+
+    it('has the tags of the spans', async () => {
+      const tags = await pprof('-sample_index=cpu', '-tags');
+      for (const name of ['first', 'second']) {
+        const { traceId, spanId } = spans[name];
+        for (const value of [traceId, spanId, name]) assert.ok(tags.includes(value), tags);
+      }
+    });
+
+    it('is narrowed by a span id to that span', async () => {
+      const nanos = readProfile(bytes).nanosBy('span_id').get(spans.second.spanId);
+      const top = await pprof('-top', '-unit=ms', `-tagfocus=span_id=${spans.second.spanId}`);
+      assert.match(top, /burn/);
+      const shown = /nodes accounting for ([\d.]+)ms|Showing nodes.*?, ([\d.]+)ms/i.exec(top);
+      assert.equal(Number(shown?.[1] ?? shown?.[2]), nanos / 1e6, top);
+    });
+  });
+});
