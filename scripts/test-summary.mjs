@@ -1,4 +1,4 @@
-/** Adds up the test runs in a file of SummaryReporter: one line each, and `N passed, N failed` in total. */
+/** Adds up the test runs in a file of SummaryReporter: each failure, a line a run, and `N passed, N failed` in total. */
 import { existsSync, readFileSync } from 'node:fs';
 
 const [file, expectedRuns] = process.argv.slice(2);
@@ -9,6 +9,11 @@ const runs = (existsSync(file) ? readFileSync(file, 'utf8') : '')
 const line = ({ passes, failures, pending }) =>
   `${passes} passed, ${failures} failed${pending > 0 ? `, ${pending} skipped` : ''}`;
 
+for (const run of runs) {
+  for (const { title, error } of run.failed) {
+    console.log(`FAILED on Node ${run.node}: ${title}\n${error.slice(0, 4_000)}\n`);
+  }
+}
 for (const run of runs) console.log(`Node ${run.node}: ${line(run)}`);
 // A run that ended before its report is a failure too.
 const missing = Math.max(0, Number(expectedRuns) - runs.length);
