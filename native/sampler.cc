@@ -20,6 +20,11 @@ SIGNAL_SAFE uint64_t NowNs() noexcept {
          static_cast<uint64_t>(now.tv_nsec);
 }
 
+// Of all samplers, for good: what the rest of the process has used is the
+// process's CPU time less this.
+std::atomic<uint64_t> process_sampled_ns{0};
+static_assert(std::atomic<uint64_t>::is_always_lock_free);
+
 }  // namespace
 
 // --- Inside the signal handler (see signal_safety.h) ---
@@ -29,6 +34,9 @@ SIGNAL_SAFE void Sampler::HandleSignal(void* self, uint32_t weight,
   Sampler* sampler = static_cast<Sampler*>(self);
   const uint64_t begin_ns = NowNs();
   sampler->signals_.fetch_add(1, std::memory_order_relaxed);
+  process_sampled_ns.fetch_add(
+      weight * sampler->interval_ns_.load(std::memory_order_relaxed),
+      std::memory_order_relaxed);
   SampleRing& ring = sampler->ring_;
   uintptr_t* record =
       ring.Reserve(kSampleHeaderWords + 1 + sampler->capture_.max_frames());
@@ -37,7 +45,10 @@ SIGNAL_SAFE void Sampler::HandleSignal(void* self, uint32_t weight,
   } else {
     sampler->FillSample(record, weight, ucontext);
   }
-  if (ring.pending() % kWakeUpSamples == 0) {
+  const bool flush =
+      sampler->flush_wanted_.load(std::memory_order_relaxed) &&
+      !sampler->flush_requested_.exchange(true, std::memory_order_relaxed);
+  if (flush || ring.pending() % kWakeUpSamples == 0) {
     uv_async_t* wake_up = sampler->wake_up_.load(std::memory_order_relaxed);
     if (wake_up != nullptr) uv_async_send(wake_up);
   }
@@ -82,7 +93,8 @@ std::atomic<Sampler*> samplers[CpuTimer::kMaxTimers];
 
 }  // namespace
 
-Sampler* Sampler::Acquire(v8::Isolate* isolate, uv_loop_t* loop) {
+Sampler* Sampler::Acquire(v8::Isolate* isolate, uv_loop_t* loop,
+                          void (*woken)(Sampler*)) {
   uv_async_t* wake_up = new uv_async_t;
   if (uv_async_init(loop, wake_up, OnWakeUp) != 0) {
     delete wake_up;
@@ -103,6 +115,7 @@ Sampler* Sampler::Acquire(v8::Isolate* isolate, uv_loop_t* loop) {
     v8::Isolate* nobody = nullptr;
     if (!sampler->isolate_.compare_exchange_strong(nobody, isolate)) continue;
     wake_up->data = sampler;
+    sampler->woken_ = woken;
     sampler->wake_up_.store(wake_up, std::memory_order_relaxed);
     return sampler;
   }
@@ -118,6 +131,8 @@ void Sampler::Release(void (*released)(void*), void* data) {
   SetLabelSource(LabelSource::kSlot);
   async_context_.Reset();
   label_slot_.Clear();
+  flush_wanted_.store(false, std::memory_order_relaxed);
+  flush_requested_.store(false, std::memory_order_relaxed);
   released_ = released;
   released_data_ = data;
   uv_async_t* wake_up = wake_up_.exchange(nullptr, std::memory_order_relaxed);
@@ -139,6 +154,7 @@ int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
   framed_head_.store(0, std::memory_order_relaxed);
   signals_.store(0, std::memory_order_relaxed);
   handler_ns_.store(0, std::memory_order_relaxed);
+  interval_ns_.store(interval_ns, std::memory_order_relaxed);
   metrics_ = SamplerMetrics();
   v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
   capture_.Init(isolate, max_frames);
@@ -256,13 +272,13 @@ void Sampler::DrainUntil(uint64_t ring_position, bool heap_is_of_then) {
   }
 }
 
-int Sampler::LineOf(const FrameInfo& frame) const {
+int Sampler::LineOf(const FrameInfo& frame, const StackTable& table) const {
   int line = 0;
   if (frame.position >= 0) {
     line = script_lines_.LineOf(isolate_.load(std::memory_order_relaxed),
                                 frame.script_id, frame.position);
   }
-  return line > 0 ? line : stack_table_.functions()[frame.function].line;
+  return line > 0 ? line : table.functions()[frame.function].line;
 }
 
 // --- Callbacks of V8 and libuv ---
@@ -343,7 +359,18 @@ void Sampler::QueueMove(const v8::JitCodeEvent* event) {
 }
 
 void Sampler::OnWakeUp(uv_async_t* handle) {
-  static_cast<Sampler*>(handle->data)->Drain();
+  Sampler* sampler = static_cast<Sampler*>(handle->data);
+  sampler->Drain();
+  sampler->woken_(sampler);
+}
+
+void Sampler::WakeUp() {
+  uv_async_t* wake_up = wake_up_.load(std::memory_order_relaxed);
+  if (wake_up != nullptr) uv_async_send(wake_up);
+}
+
+uint64_t Sampler::sampled_ns() {
+  return process_sampled_ns.load(std::memory_order_relaxed);
 }
 
 }  // namespace otelpyroscope

@@ -3,6 +3,9 @@
 import { gunzipSync } from 'node:zlib';
 import { Profile } from 'pprof-format';
 
+/** The one frame of the CPU that no profiled thread has used. */
+export const OTHER_THREADS = '(other threads)';
+
 /**
  * @typedef {object} Frame
  * @property {string} name Function name, never empty.
@@ -88,6 +91,11 @@ export class ReadProfile {
   /** CPU of all samples, in nanoseconds. */
   get totalNanos() {
     return this.nanos(() => true);
+  }
+
+  /** CPU of the threads that were sampled, without `(other threads)`, in nanoseconds. */
+  get sampledNanos() {
+    return this.nanos((sample) => !onStack(sample, OTHER_THREADS));
   }
 
   /** Number of samples taken, signals that the kernel merged included. */
