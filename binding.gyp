@@ -21,6 +21,7 @@
             'native/safe_memory.cc',
             'native/sample_windows.cc',
             'native/sampler.cc',
+            'native/sampler_places.cc',
             'native/script_lines.cc',
             'native/source_positions.cc',
             'native/stack_sample.cc',

@@ -36,6 +36,7 @@ const nativeLayers = [
     'flat_batch',
     'stack_sample',
     'sampler',
+    'sampler_places',
     'profile_process',
     'profiled_thread',
     'thread_requests',
