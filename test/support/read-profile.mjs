@@ -150,6 +150,11 @@ export class ReadProfile {
     return this.nanos((sample) => onStack(sample, functionName)) / this.totalNanos;
   }
 
+  /** Like `share`, of the threads that were sampled. */
+  sampledShare(functionName) {
+    return this.nanos((sample) => onStack(sample, functionName)) / this.sampledNanos;
+  }
+
   /** Fraction of the CPU whose innermost function has this name (self time), 0 … 1. */
   selfShare(functionName) {
     return this.nanos((sample) => sample.stack[0]?.name === functionName) / this.totalNanos;
