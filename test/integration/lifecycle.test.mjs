@@ -96,7 +96,10 @@ describe('life of a profiler', function () {
     assert.equal(partProfile.share('burnThird'), 0);
     assert.ok(partProfile.sampledShare('burnSecond') > 0.5);
     for (const name of ['burnFirst', 'burnSecond', 'burnThird']) {
-      assert.ok(wholeProfile.sampledShare(name) > 0.1, `${name}: ${wholeProfile.sampledShare(name)}`);
+      assert.ok(
+        wholeProfile.sampledShare(name) > 0.1,
+        `${name}: ${wholeProfile.sampledShare(name)}`,
+      );
     }
   });
 
