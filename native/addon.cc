@@ -9,9 +9,16 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <set>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "flat_batch.h"
+#include "profiled_thread.h"
+#include "sample_windows.h"
 #include "sampler.h"
 
 namespace otelpyroscope {
@@ -25,18 +32,54 @@ v8::Local<v8::Value> ToV8(const Napi::Value& value) {
   return local;
 }
 
-Napi::Value ToArray(Napi::Env env, const std::vector<uint32_t>& numbers) {
-  Napi::Uint32Array array = Napi::Uint32Array::New(env, numbers.size());
-  // Empty in a worker that is being terminated.
-  if (array.IsEmpty()) return env.Undefined();
-  if (!numbers.empty()) {
-    memcpy(array.Data(), numbers.data(), numbers.size() * sizeof(uint32_t));
-  }
-  return array;
+// What this library keeps for each environment, from open() to its end.
+struct Environment {
+  napi_env env = nullptr;
+  ProfiledThread* thread = nullptr;
+  napi_ref wake = nullptr;  // the function to call from the loop
+};
+
+ProfiledThread* ThreadOf(const Napi::CallbackInfo& info) {
+  return static_cast<Environment*>(info.Data())->thread;
 }
 
 Sampler* SamplerOf(const Napi::CallbackInfo& info) {
-  return static_cast<Sampler*>(info.Data());
+  return ThreadOf(info)->sampler();
+}
+
+uint32_t ToUint32(const Napi::Value& value) {
+  return value.As<Napi::Number>().Uint32Value();
+}
+
+uint64_t ToUint64(const Napi::Value& value) {
+  return static_cast<uint64_t>(value.As<Napi::Number>().Int64Value());
+}
+
+// Undefined where the environment is being terminated, at any moment.
+Napi::Value ToArray(Napi::Env env, const std::vector<uint32_t>& words) {
+  napi_value buffer = nullptr;
+  napi_value array = nullptr;
+  void* data = nullptr;
+  if (napi_create_arraybuffer(env, words.size() * sizeof(uint32_t), &data,
+                              &buffer) != napi_ok) {
+    return env.Undefined();
+  }
+  if (!words.empty()) {
+    memcpy(data, words.data(), words.size() * sizeof(uint32_t));
+  }
+  if (napi_create_typedarray(env, napi_uint32_array, words.size(), buffer, 0,
+                             &array) != napi_ok) {
+    return env.Undefined();
+  }
+  return Napi::Value(env, array);
+}
+
+Napi::Value ToArray(Napi::Env env, const std::vector<std::string_view>& texts) {
+  Napi::Array array = Napi::Array::New(env, texts.size());
+  for (uint32_t i = 0; i < texts.size(); i++) {
+    array[i] = Napi::String::New(env, texts[i].data(), texts[i].size());
+  }
+  return array;
 }
 
 void SetLabelStorage(const Napi::CallbackInfo& info) {
@@ -63,53 +106,114 @@ Napi::Value SetLabelSource(const Napi::CallbackInfo& info) {
                                                    : LabelSource::kSlot));
 }
 
-Napi::Value Start(const Napi::CallbackInfo& info) {
-  const uint32_t interval_us = info[0].As<Napi::Number>().Uint32Value();
-  const uint32_t max_frames = info[1].As<Napi::Number>().Uint32Value();
-  const int error =
-      SamplerOf(info)->Start(uint64_t{interval_us} * 1000, max_frames);
-  return Napi::String::New(info.Env(), error == 0 ? "" : strerror(error));
+Napi::Value Follow(const Napi::CallbackInfo& info) {
+  const char* state = "idle";
+  switch (ThreadOf(info)->Follow()) {
+    case ProfiledThread::State::kIdle:
+      break;
+    case ProfiledThread::State::kSampling:
+      state = "sampling";
+      break;
+    case ProfiledThread::State::kRefused:
+      state = "refused";
+      break;
+  }
+  return Napi::String::New(info.Env(), state);
 }
-
-void Stop(const Napi::CallbackInfo& info) { SamplerOf(info)->Stop(); }
 
 void Forget(const Napi::CallbackInfo& info) { SamplerOf(info)->Forget(); }
 
+Napi::Value OpenWindow(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const ProfiledThread::Opened opened = ThreadOf(info)->OpenWindow(
+      uint64_t{ToUint32(info[0])} * 1000, ToUint32(info[1]));
+  if (opened.error != 0) {
+    return Napi::String::New(env, strerror(opened.error));
+  }
+  return ToArray(
+      env, {opened.window, static_cast<uint32_t>(opened.interval_ns / 1000)});
+}
+
+void BeginClose(const Napi::CallbackInfo& info) {
+  ThreadOf(info)->BeginClose(ToUint32(info[0]));
+}
+
+Napi::Value Turn(const Napi::CallbackInfo& info) {
+  const uint64_t segment = ThreadOf(info)->Turn(ToUint32(info[0]));
+  return Napi::Number::New(info.Env(), static_cast<double>(segment));
+}
+
+Napi::Value IsComplete(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(
+      info.Env(),
+      ThreadOf(info)->IsComplete(ToUint32(info[0]), ToUint64(info[1])));
+}
+
+void Force(const Napi::CallbackInfo& info) {
+  ThreadOf(info)->Force(ToUint32(info[0]), ToUint64(info[1]));
+}
+
+Napi::Object ToObject(Napi::Env env, const SampleBatch& batch) {
+  const FlatBatch flat = Flatten(batch);
+  Napi::Object result = Napi::Object::New(env);
+  result["threadName"] = Napi::String::New(env, batch.thread_name);
+  result["names"] = ToArray(env, flat.names);
+  result["startLines"] = ToArray(env, flat.start_lines);
+  result["frames"] = ToArray(env, flat.frames);
+  result["stacks"] = ToArray(env, flat.stacks);
+  result["labelSets"] = ToArray(env, flat.label_sets);
+  result["labelTexts"] = ToArray(env, flat.label_texts);
+  return result;
+}
+
 Napi::Value Take(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  Sampler* sampler = SamplerOf(info);
-  const StackTable& table = sampler->Take();
-
-  const auto& functions = table.functions();
-  Napi::Array names = Napi::Array::New(env, 2 * functions.size());
-  std::vector<uint32_t> start_lines;
-  for (const FunctionInfo& function : functions) {
-    const uint32_t at = 2 * static_cast<uint32_t>(start_lines.size());
-    names[at] = Napi::String::New(env, function.name);
-    names[at + 1] = Napi::String::New(env, function.url);
-    start_lines.push_back(static_cast<uint32_t>(function.line));
+  const SampleWindows::Taken taken =
+      ThreadOf(info)->Take(ToUint32(info[0]), ToUint64(info[1]));
+  Napi::Array batches = Napi::Array::New(env, taken.batches.size());
+  for (uint32_t i = 0; i < taken.batches.size(); i++) {
+    batches[i] = ToObject(env, *taken.batches[i]);
   }
-
-  std::vector<uint32_t> frames;
-  for (const FrameInfo& frame : table.frames()) {
-    frames.push_back(frame.function);
-    frames.push_back(static_cast<uint32_t>(sampler->LineOf(frame)));
-  }
-
-  std::vector<uint32_t> stacks;
-  for (const auto& [key, weight] : table.stacks()) {
-    stacks.push_back(static_cast<uint32_t>(weight));
-    stacks.push_back(static_cast<uint32_t>(key.size() - 1));
-    for (const char32_t word : key) stacks.push_back(word);
-  }
-  sampler->FreeTaken();
-
   Napi::Object result = Napi::Object::New(env);
-  result["names"] = names;
-  result["startLines"] = ToArray(env, start_lines);
-  result["frames"] = ToArray(env, frames);
-  result["stacks"] = ToArray(env, stacks);
+  result["batches"] = batches;
+  result["others"] = Napi::Number::New(env, static_cast<double>(taken.others));
   return result;
+}
+
+Napi::Value BeginFlush(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  ProfiledThread* thread = ThreadOf(info);
+  const bool read = info[0].As<Napi::Boolean>().Value();
+  std::set<uint32_t> ids;
+  Napi::Array batches = Napi::Array::New(env);
+  for (const ProfiledThread::Cut& cut : thread->BeginFlush()) {
+    ids.merge(LabelIdsOf(*cut.batch));
+    if (read) batches[batches.Length()] = ToObject(env, *cut.batch);
+  }
+  Napi::Object result = Napi::Object::New(env);
+  result["labelIds"] =
+      ToArray(env, std::vector<uint32_t>(ids.begin(), ids.end()));
+  result["batches"] = batches;
+  result["hasListeners"] = Napi::Boolean::New(env, thread->HasListeners());
+  return result;
+}
+
+void EndFlush(const Napi::CallbackInfo& info) {
+  auto labels = std::make_shared<LabelTexts>();
+  if (info[0].IsTypedArray() && info[1].IsArray()) {
+    const auto sets = info[0].As<Napi::Uint32Array>();
+    const auto texts = info[1].As<Napi::Array>();
+    uint32_t next = 0;
+    for (size_t i = 0; i + 1 < sets.ElementLength(); i += 2) {
+      std::vector<std::string>& set = (*labels)[sets[i]];
+      for (uint32_t left = sets[i + 1]; left > 0; left--) {
+        const Napi::Value text = texts[next++];
+        set.push_back(text.IsString() ? text.As<Napi::String>().Utf8Value()
+                                      : std::string());
+      }
+    }
+  }
+  ThreadOf(info)->EndFlush(std::move(labels));
 }
 
 Napi::Value Metrics(const Napi::CallbackInfo& info) {
@@ -135,11 +239,32 @@ Napi::Value Metrics(const Napi::CallbackInfo& info) {
   return result;
 }
 
-void OnEnvironmentEnd(napi_async_cleanup_hook_handle hook, void* sampler) {
-  static_cast<Sampler*>(sampler)->Release(
-      [](void* data) {
+void CallWake(void* data) {
+  const auto* environment = static_cast<Environment*>(data);
+  const napi_env env = environment->env;
+  // Calls fail where the environment is being terminated: no matter.
+  napi_handle_scope scope = nullptr;
+  napi_value wake = nullptr;
+  napi_value global = nullptr;
+  if (napi_open_handle_scope(env, &scope) != napi_ok) return;
+  if (napi_get_reference_value(env, environment->wake, &wake) == napi_ok &&
+      napi_get_global(env, &global) == napi_ok) {
+    napi_make_callback(env, nullptr, global, wake, 0, nullptr, nullptr);
+  }
+  napi_value thrown = nullptr;
+  napi_get_and_clear_last_exception(env, &thrown);
+  napi_close_handle_scope(env, scope);
+}
+
+void OnEnvironmentEnd(napi_async_cleanup_hook_handle hook, void* data) {
+  auto* environment = static_cast<Environment*>(data);
+  ProfiledThread* thread = environment->thread;
+  napi_delete_reference(environment->env, environment->wake);
+  delete environment;
+  thread->Release(
+      [](void* hook) {
         napi_remove_async_cleanup_hook(
-            static_cast<napi_async_cleanup_hook_handle>(data));
+            static_cast<napi_async_cleanup_hook_handle>(hook));
       },
       hook);
 }
@@ -151,28 +276,43 @@ void StopTimersAtExit() {
   if (!registered.exchange(true)) std::atexit(Sampler::StopAllTimers);
 }
 
-// The sampler of this thread, as an object, or undefined when 1,024 threads
-// have one already. Called once for each environment.
+// open(name, wake): the sampler of this thread, as an object, or undefined
+// when 1,024 threads have one already. Called once for each environment.
 Napi::Value Open(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   uv_loop_t* loop = nullptr;
   if (napi_get_uv_event_loop(env, &loop) != napi_ok) return env.Undefined();
-  Sampler* sampler = Sampler::Acquire(v8::Isolate::GetCurrent(), loop);
-  if (sampler == nullptr) return env.Undefined();
+  auto* environment = new Environment;
+  environment->env = env;
+  environment->thread = ProfiledThread::Acquire(
+      v8::Isolate::GetCurrent(), loop, info[0].As<Napi::String>().Utf8Value(),
+      CallWake, environment);
+  if (environment->thread == nullptr) {
+    delete environment;
+    return env.Undefined();
+  }
+  napi_create_reference(env, info[1], 1, &environment->wake);
   StopTimersAtExit();
-  napi_add_async_cleanup_hook(env, OnEnvironmentEnd, sampler, nullptr);
+  napi_add_async_cleanup_hook(env, OnEnvironmentEnd, environment, nullptr);
 
+  Sampler* sampler = environment->thread->sampler();
   Napi::Object binding = Napi::Object::New(env);
   const auto add = [&](const char* name, auto function) {
-    binding[name] = Napi::Function::New(env, function, name, sampler);
+    binding[name] = Napi::Function::New(env, function, name, environment);
   };
   add("setLabelStorage", SetLabelStorage);
   add("probeContinuationLabel", ProbeContinuationLabel);
   add("setLabelSource", SetLabelSource);
-  add("start", Start);
-  add("stop", Stop);
+  add("follow", Follow);
   add("forget", Forget);
+  add("openWindow", OpenWindow);
+  add("beginClose", BeginClose);
+  add("turn", Turn);
+  add("isComplete", IsComplete);
+  add("force", Force);
   add("take", Take);
+  add("beginFlush", BeginFlush);
+  add("endFlush", EndFlush);
   add("metrics", Metrics);
   // Memory of the sampler, which is never freed: no finalizer.
   binding["labelSlot"] = Napi::Int32Array::New(

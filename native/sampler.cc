@@ -20,6 +20,11 @@ SIGNAL_SAFE uint64_t NowNs() noexcept {
          static_cast<uint64_t>(now.tv_nsec);
 }
 
+// Of all samplers, for good: what the rest of the process has used is the
+// process's CPU time less this.
+std::atomic<uint64_t> process_sampled_ns{0};
+static_assert(std::atomic<uint64_t>::is_always_lock_free);
+
 }  // namespace
 
 // --- Inside the signal handler (see signal_safety.h) ---
@@ -29,6 +34,9 @@ SIGNAL_SAFE void Sampler::HandleSignal(void* self, uint32_t weight,
   Sampler* sampler = static_cast<Sampler*>(self);
   const uint64_t begin_ns = NowNs();
   sampler->signals_.fetch_add(1, std::memory_order_relaxed);
+  process_sampled_ns.fetch_add(
+      weight * sampler->interval_ns_.load(std::memory_order_relaxed),
+      std::memory_order_relaxed);
   SampleRing& ring = sampler->ring_;
   uintptr_t* record =
       ring.Reserve(kSampleHeaderWords + 1 + sampler->capture_.max_frames());
@@ -37,7 +45,10 @@ SIGNAL_SAFE void Sampler::HandleSignal(void* self, uint32_t weight,
   } else {
     sampler->FillSample(record, weight, ucontext);
   }
-  if (ring.pending() % kWakeUpSamples == 0) {
+  const bool flush =
+      sampler->flush_wanted_.load(std::memory_order_relaxed) &&
+      !sampler->flush_requested_.exchange(true, std::memory_order_relaxed);
+  if (flush || ring.pending() % kWakeUpSamples == 0) {
     uv_async_t* wake_up = sampler->wake_up_.load(std::memory_order_relaxed);
     if (wake_up != nullptr) uv_async_send(wake_up);
   }
@@ -74,64 +85,6 @@ SIGNAL_SAFE uint32_t Sampler::CurrentLabel(bool isolate_runs,
 
 // --- Set-up and teardown ---
 
-namespace {
-
-// One for each thread that has loaded the addon. Leaked and trivially
-// destructible; what the entries point to is never freed.
-std::atomic<Sampler*> samplers[CpuTimer::kMaxTimers];
-
-}  // namespace
-
-Sampler* Sampler::Acquire(v8::Isolate* isolate, uv_loop_t* loop) {
-  uv_async_t* wake_up = new uv_async_t;
-  if (uv_async_init(loop, wake_up, OnWakeUp) != 0) {
-    delete wake_up;
-    return nullptr;
-  }
-  uv_unref(reinterpret_cast<uv_handle_t*>(wake_up));
-  for (std::atomic<Sampler*>& place : samplers) {
-    // Acquire pairs with the exchange below on the thread that made it.
-    Sampler* sampler = place.load(std::memory_order_acquire);
-    if (sampler == nullptr) {
-      Sampler* created = new Sampler;
-      if (place.compare_exchange_strong(sampler, created)) {
-        sampler = created;
-      } else {
-        delete created;  // another thread was first: `sampler` is its
-      }
-    }
-    v8::Isolate* nobody = nullptr;
-    if (!sampler->isolate_.compare_exchange_strong(nobody, isolate)) continue;
-    wake_up->data = sampler;
-    sampler->wake_up_.store(wake_up, std::memory_order_relaxed);
-    return sampler;
-  }
-  uv_close(reinterpret_cast<uv_handle_t*>(wake_up), [](uv_handle_t* handle) {
-    delete reinterpret_cast<uv_async_t*>(handle);
-  });
-  return nullptr;
-}
-
-void Sampler::Release(void (*released)(void*), void* data) {
-  Forget();
-  stack_table_.Clear();
-  SetLabelSource(LabelSource::kSlot);
-  async_context_.Reset();
-  label_slot_.Clear();
-  released_ = released;
-  released_data_ = data;
-  uv_async_t* wake_up = wake_up_.exchange(nullptr, std::memory_order_relaxed);
-  uv_close(reinterpret_cast<uv_handle_t*>(wake_up), [](uv_handle_t* handle) {
-    Sampler* sampler = static_cast<Sampler*>(handle->data);
-    void (*released)(void*) = sampler->released_;
-    void* data = sampler->released_data_;
-    delete reinterpret_cast<uv_async_t*>(handle);
-    // From here on another thread may take the sampler.
-    sampler->isolate_.store(nullptr, std::memory_order_release);
-    released(data);
-  });
-}
-
 int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
   if (!ring_.Allocate()) return ENOMEM;
   Drain();  // moves noted since Stop() speak of positions before the Reset()
@@ -139,6 +92,7 @@ int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
   framed_head_.store(0, std::memory_order_relaxed);
   signals_.store(0, std::memory_order_relaxed);
   handler_ns_.store(0, std::memory_order_relaxed);
+  interval_ns_.store(interval_ns, std::memory_order_relaxed);
   metrics_ = SamplerMetrics();
   v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
   capture_.Init(isolate, max_frames);
@@ -193,6 +147,10 @@ bool Sampler::SetLabelSource(LabelSource source) {
   }
   label_source_.store(source, std::memory_order_relaxed);
   return true;
+}
+
+uint64_t Sampler::sampled_ns() {
+  return process_sampled_ns.load(std::memory_order_relaxed);
 }
 
 SamplerMetrics Sampler::metrics() const {
@@ -256,22 +214,16 @@ void Sampler::DrainUntil(uint64_t ring_position, bool heap_is_of_then) {
   }
 }
 
-const StackTable& Sampler::Take() {
-  Drain();
-  stack_table_.MoveTo(&taken_);
-  return taken_;
-}
-
-int Sampler::LineOf(const FrameInfo& frame) const {
+int Sampler::LineOf(const FrameInfo& frame, const StackTable& table) const {
   int line = 0;
   if (frame.position >= 0) {
     line = script_lines_.LineOf(isolate_.load(std::memory_order_relaxed),
                                 frame.script_id, frame.position);
   }
-  return line > 0 ? line : taken_.functions()[frame.function].line;
+  return line > 0 ? line : table.functions()[frame.function].line;
 }
 
-// --- Callbacks of V8 and libuv ---
+// --- Callbacks of V8 ---
 
 void Sampler::OnGcPrologue(v8::Isolate* isolate, v8::GCType,
                            v8::GCCallbackFlags, void* self) {
@@ -292,17 +244,6 @@ void Sampler::OnGcEpilogue(v8::Isolate*, v8::GCType, v8::GCCallbackFlags,
   if (sampler->gc_depth_.load(std::memory_order_relaxed) != 0) {
     sampler->gc_depth_.fetch_sub(1, std::memory_order_relaxed);
   }
-}
-
-Sampler* Sampler::OfIsolate(v8::Isolate* isolate) {
-  for (const std::atomic<Sampler*>& place : samplers) {
-    Sampler* sampler = place.load(std::memory_order_acquire);
-    if (sampler == nullptr) return nullptr;
-    if (sampler->isolate_.load(std::memory_order_acquire) == isolate) {
-      return sampler;
-    }
-  }
-  return nullptr;
 }
 
 void Sampler::OnJitCodeEvent(const v8::JitCodeEvent* event) {
@@ -346,10 +287,6 @@ void Sampler::QueueMove(const v8::JitCodeEvent* event) {
   move.ring_position = framed_head_.load(std::memory_order_acquire);
   moves_.push_back(move);
   has_moves_.store(true, std::memory_order_release);
-}
-
-void Sampler::OnWakeUp(uv_async_t* handle) {
-  static_cast<Sampler*>(handle->data)->Drain();
 }
 
 }  // namespace otelpyroscope

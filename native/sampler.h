@@ -53,8 +53,10 @@ class Sampler {
  public:
   // A sampler for the isolate of the calling thread. Null: too many threads.
   // Samplers are never freed, for a signal handler may still see them:
-  // Release() puts one back for the next thread.
-  static Sampler* Acquire(v8::Isolate* isolate, uv_loop_t* loop);
+  // Release() puts one back for the next thread. `woken` is called from the
+  // loop for every WakeUp() and whenever samples wait.
+  static Sampler* Acquire(v8::Isolate* isolate, uv_loop_t* loop,
+                          void (*woken)(Sampler*));
   // Forgets, closes the wake-up handle, and puts the sampler back; then calls
   // `released(data)` from the loop. When the isolate's environment ends.
   void Release(void (*released)(void*), void* data);
@@ -71,15 +73,37 @@ class Sampler {
 
   // Moves all pending samples into the stack table. Less than 10 µs a sample.
   void Drain();
-  // Drains, and hands over what was added up since the last call. A table of
-  // its own: whoever converts it allocates, and the collection that this may
-  // start drains again.
-  const StackTable& Take();
-  // The 1-based line of a frame of Take(), 0 for unknown. Not inside callbacks
-  // of V8.
-  int LineOf(const FrameInfo& frame) const;
-  // Frees what Take() has handed over.
-  void FreeTaken() { taken_.Clear(); }
+  // Has `woken` called soon. Any thread, but not while Release() may run.
+  void WakeUp();
+  // Whether the loop is to be woken for the first sample after
+  // TakeFlushRequest(), so that somebody hands it on. Any thread.
+  void SetFlushWanted(bool wanted) {
+    flush_wanted_.store(wanted, std::memory_order_relaxed);
+  }
+  bool flush_requested() const {
+    return flush_requested_.load(std::memory_order_relaxed);
+  }
+  void TakeFlushRequest() {
+    flush_requested_.store(false, std::memory_order_relaxed);
+  }
+  // Signals since Start(). Any thread.
+  uint64_t signals() const { return signals_.load(std::memory_order_relaxed); }
+  // CPU time for which all samplers of the process have had signals. Any
+  // thread. Never goes back.
+  static uint64_t sampled_ns();
+  uint64_t interval_ns() const {
+    return interval_ns_.load(std::memory_order_relaxed);
+  }
+  // Null: none. Any thread.
+  v8::Isolate* isolate() const {
+    return isolate_.load(std::memory_order_acquire);
+  }
+  // Room for whoever keeps something for each sampler; as long-lived as it.
+  void* companion = nullptr;
+  StackTable* stack_table() { return &stack_table_; }
+  // The 1-based line of a frame in a table filled here, 0 for unknown. Not
+  // inside callbacks of V8.
+  int LineOf(const FrameInfo& frame, const StackTable& table) const;
 
   LabelSlot* label_slot() { return &label_slot_; }
   SampledLabels* sampled_labels() { return &sampled_labels_; }
@@ -137,6 +161,9 @@ class Sampler {
   // Position behind the newest sample that has frames.
   std::atomic<uint64_t> framed_head_{0};
   std::atomic<uv_async_t*> wake_up_{nullptr};
+  std::atomic<uint64_t> interval_ns_{0};
+  std::atomic<bool> flush_wanted_{false};
+  std::atomic<bool> flush_requested_{false};
   std::atomic<uint64_t> signals_{0};
   std::atomic<uint64_t> handler_ns_{0};
 
@@ -144,8 +171,8 @@ class Sampler {
   CodeMap code_map_;
   ScriptLines script_lines_;
   StackTable stack_table_;
-  StackTable taken_;
   SamplerMetrics metrics_;
+  void (*woken_)(Sampler*) = nullptr;
   void (*released_)(void*) = nullptr;
   void* released_data_ = nullptr;
   std::mutex moves_mutex_;

@@ -118,6 +118,21 @@ export class ActiveLabels {
     return this.#source;
   }
 
+  /**
+   * Connects where that costs nothing, with AsyncContextFrame: a thread in a long loop that begins
+   * to be sampled by an interrupt, where no JavaScript can run, has its labels then.
+   */
+  prepare(native: NativeLabels): void {
+    // A storage that is not ours: without AsyncContextFrame its first use enables hooks.
+    const storage = new AsyncLocalStorage<number>();
+    const [id] = PROBE_IDS;
+    native.setLabelStorage(storage);
+    const readable = storage.run(id, () => native.probeContinuationLabel()) === id;
+    storage.disable();
+    native.setLabelStorage(null);
+    if (readable) this.connect(native);
+  }
+
   /** The sampler has stopped: labels cost nothing beyond their own keeping any more. */
   disconnect(): void {
     this.#slot = undefined;

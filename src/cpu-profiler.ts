@@ -1,26 +1,15 @@
-/** Profilers, each with a window of its own, over the one sampler of this thread. */
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
+/** The profiler that users start, collect from and stop. */
 import { activeLabels } from './active-labels.js';
-import { warn } from './diagnostics.js';
 import { ProfilerError } from './errors.js';
-import { openNativeSampler, type NativeSampler } from './native.js';
 import {
   resolveCpuProfilerOptions,
   type CpuProfilerOptions,
   type ResolvedCpuProfilerOptions,
 } from './options.js';
-import { ProfileBuilder, type SampleBatch } from './pprof.js';
-import { processWide } from './process-wide.js';
+import { sharedSampler, type ProfileWindow } from './shared-sampler.js';
 
-const gzipAsync = promisify(gzip);
-
-/**
- * How long a stopped sampler goes on to follow what code V8 makes, in milliseconds. Scrapes start
- * and stop one every 15 s: without this, each would block while V8 lists all code, and would not
- * know the loops that V8 has replaced on the stack, which it never lists.
- */
-const FORGET_AFTER_MS = 60_000;
+// A profile covers all threads that have loaded the package, whichever starts it.
+sharedSampler.join();
 
 /** What the sampler of this thread has counted since it started; plain numbers. */
 export interface ProfilerMetrics {
@@ -58,136 +47,13 @@ export interface ProfilerMetrics {
   jitEventNanos: number;
 }
 
-/** The samples since `start()` or the last `collect()` of one profiler. */
-class ProfileWindow {
-  #builder = new ProfileBuilder();
-  #startNanos = BigInt(Date.now()) * 1_000_000n;
-  #startClock = process.hrtime.bigint();
-
-  add(batch: SampleBatch): void {
-    this.#builder.add(batch);
-  }
-
-  /** Ends the window and begins the next; resolves to the gzipped profile of the ended one. */
-  async finish(periodNanos: number): Promise<Uint8Array> {
-    const builder = this.#builder;
-    const startNanos = this.#startNanos;
-    const now = process.hrtime.bigint();
-    const durationNanos = now - this.#startClock;
-    this.#builder = new ProfileBuilder();
-    this.#startNanos = BigInt(Date.now()) * 1_000_000n;
-    this.#startClock = now;
-    return gzipAsync(await builder.encode({ startNanos, durationNanos, periodNanos }));
-  }
-}
-
 /**
- * The sampler of this thread and the windows that it fills. Shared by all profilers, those of
- * another copy of the package included: V8 has room for one listener to code events only.
- */
-class SharedSampler {
-  #native: NativeSampler | undefined;
-  readonly #windows = new Set<ProfileWindow>();
-  #intervalMicros = 0;
-  #forgetTimer: NodeJS.Timeout | undefined;
-
-  /** Opens a window and starts sampling where it is the first. Throws ProfilerError. */
-  open(options: ResolvedCpuProfilerOptions): ProfileWindow {
-    this.#native ??= openNativeSampler();
-    if (this.#windows.size === 0) {
-      this.#start(this.#native, options);
-    } else {
-      this.#takeSamples(this.#native);
-      if (options.intervalMicros !== this.#intervalMicros) {
-        warn(
-          `intervalMicros ${String(options.intervalMicros)} is ignored: a profiler with ` +
-            `${String(this.#intervalMicros)} runs already, and all share one sampler`,
-        );
-      }
-    }
-    const window = new ProfileWindow();
-    this.#windows.add(window);
-    return window;
-  }
-
-  collect(window: ProfileWindow): Promise<Uint8Array> {
-    if (this.#native !== undefined) this.#takeSamples(this.#native);
-    return window.finish(this.#intervalMicros * 1_000);
-  }
-
-  /** Closes the window, and stops sampling where it was the last. */
-  close(window: ProfileWindow): Promise<Uint8Array> {
-    if (this.#native !== undefined && this.#windows.size === 1) {
-      this.#native.stop();
-      activeLabels.disconnect();
-      this.#forgetTimer = setTimeout(() => this.#native?.forget(), FORGET_AFTER_MS);
-      this.#forgetTimer.unref();
-    }
-    const profile = this.collect(window);
-    this.#windows.delete(window);
-    return profile;
-  }
-
-  metrics(): ProfilerMetrics {
-    return {
-      signals: 0,
-      samples: 0,
-      droppedSamples: 0,
-      truncatedStacks: 0,
-      labelledSamples: 0,
-      staleSamples: 0,
-      unresolvedFrames: 0,
-      inlinedFrames: 0,
-      layoutFallbacks: 0,
-      codeEntries: 0,
-      codeBytes: 0,
-      handlerNanos: 0,
-      drainNanos: 0,
-      jitEventNanos: 0,
-      ...this.#native?.metrics(),
-      activeLabelSets: activeLabels.activeLabelSets,
-      droppedLabelSets: activeLabels.droppedLabelSets,
-    };
-  }
-
-  #start(native: NativeSampler, options: ResolvedCpuProfilerOptions): void {
-    clearTimeout(this.#forgetTimer);
-    activeLabels.connect(native);
-    const refused = native.start(options.intervalMicros, options.maxFrames);
-    if (refused !== '') {
-      activeLabels.disconnect();
-      throw new ProfilerError(
-        'ERR_TIMER_REFUSED',
-        `the system refuses a CPU timer for this thread: ${refused}`,
-      );
-    }
-    this.#intervalMicros = options.intervalMicros;
-  }
-
-  /** Moves what was sampled into every window. */
-  #takeSamples(native: NativeSampler): void {
-    activeLabels.beginCollect();
-    const taken = native.take();
-    const { stacks } = taken;
-    const labels = new Map<number, Readonly<Record<string, string>>>();
-    for (let at = 0; at < stacks.length; at += 3 + (stacks[at + 1] as number)) {
-      const id = stacks[at + 2] as number;
-      if (id === 0 || labels.has(id)) continue;
-      const known = activeLabels.labelsOf(id);
-      if (known !== undefined) labels.set(id, known);
-    }
-    activeLabels.endCollect();
-    const batch = { ...taken, labels };
-    for (const window of this.#windows) window.add(batch);
-  }
-}
-
-const sharedSampler = processWide('sampler.v1', () => new SharedSampler());
-
-/**
- * Takes CPU profiles of this thread, in pprof format, with the labels in force in every sample.
+ * Takes CPU profiles of the process, in pprof format, with the labels in force in every sample.
  *
- * Any number of profilers may run at once, each with a window of its own; they share one sampler.
+ * All threads that have loaded the package are in it, before or after `start()`; samples of workers
+ * have the label `thread_name`. What the other threads of the process have used is in it as
+ * `(other threads)`. Any number of profilers may run at once, in any threads, each with a window of
+ * its own; they share one sampler in each thread.
  */
 export class CpuProfiler {
   readonly #options: ResolvedCpuProfilerOptions;
@@ -218,7 +84,8 @@ export class CpuProfiler {
 
   /**
    * Resolves to the gzipped pprof profile of the time since `start()` or the last `collect()`;
-   * sampling goes on. Rejects with a ProfilerError: ERR_NOT_STARTED.
+   * sampling goes on. Waits up to a second for threads that are busy with something else. Rejects
+   * with a ProfilerError: ERR_NOT_STARTED.
    */
   async collect(): Promise<Uint8Array> {
     return sharedSampler.collect(this.#runningWindow());
@@ -236,7 +103,25 @@ export class CpuProfiler {
 
   /** Counts of this thread's sampler since it was started; zeros before the first start. */
   metrics(): ProfilerMetrics {
-    return sharedSampler.metrics();
+    return {
+      signals: 0,
+      samples: 0,
+      droppedSamples: 0,
+      truncatedStacks: 0,
+      labelledSamples: 0,
+      staleSamples: 0,
+      unresolvedFrames: 0,
+      inlinedFrames: 0,
+      layoutFallbacks: 0,
+      codeEntries: 0,
+      codeBytes: 0,
+      handlerNanos: 0,
+      drainNanos: 0,
+      jitEventNanos: 0,
+      ...sharedSampler.metrics(),
+      activeLabelSets: activeLabels.activeLabelSets,
+      droppedLabelSets: activeLabels.droppedLabelSets,
+    };
   }
 
   #runningWindow(): ProfileWindow {

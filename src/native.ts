@@ -1,5 +1,5 @@
 /** The only loader of the native binary, and the types of what it exports. */
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import path from 'node:path';
 import { ProfilerError } from './errors.js';
 
@@ -29,8 +29,10 @@ export interface NativeLabels {
   setLabelSource(source: 'slot' | 'continuation'): boolean;
 }
 
-/** CPU used since the last `take()`, by function, stack and label id. */
+/** CPU that one thread has used in some time, by function, stack and label id. */
 export interface NativeBatch {
+  /** '' for the main thread. */
+  readonly threadName: string;
   /** Of function `i`: its name at `2 * i` and its URL ('' for none) at `2 * i + 1`. */
   readonly names: readonly string[];
   /** Of function `i`: the 1-based line where it starts, 0 for unknown. */
@@ -63,27 +65,71 @@ export type NativeMetrics = Record<
   number
 >;
 
-/** The sampler of this thread. */
+/** What another thread has sampled, with what its label ids stand for there. */
+export interface NativeForeignBatch extends NativeBatch {
+  /** Pairs of label id and number of texts. */
+  readonly labelSets: Uint32Array;
+  /** Name, value, name, value … of all sets. */
+  readonly labelTexts: readonly string[];
+}
+
+export interface NativeTaken {
+  readonly batches: readonly NativeForeignBatch[];
+  /** Intervals of CPU that no profiled thread has used. */
+  readonly others: number;
+}
+
+export interface NativeFlush {
+  /** All label ids in what is handed on now. */
+  readonly labelIds: Uint32Array;
+  /** That, where it was asked for. */
+  readonly batches: readonly NativeBatch[];
+  /** Whether windows of other threads want it. */
+  readonly hasListeners: boolean;
+}
+
+/**
+ * This thread's part in the profile of the process; see native/profiled_thread.h. A window is one
+ * profiler's, a segment of it the time from one collect to the next.
+ */
 export interface NativeSampler extends NativeLabels {
-  /** Returns '' or why the kernel refused. Blocks while V8 lists the code that exists. */
-  start(intervalMicros: number, maxFrames: number): string;
   /**
-   * Stops sampling; what was sampled stays for `take()`. Goes on to follow V8's code events, so
-   * that the next `start()` does not block.
+   * Begins or ends sampling, as the windows of all threads ask for; `'refused'`: the kernel gives
+   * no timer. Blocks at the beginning while V8 lists the code that exists. Goes on to follow V8's
+   * code events afterwards, so that the next beginning does not block, until `forget()`.
    */
-  stop(): void;
-  /** Ends that as well. */
+  follow(): 'idle' | 'sampling' | 'refused';
   forget(): void;
-  /** Hands over what was sampled since the last call; sampling goes on meanwhile. */
-  take(): NativeBatch;
+  /**
+   * Opens a window and samples this thread. Returns its number and the interval in microseconds,
+   * that of the first window in the process; or why the kernel refused.
+   */
+  openWindow(intervalMicros: number, maxFrames: number): Uint32Array | string;
+  /** The window needs no more samples: ends sampling where it was the last in the process. */
+  beginClose(window: number): void;
+  /** Ends the segment under way, to be called after a flush. Returns its number. */
+  turn(window: number): number;
+  /** Whether all threads have handed in what they had sampled in the segment. */
+  isComplete(window: number, segment: number): boolean;
+  /** Has those that have not hand it in without labels, as soon as they run JavaScript. */
+  force(window: number, segment: number): void;
+  /** What other threads have handed in for an ended segment; 0: so far, for the one under way. */
+  take(window: number, segment: number): NativeTaken;
+  /** Begins to hand on what was sampled; `endFlush` must follow. With `read`, returns it too. */
+  beginFlush(read: boolean): NativeFlush;
+  /** Gives it to other threads, with label sets as in NativeForeignBatch, and forgets it. */
+  endFlush(labelSets?: Uint32Array, labelTexts?: readonly string[]): void;
   metrics(): NativeMetrics;
 }
 
 interface NativeModule {
   /** The `NODE_MODULE_VERSION` of the headers that the binary was compiled with. */
   readonly abi: number;
-  /** The sampler of this thread; undefined when too many threads have one. */
-  open(): NativeSampler | undefined;
+  /**
+   * The sampler of this thread; undefined when too many threads have one. `wake` is called from
+   * the event loop when it is time to follow, to flush, and to look after one's windows.
+   */
+  open(threadName: string, wake: () => void): NativeSampler | undefined;
 }
 
 const SUPPORTED_PLATFORM = 'linux';
@@ -93,7 +139,7 @@ const SUPPORTED_ARCHITECTURES = ['x64', 'arm64'];
  * Loads the binary and opens this thread's sampler; to be called once per thread.
  * Throws a ProfilerError: ERR_UNSUPPORTED_PLATFORM, or ERR_NATIVE_MISSING.
  */
-export function openNativeSampler(): NativeSampler {
+export function openNativeSampler(threadName: string, wake: () => void): NativeSampler {
   const { platform, arch } = process;
   if (platform !== SUPPORTED_PLATFORM || !SUPPORTED_ARCHITECTURES.includes(arch)) {
     throw new ProfilerError(
@@ -102,7 +148,7 @@ export function openNativeSampler(): NativeSampler {
         'labels and spans work without it',
     );
   }
-  const sampler = loadModule().open();
+  const sampler = loadModule().open(threadName, wake);
   if (sampler === undefined) {
     throw new ProfilerError('ERR_TIMER_REFUSED', 'too many threads of this process have a sampler');
   }
@@ -148,12 +194,18 @@ function candidates(abi: string): string[] {
   ];
 }
 
+/** By the loader that the executable asks for; `process.report` says it as well, but takes 6 ms. */
 function libc(): 'glibc' | 'musl' {
-  // The report would look up the names of all open sockets' peers.
-  const reporter = process.report as typeof process.report & { excludeNetwork?: boolean };
-  const { excludeNetwork } = reporter;
-  reporter.excludeNetwork = true;
-  const report = reporter.getReport() as { header?: { glibcVersionRuntime?: string } };
-  reporter.excludeNetwork = excludeNetwork ?? false;
-  return report.header?.glibcVersionRuntime === undefined ? 'musl' : 'glibc';
+  const head = Buffer.alloc(4_096);
+  try {
+    const file = openSync(process.execPath, 'r');
+    try {
+      readSync(file, head);
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    // Then the usual one.
+  }
+  return head.includes('/ld-musl-') ? 'musl' : 'glibc';
 }

@@ -61,8 +61,8 @@ export function spanTable({ profile, spans, processNanos }) {
       const perCall = `${(nanos / 1e6 / calls).toFixed(2)} ms`;
       return [cut(name, 44), millis(nanos), percent(nanos / processNanos), count(calls), perCall];
     });
-  const unlabelled = profile.nanos((sample) => sample.labels.span_name === undefined);
-  const others = Math.max(0, processNanos - profile.totalNanos);
+  const others = profile.nanos(isOtherThreads);
+  const unlabelled = profile.nanos((sample) => sample.labels.span_name === undefined) - others;
   const rest = (title, nanos) => [title, millis(nanos), percent(nanos / processNanos), '', ''];
   return table(
     ['span name', 'CPU', 'share', 'calls', 'CPU per call'],
@@ -115,6 +115,10 @@ export function count(value) {
 /** A fraction as a percentage with one decimal. */
 export function percent(fraction) {
   return `${(fraction * 100).toFixed(1)} %`;
+}
+
+function isOtherThreads({ stack }) {
+  return stack[0]?.name === '(other threads)';
 }
 
 function hasSpanLabels(sample) {

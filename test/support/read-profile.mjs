@@ -3,6 +3,9 @@
 import { gunzipSync } from 'node:zlib';
 import { Profile } from 'pprof-format';
 
+/** The one frame of the CPU that no profiled thread has used. */
+export const OTHER_THREADS = '(other threads)';
+
 /**
  * @typedef {object} Frame
  * @property {string} name Function name, never empty.
@@ -90,6 +93,11 @@ export class ReadProfile {
     return this.nanos(() => true);
   }
 
+  /** CPU of the threads that were sampled, without `(other threads)`, in nanoseconds. */
+  get sampledNanos() {
+    return this.nanos((sample) => !onStack(sample, OTHER_THREADS));
+  }
+
   /** Number of samples taken, signals that the kernel merged included. */
   get totalCount() {
     return sum(this.samples, (sample) => sample.count);
@@ -140,6 +148,11 @@ export class ReadProfile {
   /** Fraction of the CPU whose stack has a function of this name anywhere (total time), 0 … 1. */
   share(functionName) {
     return this.nanos((sample) => onStack(sample, functionName)) / this.totalNanos;
+  }
+
+  /** Like `share`, of the threads that were sampled. */
+  sampledShare(functionName) {
+    return this.nanos((sample) => onStack(sample, functionName)) / this.sampledNanos;
   }
 
   /** Fraction of the CPU whose innermost function has this name (self time), 0 … 1. */

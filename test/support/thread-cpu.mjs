@@ -10,6 +10,11 @@ export function mainThreadNanos() {
   return Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'utf8').split(' ')[0]);
 }
 
+/** The same of the thread that calls it, a worker or not. */
+export function thisThreadNanos() {
+  return Number(readFileSync('/proc/thread-self/schedstat', 'utf8').split(' ')[0]);
+}
+
 /** CPU time of the whole process in microseconds. */
 export function processMicros() {
   const { user, system } = process.cpuUsage();

@@ -1,0 +1,257 @@
+// Sessions, cuts and flushes: what a thread does for the windows of all.
+#include "profiled_thread.h"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "profile_process.h"
+
+namespace otelpyroscope {
+namespace {
+
+void DeleteTimer(uv_handle_t* handle) {
+  delete reinterpret_cast<uv_timer_t*>(handle);
+}
+
+}  // namespace
+
+// --- Set-up and teardown ---
+
+ProfiledThread* ProfiledThread::Acquire(v8::Isolate* isolate, uv_loop_t* loop,
+                                        std::string name, void (*wake)(void*),
+                                        void* data) {
+  Sampler* sampler = Sampler::Acquire(isolate, loop, OnWoken);
+  if (sampler == nullptr) return nullptr;
+  if (sampler->companion == nullptr) sampler->companion = new ProfiledThread;
+  auto* thread = static_cast<ProfiledThread*>(sampler->companion);
+  thread->sampler_ = sampler;
+  thread->wake_ = wake;
+  thread->wake_data_ = data;
+  thread->flush_timer_ = new uv_timer_t;
+  uv_timer_init(loop, thread->flush_timer_);
+  uv_unref(reinterpret_cast<uv_handle_t*>(thread->flush_timer_));
+  thread->flush_timer_->data = thread;
+
+  Process& process = TheProcess();
+  std::lock_guard<std::mutex> lock(process.mutex);
+  thread->serial_ = ++process.last_serial;
+  thread->name_ = std::move(name);
+  thread->cut_signals_ = sampler->signals();
+  thread->since_ = process.windows.epoch();
+  process.threads.push_back(thread);
+  return thread;
+}
+
+void ProfiledThread::Release(void (*released)(void*), void* data) {
+  wake_ = nullptr;
+  StartFor(0, 0, 0);
+  CutSamples();
+  Deliver(nullptr);
+  uint64_t serial = 0;
+  {
+    Process& process = TheProcess();
+    std::lock_guard<std::mutex> lock(process.mutex);
+    std::erase(process.threads, this);
+    serial = std::exchange(serial_, 0);
+    const bool had_open = process.windows.AnyOpen();
+    process.windows.DropOwner(serial);
+    // Whether its windows were the session's last.
+    BeginEpochLocked(nullptr, 0, had_open && !process.windows.AnyOpen());
+    cuts_.clear();
+  }
+  refused_session_ = 0;
+  flushing_ = false;
+  tasks_.store(0);
+  interrupt_queued_.store(false);
+  uv_close(reinterpret_cast<uv_handle_t*>(flush_timer_), DeleteTimer);
+  flush_timer_ = nullptr;
+  sampler_->Release(released, data);
+}
+
+// --- The session ---
+
+int ProfiledThread::StartFor(uint64_t session, uint64_t interval_ns,
+                             size_t max_frames) {
+  if (session_ != 0) {
+    sampler_->Stop();
+    CutSamples();
+    session_ = 0;
+  }
+  if (session == 0) return 0;
+  const int error = sampler_->Start(interval_ns, max_frames);
+  if (error != 0) return error;
+  session_ = session;
+  Process& process = TheProcess();
+  std::lock_guard<std::mutex> lock(process.mutex);
+  cut_signals_ = 0;
+  since_ = process.windows.epoch();
+  return 0;
+}
+
+ProfiledThread::State ProfiledThread::Follow() {
+  Session wanted;
+  {
+    Process& process = TheProcess();
+    std::lock_guard<std::mutex> lock(process.mutex);
+    if (process.windows.AnyOpen()) wanted = process.session;
+    sampler_->SetFlushWanted(process.windows.AnyOfOthers(serial_));
+  }
+  const bool hopeless = wanted.number != 0 && wanted.number == refused_session_;
+  if (wanted.number != session_ && !hopeless &&
+      StartFor(wanted.number, wanted.interval_ns, wanted.max_frames) != 0) {
+    refused_session_ = wanted.number;
+  }
+  if (session_ != 0) return State::kSampling;
+  return wanted.number == 0 ? State::kIdle : State::kRefused;
+}
+
+ProfiledThread::Opened ProfiledThread::OpenWindow(uint64_t interval_ns,
+                                                  size_t max_frames) {
+  Process& process = TheProcess();
+  Opened opened;
+  Session session;
+  {
+    std::lock_guard<std::mutex> lock(process.mutex);
+    if (!process.windows.AnyOpen() && process.opening == 0) {
+      process.session = {process.session.number + 1, interval_ns, max_frames};
+    }
+    process.opening++;
+    session = process.session;
+  }
+  if (session_ != session.number) {
+    opened.error =
+        StartFor(session.number, session.interval_ns, session.max_frames);
+  }
+  std::lock_guard<std::mutex> lock(process.mutex);
+  process.opening--;
+  if (opened.error != 0) return opened;
+  const bool first = !process.windows.AnyOpen();
+  opened.interval_ns = session.interval_ns;
+  opened.window = process.windows.Open(serial_, session.interval_ns, CpuNow());
+  BeginEpochLocked(this, kCut, first);
+  return opened;
+}
+
+void ProfiledThread::BeginClose(uint32_t window) {
+  {
+    Process& process = TheProcess();
+    std::lock_guard<std::mutex> lock(process.mutex);
+    process.windows.BeginClose(window);
+  }
+  Follow();
+}
+
+uint64_t ProfiledThread::Turn(uint32_t window) {
+  Process& process = TheProcess();
+  std::lock_guard<std::mutex> lock(process.mutex);
+  std::vector<uint64_t> awaited;
+  for (const ProfiledThread* thread : process.threads) {
+    if (thread != this && thread->HasUndeliveredLocked()) {
+      awaited.push_back(thread->serial_);
+    }
+  }
+  const uint64_t segment =
+      process.windows.Turn(window, CpuNow(), std::move(awaited));
+  BeginEpochLocked(this, kCut | kFlush, !process.windows.AnyOpen());
+  return segment;
+}
+
+bool ProfiledThread::IsComplete(uint32_t window, uint64_t segment) {
+  Process& process = TheProcess();
+  std::lock_guard<std::mutex> lock(process.mutex);
+  return process.windows.IsComplete(window, segment);
+}
+
+void ProfiledThread::Force(uint32_t window, uint64_t segment) {
+  Process& process = TheProcess();
+  std::lock_guard<std::mutex> lock(process.mutex);
+  const auto awaited = process.windows.Awaited(window, segment);
+  for (ProfiledThread* thread : process.threads) {
+    if (std::find(awaited.begin(), awaited.end(), thread->serial_) !=
+        awaited.end()) {
+      thread->AskLocked(kForce | kFlush);
+    }
+  }
+}
+
+SampleWindows::Taken ProfiledThread::Take(uint32_t window, uint64_t segment) {
+  Process& process = TheProcess();
+  std::lock_guard<std::mutex> lock(process.mutex);
+  SampleWindows::Taken taken = process.windows.Take(window, segment);
+  SetFlushWantedLocked();
+  return taken;
+}
+
+// --- Cuts and flushes ---
+
+void ProfiledThread::CutSamples() {
+  const uint64_t signals = sampler_->signals();
+  sampler_->Drain();
+  StackTable* table = sampler_->stack_table();
+  Cut cut;
+  if (!table->stacks().empty()) {
+    cut.batch = std::make_shared<SampleBatch>();
+    cut.batch->interval_ns = sampler_->interval_ns();
+    for (const auto& [key, weight] : table->stacks()) {
+      cut.batch->weight += weight;
+    }
+    table->MoveTo(&cut.batch->table);
+  }
+  Process& process = TheProcess();
+  std::lock_guard<std::mutex> lock(process.mutex);
+  cut.since = std::exchange(since_, process.windows.epoch());
+  cut_signals_ = signals;
+  if (cut.batch == nullptr) return;
+  cut.batch->thread_name = name_;
+  if (cuts_.empty()) oldest_cut_ns_ = ClockNs(CLOCK_MONOTONIC);
+  cuts_.push_back(std::move(cut));
+}
+
+const std::deque<ProfiledThread::Cut>& ProfiledThread::BeginFlush() {
+  flushing_ = true;
+  sampler_->TakeFlushRequest();
+  CutSamples();
+  for (Cut& cut : cuts_) SetLines(cut.batch.get(), true);
+  return cuts_;
+}
+
+void ProfiledThread::EndFlush(std::shared_ptr<const LabelTexts> labels) {
+  Deliver(labels);
+  cuts_.clear();
+  flushing_ = false;
+}
+
+bool ProfiledThread::HasListeners() {
+  Process& process = TheProcess();
+  std::lock_guard<std::mutex> lock(process.mutex);
+  return process.windows.AnyOfOthers(serial_);
+}
+
+// A cut that could not wait for JavaScript has the lines where its functions
+// begin: V8 may not be asked then.
+void ProfiledThread::SetLines(SampleBatch* batch, bool may_ask) {
+  if (!batch->lines.empty()) return;
+  const StackTable& table = batch->table;
+  for (const FrameInfo& frame : table.frames()) {
+    const int line = may_ask ? sampler_->LineOf(frame, table)
+                             : table.functions()[frame.function].line;
+    batch->lines.push_back(static_cast<uint32_t>(line));
+  }
+}
+
+void ProfiledThread::Deliver(const std::shared_ptr<const LabelTexts>& labels) {
+  Process& process = TheProcess();
+  std::lock_guard<std::mutex> lock(process.mutex);
+  for (Cut& cut : cuts_) {
+    if (cut.delivered) continue;
+    SetLines(cut.batch.get(), false);
+    cut.batch->labels = labels;
+    cut.delivered = true;
+    process.windows.Deliver(cut.batch, serial_, cut.since);
+  }
+  process.windows.Answer(serial_, since_);
+  AskReadyOwnersLocked();
+}
+
+}  // namespace otelpyroscope

@@ -1,0 +1,184 @@
+/** The windows of this thread's profilers, over the samplers of all threads of the process. */
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import { warn } from './diagnostics.js';
+import { ProfilerError } from './errors.js';
+import type { NativeMetrics } from './native.js';
+import type { ResolvedCpuProfilerOptions } from './options.js';
+import { ProfileBuilder, type SampleBatch } from './pprof.js';
+import { processWide } from './process-wide.js';
+import { ForeignLabels, othersBatch, ThreadSampler } from './thread-sampler.js';
+
+const gzipAsync = promisify(gzip);
+
+/**
+ * How long the end of a window waits for threads that do not come back to their event loop, in
+ * milliseconds. What they have goes into the next window; at the last, into this one without the
+ * labels that only their JavaScript knows.
+ */
+const ANSWER_MS = 1_000;
+/** How long those may then take to be interrupted; in native code they cannot be. */
+const FORCED_ANSWER_MS = 250;
+
+/** The samples from `start()` or one `collect()` of a profiler to the next. */
+class ProfileSegment {
+  readonly #builder = new ProfileBuilder();
+  readonly #foreignLabels = new ForeignLabels();
+  readonly #startNanos = BigInt(Date.now()) * 1_000_000n;
+  readonly #startClock = process.hrtime.bigint();
+  #durationNanos = 0n;
+
+  add(batch: SampleBatch): void {
+    this.#builder.add(batch);
+  }
+
+  /** Adds what other threads have handed in for this segment; 0: so far, not ended yet. */
+  addOthers({ native }: ThreadSampler, window: number, segment: number): void {
+    const { batches, others } = native.take(window, segment);
+    for (const batch of batches) this.add(this.#foreignLabels.resolve(batch));
+    if (others > 0) this.add(othersBatch(others));
+  }
+
+  end(): void {
+    this.#durationNanos = process.hrtime.bigint() - this.#startClock;
+  }
+
+  /** Resolves to the gzipped profile. */
+  async encode(periodNanos: number): Promise<Uint8Array> {
+    const times = { startNanos: this.#startNanos, durationNanos: this.#durationNanos, periodNanos };
+    return gzipAsync(await this.#builder.encode(times));
+  }
+}
+
+/** One profiler's. */
+export class ProfileWindow {
+  current = new ProfileSegment();
+
+  constructor(
+    readonly id: number,
+    readonly intervalMicros: number,
+  ) {}
+
+  /** Ends the segment under way and begins the next. */
+  turn(): ProfileSegment {
+    const ended = this.current;
+    ended.end();
+    this.current = new ProfileSegment();
+    return ended;
+  }
+}
+
+/**
+ * The sampler of this thread and the windows of its profilers. Shared by all of them, those of
+ * another copy of the package included: V8 has room for one listener to code events only.
+ */
+export class SharedSampler {
+  #thread: ThreadSampler | undefined;
+  readonly #windows = new Set<ProfileWindow>();
+  readonly #looking = new Set<() => void>();
+
+  /** Takes part in profiles that other threads take, now or later. Never throws. */
+  join(): void {
+    try {
+      this.#thread ??= this.#createThread();
+    } catch {
+      // No binary, or none for this system: start() says so to whoever wants a profile.
+    }
+  }
+
+  /** Opens a window and starts sampling where it is the first. Throws ProfilerError. */
+  open(options: ResolvedCpuProfilerOptions): ProfileWindow {
+    const thread = (this.#thread ??= this.#createThread());
+    thread.connect();
+    thread.flush();
+    const opened = thread.native.openWindow(options.intervalMicros, options.maxFrames);
+    if (typeof opened === 'string') {
+      thread.follow();
+      throw new ProfilerError(
+        'ERR_TIMER_REFUSED',
+        `the system refuses a CPU timer for this thread: ${opened}`,
+      );
+    }
+    const window = new ProfileWindow(opened[0] as number, opened[1] as number);
+    this.#windows.add(window);
+    if (options.intervalMicros !== window.intervalMicros) {
+      warn(
+        `intervalMicros ${String(options.intervalMicros)} is ignored: a profiler with ` +
+          `${String(window.intervalMicros)} runs already, and all share one sampler`,
+      );
+    }
+    return window;
+  }
+
+  collect(window: ProfileWindow): Promise<Uint8Array> {
+    return this.#turn(window, false);
+  }
+
+  /** Closes the window, and stops sampling where it was the last. */
+  close(window: ProfileWindow): Promise<Uint8Array> {
+    this.#thread?.native.beginClose(window.id);
+    this.#thread?.follow();
+    return this.#turn(window, true);
+  }
+
+  /** Of this thread's sampler; undefined where it has none. */
+  metrics(): NativeMetrics | undefined {
+    return this.#thread?.native.metrics();
+  }
+
+  async #turn(window: ProfileWindow, last: boolean): Promise<Uint8Array> {
+    const thread = this.#thread as ThreadSampler;
+    thread.flush();
+    const segment = thread.native.turn(window.id);
+    const ended = window.turn();
+    if (last) this.#windows.delete(window);
+    const isComplete = (): boolean => thread.native.isComplete(window.id, segment);
+    if (!(await this.#become(isComplete, ANSWER_MS)) && last) {
+      thread.native.force(window.id, segment);
+      await this.#become(isComplete, FORCED_ANSWER_MS);
+    }
+    ended.addOthers(thread, window.id, segment);
+    return ended.encode(window.intervalMicros * 1_000);
+  }
+
+  /** Resolves to whether the condition has come true before the time was up. */
+  async #become(condition: () => boolean, limitMs: number): Promise<boolean> {
+    if (condition()) return true;
+    return new Promise((resolve) => {
+      const done = (result: boolean): void => {
+        clearTimeout(timer);
+        this.#looking.delete(look);
+        resolve(result);
+      };
+      const look = (): void => {
+        if (condition()) done(true);
+      };
+      const timer = setTimeout(() => {
+        done(false);
+      }, limitMs);
+      this.#looking.add(look);
+    });
+  }
+
+  #createThread(): ThreadSampler {
+    const windows = this.#windows;
+    return new ThreadSampler({
+      get wanted() {
+        return windows.size > 0;
+      },
+      add: (batch) => {
+        for (const { current } of windows) current.add(batch);
+      },
+      look: () => {
+        // What waits is kept small: the native side is full at some time, a profile is not.
+        for (const { current, id } of windows) {
+          if (this.#thread !== undefined) current.addOthers(this.#thread, id, 0);
+        }
+        for (const look of [...this.#looking]) look();
+      },
+    });
+  }
+}
+
+/** The one of this thread. */
+export const sharedSampler = processWide('sampler.v2', () => new SharedSampler());
