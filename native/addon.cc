@@ -67,16 +67,19 @@ void Forget(const Napi::CallbackInfo& info) { SamplerOf(info)->Forget(); }
 Napi::Value Take(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Sampler* sampler = SamplerOf(info);
-  sampler->Drain();
+  sampler->Complete();
   StackTable* table = sampler->stack_table();
 
   const auto& functions = table->functions();
   Napi::Array names = Napi::Array::New(env, 2 * functions.size());
   Napi::Uint32Array start_lines = Napi::Uint32Array::New(env, functions.size());
+  Napi::Uint32Array start_columns =
+      Napi::Uint32Array::New(env, functions.size());
   for (uint32_t i = 0; i < functions.size(); i++) {
     names[2 * i] = Napi::String::New(env, functions[i].name);
     names[2 * i + 1] = Napi::String::New(env, functions[i].url);
     start_lines[i] = static_cast<uint32_t>(functions[i].line);
+    start_columns[i] = static_cast<uint32_t>(functions[i].column);
   }
 
   const auto& frame_infos = table->frames();
@@ -101,6 +104,7 @@ Napi::Value Take(const Napi::CallbackInfo& info) {
   Napi::Object result = Napi::Object::New(env);
   result["names"] = names;
   result["startLines"] = start_lines;
+  result["startColumns"] = start_columns;
   result["frames"] = frames;
   result["stacks"] = stacks;
   return result;

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "code_ranges.h"
 #include "inlining.h"
 #include "v8-profiler.h"
 
@@ -140,6 +141,7 @@ int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
   signals_.store(0, std::memory_order_relaxed);
   handler_ns_.store(0, std::memory_order_relaxed);
   metrics_ = SamplerMetrics();
+  ElfSymbols::Prepare();
   v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
   capture_.Init(isolate, max_frames);
   // Without it V8 keeps too few positions in optimized code to find an inlined
@@ -160,11 +162,7 @@ void Sampler::Listen() {
   if (listening_) return;
   listening_ = true;
   v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
-  void* generated_code = nullptr;
-  size_t generated_bytes = 0;
-  isolate->GetCodeRange(&generated_code, &generated_bytes);
-  code_map_.SetGeneratedRange(reinterpret_cast<uintptr_t>(generated_code),
-                              generated_bytes);
+  LearnCodeRanges(isolate, &code_map_);
   isolate->AddGCPrologueCallback(OnGcPrologue, this);
   isolate->AddGCEpilogueCallback(OnGcEpilogue, this);
   isolate->SetJitCodeEventHandler(v8::kJitCodeEventEnumExisting,
@@ -240,6 +238,12 @@ void Sampler::Drain() {
     stack_table_.Commit(dropped);
   }
   metrics_.drain_ns += NowNs() - begin_ns;
+}
+
+void Sampler::Complete() {
+  Drain();
+  stack_table_.LearnSymbols(kSymbolsWaitMs);
+  stack_table_.NameNatives();
 }
 
 void Sampler::DrainUntil(uint64_t ring_position, bool heap_is_of_then) {
@@ -343,7 +347,9 @@ void Sampler::QueueMove(const v8::JitCodeEvent* event) {
 }
 
 void Sampler::OnWakeUp(uv_async_t* handle) {
-  static_cast<Sampler*>(handle->data)->Drain();
+  Sampler* sampler = static_cast<Sampler*>(handle->data);
+  if (!sampler->stack_table_.symbols()) sampler->stack_table_.LearnSymbols(0);
+  sampler->Drain();
 }
 
 }  // namespace otelpyroscope

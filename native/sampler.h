@@ -71,6 +71,9 @@ class Sampler {
 
   // Moves all pending samples into the stack table. Less than 10 µs a sample.
   void Drain();
+  // Drains, and names the native functions: reads files. To be called before
+  // the table is read.
+  void Complete();
   StackTable* stack_table() { return &stack_table_; }
   // The 1-based line of a frame, 0 for unknown. Not inside callbacks of V8.
   int LineOf(const FrameInfo& frame) const;
@@ -111,6 +114,9 @@ class Sampler {
 
   // The loop is woken for every so many samples: drains of well under 1 ms.
   static constexpr uint32_t kWakeUpSamples = 64;
+  // How long Complete() waits for the index of a file that was just loaded, or
+  // right after Start(). Without it, functions are "(native code)" this time.
+  static constexpr int kSymbolsWaitMs = 50;
 
   // Null: free for the next thread. GC helpers look for their sampler by it.
   std::atomic<v8::Isolate*> isolate_{nullptr};
