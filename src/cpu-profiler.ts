@@ -12,6 +12,7 @@ import {
 } from './options.js';
 import { ProfileBuilder, type SampleBatch } from './pprof.js';
 import { processWide } from './process-wide.js';
+import { SourceMaps } from './source-maps.js';
 
 const gzipAsync = promisify(gzip);
 
@@ -60,9 +61,15 @@ export interface ProfilerMetrics {
 
 /** The samples since `start()` or the last `collect()` of one profiler. */
 class ProfileWindow {
+  readonly #sourceMaps: SourceMaps | undefined;
   #builder = new ProfileBuilder();
   #startNanos = BigInt(Date.now()) * 1_000_000n;
   #startClock = process.hrtime.bigint();
+
+  /** Original names, files and lines where `maps` are given. */
+  constructor(maps: SourceMaps | undefined) {
+    this.#sourceMaps = maps;
+  }
 
   add(batch: SampleBatch): void {
     this.#builder.add(batch);
@@ -77,7 +84,8 @@ class ProfileWindow {
     this.#builder = new ProfileBuilder();
     this.#startNanos = BigInt(Date.now()) * 1_000_000n;
     this.#startClock = now;
-    return gzipAsync(await builder.encode({ startNanos, durationNanos, periodNanos }));
+    const originals = await this.#sourceMaps?.load(builder.urls());
+    return gzipAsync(await builder.encode({ startNanos, durationNanos, periodNanos, originals }));
   }
 }
 
@@ -105,7 +113,7 @@ class SharedSampler {
         );
       }
     }
-    const window = new ProfileWindow();
+    const window = new ProfileWindow(options.sourceMaps ? sourceMaps : undefined);
     this.#windows.add(window);
     return window;
   }
@@ -181,6 +189,8 @@ class SharedSampler {
     for (const window of this.#windows) window.add(batch);
   }
 }
+
+const sourceMaps = new SourceMaps();
 
 const sharedSampler = processWide('sampler.v1', () => new SharedSampler());
 
