@@ -159,6 +159,7 @@ Napi::Object ToObject(Napi::Env env, const SampleBatch& batch) {
   result["threadName"] = Napi::String::New(env, batch.thread_name);
   result["names"] = ToArray(env, flat.names);
   result["startLines"] = ToArray(env, flat.start_lines);
+  result["startColumns"] = ToArray(env, flat.start_columns);
   result["frames"] = ToArray(env, flat.frames);
   result["stacks"] = ToArray(env, flat.stacks);
   result["labelSets"] = ToArray(env, flat.label_sets);

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <utility>
 
+#include "event_names.h"
+
 namespace otelpyroscope {
 namespace {
 
@@ -55,13 +57,15 @@ size_t GuessUrl(std::string_view text) {
   return text.find(' ');
 }
 
-// Cuts the tier off: "~" interpreter, "^" Sparkplug, "+" Maglev, "*" or "'"
-// TurboFan, with an "o" before it for on-stack replacement (V8 14).
+// Cuts the tier off: "~" interpreter, "^" Sparkplug, "+" Maglev, "*" TurboFan,
+// with an "o" before it for on-stack replacement (V8 14), and a "'" behind it
+// for code that is specialized to one context (since V8 13).
 std::string_view WithoutTier(std::string_view name) {
   constexpr std::string_view kTiers = "~^+*'";
   const size_t at = name.starts_with('o') ? 1 : 0;
   if (at < name.size() && kTiers.find(name[at]) != std::string_view::npos) {
     name.remove_prefix(at + 1);
+    if (name.starts_with('\'')) name.remove_prefix(1);
   }
   return name;
 }
@@ -102,11 +106,18 @@ void CodeMap::Add(uintptr_t start, size_t size, bool is_bytecode, FunctionId id,
   CodeEntry entry;
   entry.start = start;
   entry.size = size;
-  for (const KindPrefix& candidate : kPrefixes) {
-    if (!event_name.starts_with(candidate.prefix)) continue;
-    event_name.remove_prefix(candidate.prefix.size());
-    entry.kind = candidate.kind;
-    break;
+  const std::string regexp = RegExpName(event_name);
+  const std::string_view wasm =
+      id.script_id == 0 ? WasmName(event_name) : std::string_view();
+  if (!regexp.empty() || !wasm.empty()) {
+    event_name = regexp.empty() ? wasm : regexp;
+  } else {
+    for (const KindPrefix& candidate : kPrefixes) {
+      if (!event_name.starts_with(candidate.prefix)) continue;
+      event_name.remove_prefix(candidate.prefix.size());
+      entry.kind = candidate.kind;
+      break;
+    }
   }
   if (is_bytecode) entry.kind = CodeKind::kBytecode;
   const bool in_script =
@@ -176,6 +187,9 @@ void CodeMap::ApplyMoves(const CodeMove* moves, size_t count) {
 }
 
 const CodeEntry* CodeMap::Find(uintptr_t address) const {
+  if (address - copy_start_ < copy_size_) {
+    address += copy_original_ - copy_start_;
+  }
   CacheLine& line = cache_[(address ^ (address >> 10)) % kCacheLines];
   if (line.address == address && line.version == version_) return line.entry;
   line = {address, version_, nullptr};

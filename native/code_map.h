@@ -90,6 +90,15 @@ class CodeMap {
     return address - generated_start_ < generated_size_;
   }
 
+  // V8 runs its builtins from a second mapping at `copy`, and tells only the
+  // addresses of the first: [original, original + size).
+  void SetBuiltinsCopy(uintptr_t copy, uintptr_t original, size_t size) {
+    copy_start_ = copy;
+    copy_size_ = size;
+    copy_original_ = original;
+    version_++;
+  }
+
   void Clear();
 
   size_t entries() const { return entries_.size(); }
@@ -123,6 +132,9 @@ class CodeMap {
   std::unordered_map<int, std::string> script_urls_;
   uintptr_t generated_start_ = 0;
   size_t generated_size_ = 0;
+  uintptr_t copy_start_ = 0;
+  size_t copy_size_ = 0;
+  uintptr_t copy_original_ = 0;
   uint64_t next_sequence_ = 1;
   uint64_t version_ = 1;
   size_t name_bytes_ = 0;

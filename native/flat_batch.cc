@@ -11,6 +11,7 @@ FlatBatch Flatten(const SampleBatch& batch) {
     flat.names.push_back(function.name);
     flat.names.push_back(function.url);
     flat.start_lines.push_back(static_cast<uint32_t>(function.line));
+    flat.start_columns.push_back(static_cast<uint32_t>(function.column));
   }
   const auto& frames = batch.table.frames();
   for (size_t i = 0; i < frames.size(); i++) {

@@ -15,6 +15,7 @@ namespace otelpyroscope {
 struct FlatBatch {
   std::vector<std::string_view> names;
   std::vector<uint32_t> start_lines;
+  std::vector<uint32_t> start_columns;
   std::vector<uint32_t> frames;
   std::vector<uint32_t> stacks;
   std::vector<uint32_t> label_sets;

@@ -211,8 +211,9 @@ void ProfiledThread::CutSamples() {
 const std::deque<ProfiledThread::Cut>& ProfiledThread::BeginFlush() {
   flushing_ = true;
   sampler_->TakeFlushRequest();
+  sampler_->stack_table()->LearnSymbols(kSymbolsWaitMs);
   CutSamples();
-  for (Cut& cut : cuts_) SetLines(cut.batch.get(), true);
+  for (Cut& cut : cuts_) Complete(cut.batch.get(), true);
   return cuts_;
 }
 
@@ -228,10 +229,11 @@ bool ProfiledThread::HasListeners() {
   return process.windows.AnyOfOthers(serial_);
 }
 
-// A cut that could not wait for JavaScript has the lines where its functions
-// begin: V8 may not be asked then.
-void ProfiledThread::SetLines(SampleBatch* batch, bool may_ask) {
+// Adds lines and the names of native functions. A cut that could not wait for
+// JavaScript has the lines where its functions begin: V8 may not be asked then.
+void ProfiledThread::Complete(SampleBatch* batch, bool may_ask) {
   if (!batch->lines.empty()) return;
+  batch->table.NameNatives();
   const StackTable& table = batch->table;
   for (const FrameInfo& frame : table.frames()) {
     const int line = may_ask ? sampler_->LineOf(frame, table)
@@ -241,11 +243,13 @@ void ProfiledThread::SetLines(SampleBatch* batch, bool may_ask) {
 }
 
 void ProfiledThread::Deliver(const std::shared_ptr<const LabelTexts>& labels) {
+  for (Cut& cut : cuts_) {
+    if (!cut.delivered) Complete(cut.batch.get(), false);
+  }
   Process& process = TheProcess();
   std::lock_guard<std::mutex> lock(process.mutex);
   for (Cut& cut : cuts_) {
     if (cut.delivered) continue;
-    SetLines(cut.batch.get(), false);
     cut.batch->labels = labels;
     cut.delivered = true;
     process.windows.Deliver(cut.batch, serial_, cut.since);

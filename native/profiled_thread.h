@@ -99,7 +99,7 @@ class ProfiledThread {
   int StartFor(uint64_t session, uint64_t interval_ns, size_t max_frames);
   void CutSamples();
   void Deliver(const std::shared_ptr<const LabelTexts>& labels);
-  void SetLines(SampleBatch* batch, bool may_ask);
+  void Complete(SampleBatch* batch, bool may_ask);
 
   // With the process's lock held.
   bool HasUndeliveredLocked() const;
@@ -116,6 +116,9 @@ class ProfiledThread {
   // without labels.
   static constexpr size_t kMaxCuts = 16;
   static constexpr uint64_t kMaxCutAgeNs = 30'000'000'000;
+  // How long a flush waits for the index of a file that was just loaded, or
+  // right after the start. Without it, functions are "(native code)" this time.
+  static constexpr int kSymbolsWaitMs = 50;
 
   Sampler* sampler_ = nullptr;
   void (*wake_)(void*) = nullptr;

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "code_ranges.h"
 #include "inlining.h"
 #include "v8-profiler.h"
 
@@ -94,6 +95,7 @@ int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
   handler_ns_.store(0, std::memory_order_relaxed);
   interval_ns_.store(interval_ns, std::memory_order_relaxed);
   metrics_ = SamplerMetrics();
+  ElfSymbols::Prepare();
   v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
   capture_.Init(isolate, max_frames);
   // Without it V8 keeps too few positions in optimized code to find an inlined
@@ -114,11 +116,7 @@ void Sampler::Listen() {
   if (listening_) return;
   listening_ = true;
   v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
-  void* generated_code = nullptr;
-  size_t generated_bytes = 0;
-  isolate->GetCodeRange(&generated_code, &generated_bytes);
-  code_map_.SetGeneratedRange(reinterpret_cast<uintptr_t>(generated_code),
-                              generated_bytes);
+  LearnCodeRanges(isolate, &code_map_);
   isolate->AddGCPrologueCallback(OnGcPrologue, this);
   isolate->AddGCEpilogueCallback(OnGcEpilogue, this);
   isolate->SetJitCodeEventHandler(v8::kJitCodeEventEnumExisting,

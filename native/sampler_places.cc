@@ -79,6 +79,7 @@ Sampler* Sampler::OfIsolate(v8::Isolate* isolate) {
 
 void Sampler::OnWakeUp(uv_async_t* handle) {
   Sampler* sampler = static_cast<Sampler*>(handle->data);
+  if (!sampler->stack_table_.symbols()) sampler->stack_table_.LearnSymbols(0);
   sampler->Drain();
   sampler->woken_(sampler);
 }

@@ -77,7 +77,9 @@ class Resolver {
   size_t PushLeaf();
   void PushCaller(uintptr_t address);
   void PushFrameless();
-  void PushUnresolved();
+  void PushUnknown(uintptr_t address);
+  void PushNative(uintptr_t address);
+  void PushNativeCall();
   void PushCode(const CodeEntry& entry, int64_t offset);
   const CodePositions* PositionsOf(const CodeEntry& entry);
 
@@ -102,20 +104,47 @@ void Resolver::PushAll() {
   }
 }
 
-void Resolver::PushUnresolved() {
-  counts_->unresolved_frames++;
-  table_->Push(PseudoFrame::kUnresolved);
+void Resolver::PushNative(uintptr_t address) {
+  if (!table_->PushNative(address)) counts_->unresolved_frames++;
 }
 
-// V8 sees no frame in the first and last instructions of a function. All else
-// without a frame is the event loop, libuv, or V8 outside of JavaScript.
+// Native code, or a place in generated code that V8 has not told of.
+void Resolver::PushUnknown(uintptr_t address) {
+  if (!code_map_.IsGenerated(address)) {
+    PushNative(address);
+  } else {
+    counts_->unresolved_frames++;
+    table_->Push(PseudoFrame::kUnresolved);
+  }
+}
+
+// A native function that JavaScript has called and that V8 knows of.
+void Resolver::PushNativeCall() {
+  // All functions of an addon may be called by one of Node's: where the addon
+  // itself is running, it says more.
+  const ElfSymbols* symbols = table_->symbols();
+  if (symbols != nullptr && symbols->IsInAddon(header_.pc) &&
+      !symbols->IsInAddon(header_.external_callback)) {
+    PushNative(header_.pc);
+  }
+  PushNative(header_.external_callback);
+}
+
+// A stack that V8 knows no frame of.
 void Resolver::PushFrameless() {
   const CodeEntry* entry = code_map_.Find(header_.pc);
   if (IsFunction(entry)) {
     PushCode(*entry, static_cast<int64_t>(header_.pc - entry->start));
+  } else if (entry == nullptr) {
+    PushUnknown(header_.pc);
+  }
+  if (header_.vm_state == kNotAsked) {
+    table_->Push(PseudoFrame::kNative);
+  } else if (entry != nullptr || code_map_.IsGenerated(header_.pc)) {
+    // V8 sees no frame in the first and last instructions of a function.
     table_->Push(PseudoFrame::kTruncated);
   } else {
-    table_->Push(PseudoFrame::kNative);
+    table_->Push(PseudoFrame::kEventLoop);
   }
 }
 
@@ -125,10 +154,15 @@ size_t Resolver::PushLeaf() {
   const CodeEntry* entry = code_map_.Find(header_.pc);
   if (header_.fast_call != 0) {
     // The caller is the first frame, and may be at its instructions around the
-    // call: then it is the leaf as well.
-    if (entry == nullptr) {
-      table_->Push(header_.external_callback != 0 ? PseudoFrame::kNativeFunction
-                                                  : PseudoFrame::kNative);
+    // call: then it is the leaf as well. Or the call is to a regular expression.
+    if (entry != nullptr) {
+      if (IsFunction(entry) && entry != FindCaller(code_map_, frames_[0])) {
+        PushCode(*entry, static_cast<int64_t>(header_.pc - entry->start));
+      }
+    } else if (header_.external_callback != 0) {
+      PushNativeCall();
+    } else {
+      PushUnknown(header_.pc);
     }
     return 0;
   }
@@ -154,14 +188,11 @@ size_t Resolver::PushLeaf() {
     return 0;
   }
   if (header_.external_callback != 0) {
-    table_->Push(PseudoFrame::kNativeFunction);
+    PushNativeCall();
     return 0;
   }
-  if (code_map_.IsGenerated(header_.pc)) {
-    PushUnresolved();
-    return 0;
-  }
-  if (header_.vm_state == v8::JS && header_.stack_top != 0) {
+  if (header_.vm_state == v8::JS && header_.stack_top != 0 &&
+      !code_map_.IsGenerated(header_.pc)) {
     // A leaf without a frame of its own, called from generated code.
     entry = FindCaller(code_map_, header_.stack_top);
     if (IsFunction(entry)) {
@@ -170,14 +201,15 @@ size_t Resolver::PushLeaf() {
       return 0;
     }
   }
-  table_->Push(PseudoFrame::kNative);  // V8's own C++
+  PushUnknown(header_.pc);
   return 0;
 }
 
 void Resolver::PushCaller(uintptr_t address) {
   const CodeEntry* entry = FindCaller(code_map_, address);
   if (entry == nullptr) {
-    PushUnresolved();
+    // Native functions by their entry, where they have called JavaScript.
+    PushUnknown(address);
   } else if (IsFunction(entry)) {
     // A return address is behind its call; a place in bytecode is exact.
     const uintptr_t place =
@@ -276,7 +308,7 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
   header->frame_count = 0;
   header->truncated = 0;
   header->fast_call = 0;
-  header->vm_state = v8::OTHER;
+  header->vm_state = kNotAsked;
   header->external_callback = 0;
   ReadInterpreterRegisters(ucontext, header);
   if (!IsRunning()) return false;

@@ -17,7 +17,7 @@ struct SampleHeader {
   uint32_t weight;  // intervals of CPU time
   uint32_t label;   // label id, 0: none
   uint32_t frame_count;
-  uint16_t vm_state;  // v8::StateTag
+  uint16_t vm_state;  // v8::StateTag or kNotAsked
   uint8_t truncated;
   uint8_t fast_call;  // JS calls C++ without an exit frame, see Capture()
   uintptr_t pc;
@@ -27,6 +27,8 @@ struct SampleHeader {
   uintptr_t bytecode_array;
   uintptr_t bytecode_offset;
 };
+// V8 could not be asked: it does not run here, or not on this thread's stack.
+constexpr uint16_t kNotAsked = UINT16_MAX;
 constexpr size_t kSampleHeaderWords = sizeof(SampleHeader) / sizeof(uintptr_t);
 static_assert(sizeof(SampleHeader) % sizeof(uintptr_t) == 0);
 
@@ -70,7 +72,7 @@ class StackCapture {
 
 // What resolving samples has met.
 struct ResolveCounts {
-  uint64_t unresolved_frames = 0;  // in no code range
+  uint64_t unresolved_frames = 0;  // of addresses that are nobody's
   uint64_t inlined_frames = 0;
   uint64_t layout_fallbacks = 0;  // failed checks of V8's memory layout
 };

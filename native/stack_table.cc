@@ -12,8 +12,8 @@ const char* PseudoFrameName(PseudoFrame frame) {
       return "(garbage collector)";
     case PseudoFrame::kNative:
       return "(native code)";
-    case PseudoFrame::kNativeFunction:
-      return "(native function)";
+    case PseudoFrame::kEventLoop:
+      return "(event loop)";
     case PseudoFrame::kUnresolved:
       return "(unresolved)";
     case PseudoFrame::kTruncated:
@@ -33,6 +33,8 @@ std::string ContentKey(const FunctionInfo& info) {
   key += info.url;
   key += '\0';
   key += std::to_string(info.line);
+  key += ':';
+  key += std::to_string(info.column);
   return key;
 }
 
@@ -50,6 +52,7 @@ void StackTable::Push(const CodeFunction& function, const CodeMap& code_map,
       info.name = parsed.name.empty() ? "(anonymous)" : parsed.name;
       info.url = parsed.url;
       info.line = parsed.line;
+      info.column = parsed.column;
     } else {
       info.name = function.name;
     }
@@ -71,6 +74,46 @@ void StackTable::Push(PseudoFrame frame) {
   FrameInfo frame_info;
   frame_info.function = FunctionNumber(std::move(info));
   PushFrame(frame_info);
+}
+
+bool StackTable::PushNative(uintptr_t address) {
+  if (symbols_ != nullptr) {
+    address = symbols_->FunctionAt(address);
+    if (address == 0) {
+      Push(PseudoFrame::kUnresolved);
+      return false;
+    }
+  }
+  const auto [place, is_new] = native_numbers_.try_emplace(
+      address, static_cast<uint32_t>(functions_.size()));
+  if (is_new) {
+    FunctionInfo info;
+    info.native_address = address;
+    functions_.push_back(std::move(info));
+  }
+  FrameInfo frame;
+  frame.function = place->second;
+  PushFrame(frame);
+  return true;
+}
+
+void StackTable::NameNatives() {
+  for (FunctionInfo& function : functions_) {
+    if (function.native_address == 0) continue;
+    if (symbols_ == nullptr) {
+      function.name = PseudoFrameName(PseudoFrame::kNative);
+    } else {
+      function.name = symbols_->Name(function.native_address);
+    }
+    if (function.name.empty()) {
+      function.name = PseudoFrameName(PseudoFrame::kUnresolved);
+    }
+  }
+}
+
+void StackTable::LearnSymbols(int wait_ms) {
+  ElfSymbols::Prepare();
+  symbols_ = ElfSymbols::Current(wait_ms);
 }
 
 void StackTable::Commit(uint64_t weight) {
@@ -96,6 +139,7 @@ void StackTable::MoveTo(StackTable* taken) {
   stacks_.swap(taken->stacks_);
   functions_.swap(taken->functions_);
   frames_.swap(taken->frames_);
+  taken->symbols_ = symbols_;
   Clear();
 }
 
@@ -103,6 +147,7 @@ void StackTable::Clear() {
   stacks_.clear();
   functions_.clear();
   function_numbers_.clear();
+  native_numbers_.clear();
   frames_.clear();
   frame_numbers_.clear();
   generation_++;

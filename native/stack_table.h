@@ -9,15 +9,16 @@
 #include <vector>
 
 #include "code_map.h"
+#include "elf_symbols.h"
 
 namespace otelpyroscope {
 
 // Frames that are no function of the program.
 enum class PseudoFrame : uint8_t {
   kGarbageCollector,  // "(garbage collector)"
-  kNative,            // "(native code)": event loop, libuv, V8 itself
-  kNativeFunction,    // "(native function)": an addon's or Node's, called by JS
-  kUnresolved,        // "(unresolved)": an address that is in no code range
+  kNative,            // "(native code)": V8 could not be asked for the stack
+  kEventLoop,         // "(event loop)": no JavaScript is on the stack
+  kUnresolved,        // "(unresolved)": an address that is nobody's
   kTruncated,         // "(truncated)": frames are missing here
   kOverflow,          // "(stack table full)"
   kDropped,           // "(dropped samples)": no room in the ring
@@ -26,7 +27,9 @@ enum class PseudoFrame : uint8_t {
 struct FunctionInfo {
   std::string name;
   std::string url;
-  int line = 0;  // of the function's start, 1-based; 0: unknown
+  int line = 0;                  // of the function's start, 1-based; 0: unknown
+  int column = 0;                // of the function's start, 1-based; 0: unknown
+  uintptr_t native_address = 0;  // of a native function: see NameNatives()
 };
 
 // A function at a place in its source.
@@ -59,11 +62,21 @@ class StackTable {
   void Push(const CodeFunction& function, const CodeMap& code_map,
             int32_t position = -1);
   void Push(PseudoFrame frame);
+  // A native function, by an address in it. False: the address is nobody's.
+  bool PushNative(uintptr_t address);
   // Adds the sample.
   void Commit(uint64_t weight);
 
   // Moves everything into `taken`, whose own content is lost, and begins anew.
+  // To be read, not to be added to.
   void MoveTo(StackTable* taken);
+  // Names the native functions. Reads files: not from V8's callbacks.
+  void NameNatives();
+  // Tells native functions apart by the symbols of what is loaded, from here
+  // on; before, by address. Waits at most so long for an index in the making.
+  // Not from V8's callbacks.
+  void LearnSymbols(int wait_ms);
+  const ElfSymbols* symbols() const { return symbols_.get(); }
 
   void Clear();
 
@@ -84,6 +97,8 @@ class StackTable {
   Stacks stacks_;
   std::vector<FunctionInfo> functions_;
   std::unordered_map<std::string, uint32_t> function_numbers_;
+  std::unordered_map<uintptr_t, uint32_t> native_numbers_;
+  ElfSymbols::Snapshot symbols_;
   std::vector<FrameInfo> frames_;
   std::unordered_map<FrameInfo, uint32_t, FrameHash> frame_numbers_;
   uint64_t generation_ = 1;

@@ -37,6 +37,8 @@ export interface NativeBatch {
   readonly names: readonly string[];
   /** Of function `i`: the 1-based line where it starts, 0 for unknown. */
   readonly startLines: Uint32Array;
+  /** Of function `i`: the 1-based column where it starts, 0 for unknown. */
+  readonly startColumns: Uint32Array;
   /** Of frame `i`: its function at `2 * i`, and at `2 * i + 1` the 1-based line, 0 for unknown. */
   readonly frames: Uint32Array;
   /**

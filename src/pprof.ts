@@ -15,12 +15,35 @@ export interface SampleBatch {
   readonly names: readonly string[];
   /** Of function `i`: the 1-based line where it starts, 0 for unknown. */
   readonly startLines: Uint32Array;
+  /** Of function `i`: the 1-based column where it starts, 0 for unknown. */
+  readonly startColumns: Uint32Array;
   /** Of frame `i`: its function at `2 * i`, and at `2 * i + 1` the 1-based line, 0 for unknown. */
   readonly frames: Uint32Array;
   /** Records of weight, number n of frames, label id and n frame numbers, leaf first. */
   readonly stacks: Uint32Array;
   /** The labels behind the label ids; an id that is missing has none. */
   readonly labels: ReadonlyMap<number, Labels>;
+}
+
+/** A function at the place in its file where it begins. */
+export interface SourceFunction {
+  readonly name: string;
+  /** '' for none. */
+  readonly url: string;
+  /** 1-based, 0 for unknown; the same for `column`. */
+  readonly line: number;
+  readonly column: number;
+}
+
+/** Where compiled code comes from (source-maps.ts). */
+export interface OriginalPositions {
+  /** The original of a function; the function itself where that is not known. */
+  functionAt(compiled: SourceFunction): SourceFunction;
+  /**
+   * The original line of a place in a function, in the file of the function's original; undefined
+   * where that is not known. `column` is 0 where only the line is known.
+   */
+  lineAt(compiled: SourceFunction, line: number, column: number): number | undefined;
 }
 
 type Labels = Readonly<Record<string, string>>;
@@ -32,6 +55,8 @@ export interface ProfileTimes {
   readonly durationNanos: bigint;
   /** CPU time that one sample stands for, in nanoseconds. */
   readonly periodNanos: number;
+  /** Where given, names, files and lines are the original ones. */
+  readonly originals?: OriginalPositions | undefined;
 }
 
 /**
@@ -39,6 +64,8 @@ export interface ProfileTimes {
  * "(stack table full)" per label set, and without labels beyond twice this number.
  */
 const MAX_STACKS = 65_536;
+
+const STACK_TABLE_FULL = { name: '(stack table full)', url: '', line: 0, column: 0 };
 
 interface Stack {
   readonly locationIds: number[];
@@ -52,9 +79,10 @@ interface Stack {
  */
 export class ProfileBuilder {
   readonly #strings = new StringTable();
-  readonly #functions: PprofFunction[] = [];
-  readonly #locations: Location[] = [];
-  /** Function ids by name, file and start line. */
+  /** By id - 1: 0 is not a valid id. */
+  readonly #functions: SourceFunction[] = [];
+  readonly #locations: { readonly functionId: number; readonly line: number }[] = [];
+  /** Function ids by name, file and start. */
   readonly #functionIds = new Map<string, number>();
   /** Location ids by function and line. */
   readonly #locationIds = new Map<string, number>();
@@ -79,6 +107,11 @@ export class ProfileBuilder {
     }
   }
 
+  /** The files that functions are in, each at least once. */
+  *urls(): Generator<string> {
+    for (const { url } of this.#functions) if (url !== '') yield url;
+  }
+
   /** The bytes, not compressed. Gives the event loop a turn between the parts. */
   encode(times: ProfileTimes): Promise<Uint8Array> {
     const strings = this.#strings;
@@ -97,8 +130,10 @@ export class ProfileBuilder {
     const profile = new Profile({
       sampleType: [value('samples', 'count'), value('cpu', 'nanoseconds')],
       sample,
-      location: this.#locations,
-      function: this.#functions,
+      location: this.#encodeLocations(times.originals),
+      function: this.#functions.map((compiled, index) =>
+        this.#encodeFunction(index + 1, times.originals?.functionAt(compiled) ?? compiled),
+      ),
       stringTable: strings,
       timeNanos: times.startNanos,
       durationNanos: times.durationNanos,
@@ -141,7 +176,7 @@ export class ProfileBuilder {
       known.weight += weight;
     } else {
       this.#stacks.set(key, {
-        locationIds: [this.#locationId(this.#functionId('(stack table full)', '', 0), 0)],
+        locationIds: [this.#locationId(this.#functionId(STACK_TABLE_FULL), 0)],
         labels: keep,
         weight,
       });
@@ -157,14 +192,15 @@ export class ProfileBuilder {
   }
 
   /** The profile's location ids, by the batch's frame numbers. */
-  #locationsOf({ names, startLines, frames }: SampleBatch): Uint32Array {
+  #locationsOf({ names, startLines, startColumns, frames }: SampleBatch): Uint32Array {
     const functionIds = new Uint32Array(startLines.length);
     for (let i = 0; i < functionIds.length; i++) {
-      functionIds[i] = this.#functionId(
-        names[2 * i] as string,
-        names[2 * i + 1] as string,
-        startLines[i] as number,
-      );
+      functionIds[i] = this.#functionId({
+        name: names[2 * i] as string,
+        url: names[2 * i + 1] as string,
+        line: startLines[i] as number,
+        column: startColumns[i] as number,
+      });
     }
     const ids = new Uint32Array(frames.length / 2);
     for (let i = 0; i < ids.length; i++) {
@@ -178,29 +214,39 @@ export class ProfileBuilder {
     const key = `${String(functionId)}:${String(line)}`;
     const known = this.#locationIds.get(key);
     if (known !== undefined) return known;
-    const id = this.#locations.length + 1; // 0 is not a valid id
-    this.#locations.push(new Location({ id, line: [{ functionId, line }] }));
+    const id = this.#locations.push({ functionId, line });
     this.#locationIds.set(key, id);
     return id;
   }
 
-  #functionId(name: string, url: string, line: number): number {
-    const key = `${name}\0${url}\0${String(line)}`;
+  #functionId(found: SourceFunction): number {
+    const { name, url, line, column } = found;
+    const key = `${name}\0${url}\0${String(line)}:${String(column)}`;
     const known = this.#functionIds.get(key);
     if (known !== undefined) return known;
-    const id = this.#functions.length + 1;
-    const nameIndex = this.#strings.dedup(name);
-    this.#functions.push(
-      new PprofFunction({
-        id,
-        name: nameIndex,
-        systemName: nameIndex,
-        filename: this.#strings.dedup(fileName(url)),
-        startLine: line,
-      }),
-    );
+    const id = this.#functions.push(found);
     this.#functionIds.set(key, id);
     return id;
+  }
+
+  #encodeFunction(id: number, { name, url, line }: SourceFunction): PprofFunction {
+    const nameIndex = this.#strings.dedup(name);
+    return new PprofFunction({
+      id,
+      name: nameIndex,
+      systemName: nameIndex,
+      filename: this.#strings.dedup(fileName(url)),
+      startLine: line,
+    });
+  }
+
+  #encodeLocations(originals: OriginalPositions | undefined): Location[] {
+    return this.#locations.map(({ functionId, line }, index) => {
+      const compiled = this.#functions[functionId - 1] as SourceFunction;
+      // The sampler tells the line alone, not the column in it.
+      const original = line === 0 ? undefined : originals?.lineAt(compiled, line, 0);
+      return new Location({ id: index + 1, line: [{ functionId, line: original ?? line }] });
+    });
   }
 }
 

@@ -7,6 +7,7 @@ import type { NativeMetrics } from './native.js';
 import type { ResolvedCpuProfilerOptions } from './options.js';
 import { ProfileBuilder, type SampleBatch } from './pprof.js';
 import { processWide } from './process-wide.js';
+import { SourceMaps } from './source-maps.js';
 import { ForeignLabels, othersBatch, ThreadSampler } from './thread-sampler.js';
 
 const gzipAsync = promisify(gzip);
@@ -43,10 +44,16 @@ class ProfileSegment {
     this.#durationNanos = process.hrtime.bigint() - this.#startClock;
   }
 
-  /** Resolves to the gzipped profile. */
-  async encode(periodNanos: number): Promise<Uint8Array> {
-    const times = { startNanos: this.#startNanos, durationNanos: this.#durationNanos, periodNanos };
-    return gzipAsync(await this.#builder.encode(times));
+  /** Resolves to the gzipped profile, with original names, files and lines where `maps` are given. */
+  async encode(periodNanos: number, maps: SourceMaps | undefined): Promise<Uint8Array> {
+    const originals = await maps?.load(this.#builder.urls());
+    const bytes = await this.#builder.encode({
+      startNanos: this.#startNanos,
+      durationNanos: this.#durationNanos,
+      periodNanos,
+      originals,
+    });
+    return gzipAsync(bytes);
   }
 }
 
@@ -57,6 +64,7 @@ export class ProfileWindow {
   constructor(
     readonly id: number,
     readonly intervalMicros: number,
+    readonly maps: SourceMaps | undefined,
   ) {}
 
   /** Ends the segment under way and begins the next. */
@@ -76,6 +84,7 @@ export class SharedSampler {
   #thread: ThreadSampler | undefined;
   readonly #windows = new Set<ProfileWindow>();
   readonly #looking = new Set<() => void>();
+  readonly #maps = new SourceMaps();
 
   /** Takes part in profiles that other threads take, now or later. Never throws. */
   join(): void {
@@ -99,7 +108,11 @@ export class SharedSampler {
         `the system refuses a CPU timer for this thread: ${opened}`,
       );
     }
-    const window = new ProfileWindow(opened[0] as number, opened[1] as number);
+    const window = new ProfileWindow(
+      opened[0] as number,
+      opened[1] as number,
+      options.sourceMaps ? this.#maps : undefined,
+    );
     this.#windows.add(window);
     if (options.intervalMicros !== window.intervalMicros) {
       warn(
@@ -138,7 +151,7 @@ export class SharedSampler {
       await this.#become(isComplete, FORCED_ANSWER_MS);
     }
     ended.addOthers(thread, window.id, segment);
-    return ended.encode(window.intervalMicros * 1_000);
+    return ended.encode(window.intervalMicros * 1_000, window.maps);
   }
 
   /** Resolves to whether the condition has come true before the time was up. */

@@ -169,6 +169,7 @@ export function othersBatch(intervals: number): SampleBatch {
   return {
     names: ['(other threads)', ''],
     startLines: Uint32Array.of(0),
+    startColumns: Uint32Array.of(0),
     frames: Uint32Array.of(0, 0),
     stacks: Uint32Array.of(intervals, 1, 0, 0),
     labels: new Map(),

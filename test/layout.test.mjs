@@ -22,13 +22,14 @@ function filesBelow(directory) {
  * A new file of native/ needs its place here.
  */
 const nativeLayers = [
-  ['signal_safety', 'label_slot', 'sample_ring'],
-  ['cpu_timer', 'safe_memory', 'elf_symbols'],
+  ['signal_safety', 'label_slot', 'sample_ring', 'symbol_name', 'event_names'],
+  ['cpu_timer', 'safe_memory', 'process_maps', 'elf_file', 'elf_symbols'],
   [
     'v8_layout',
     'async_context',
     'source_positions',
     'code_map',
+    'code_ranges',
     'inlining',
     'script_lines',
     'stack_table',
@@ -65,6 +66,8 @@ const sourceOrder = [
   'label-table.ts',
   'label-set.ts',
   'label-rules.ts',
+  'source-maps.ts',
+  'mapped-file.ts',
   'pprof.ts',
   'options.ts',
   'native.ts',

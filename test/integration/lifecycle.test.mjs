@@ -5,6 +5,7 @@ import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { CpuProfiler, ProfilerError } from 'otelpyroscope';
+import { burn, burnSampled } from '../support/burn.mjs';
 import { readProfile } from '../support/read-profile.mjs';
 import { messageOf, ROOT, runCode } from '../support/run-child.mjs';
 
@@ -13,17 +14,7 @@ const PRELUDE = `
   const { CpuProfiler, withLabels, getLabels } = require('otelpyroscope');
   const { readProfile } = require('./test/support/read-profile.mjs');
   const profiler = new CpuProfiler({ intervalMicros: 1_000 });
-  function burn(ms) {
-    // CPU time, not the clock's: the machine may be busy with something else.
-    const begin = process.cpuUsage();
-    const made = [];
-    for (let used = 0; used < ms * 1_000; ) {
-      for (let i = 0; i < 500; i++) made[Math.floor(Math.random() * 1e3)] = { at: new Date() };
-      const { user, system } = process.cpuUsage(begin);
-      used = user + system;
-    }
-    return made.length;
-  }
+  const { burn, burnSampled } = require('./test/support/burn.mjs');
 `;
 const hasCode = (code) => (error) => error instanceof ProfilerError && error.code === code;
 
@@ -55,7 +46,7 @@ describe('life of a profiler', function () {
     const profiler = new CpuProfiler({ intervalMicros: 4_000 });
     for (let i = 0; i < 3; i++) {
       profiler.start();
-      burn(100);
+      burnSampled(100);
       const profile = readProfile(await profiler.stop());
       assert.ok(profile.sampledShare('burn') > 0.5, `round ${i}: ${profile.sampledShare('burn')}`);
     }
@@ -146,7 +137,8 @@ describe('life of a profiler', function () {
   it('reports metrics as plain numbers', async () => {
     const profiler = new CpuProfiler({ intervalMicros: 1_000 });
     profiler.start();
-    burn(100);
+    for (let i = 0; i < 20; i++) new Function(`return ${i}`)();
+    burnSampled(100);
     await profiler.collect();
     const metrics = profiler.metrics();
     await profiler.stop();
@@ -253,9 +245,9 @@ describe('others in the same process', function () {
           (async () => {
             profiler.start();
             other.start();
-            const seen = withLabels({ first: '1' }, () => second.withLabels({ second: '2' }, () => (burn(100), getLabels())));
+            const seen = withLabels({ first: '1' }, () => second.withLabels({ second: '2' }, () => (burnSampled(100), getLabels())));
             const profile = readProfile(await profiler.stop());
-            second.withLabels({ third: '3' }, () => burn(100));
+            second.withLabels({ third: '3' }, () => burnSampled(100));
             const otherProfile = readProfile(await other.stop());
             const labelled = (of, name) => of.nanos((sample) => name in sample.labels) / 1e6;
             process.send({
@@ -320,7 +312,7 @@ describe('others in the same process', function () {
     'theirs-': "theirs = (await post('Profiler.stop')).profile;",
     'ours+': 'profiler.start();',
     'ours-': 'ours = readProfile(await profiler.stop());',
-    burn: 'withLabels({ who: "me" }, () => burn(150));',
+    burn: 'withLabels({ who: "me" }, () => burnSampled(150));',
   };
   for (const [order, names] of Object.entries(orders)) {
     it(`works beside V8's own profiler, ${order}`, async () => {
@@ -352,20 +344,12 @@ function step() {
   for (let i = 0; i < 50; i++) sum += Math.sqrt(i);
   return sum;
 }
-function burn(ms) {
-  const begin = process.cpuUsage();
-  for (let used = 0; used < ms * 1_000;) {
-    for (let i = 0; i < 500; i++) step();
-    const { user, system } = process.cpuUsage(begin);
-    used = user + system;
-  }
-}
 function burnFirst() {
-  burn(120);
+  burnSampled(120);
 }
 function burnSecond() {
-  burn(120);
+  burnSampled(120);
 }
 function burnThird() {
-  burn(120);
+  burnSampled(120);
 }

@@ -209,6 +209,41 @@ TEST(names_of_every_tier_are_of_one_function) {
   EXPECT_EQ(map.bytes(), 0);
 }
 
+// Code that is specialized to one context, since V8 13.
+TEST(names_with_a_mark_behind_the_tier) {
+  CodeMap map;
+  for (const char* tier : {"*'", "+'", "o*'"}) {
+    const std::string text =
+        "JS:" + std::string(tier) + "render file:///a.js:12:7";
+    AddCode(&map, 0x1000, 8, text.c_str());
+    EXPECT(NameAt(map, 0x1000) == "render file:///a.js:12:7");
+    EXPECT(map.Find(0x1000)->optimized);
+  }
+}
+
+TEST(names_of_code_that_is_no_function_of_javascript) {
+  CodeMap map;
+  AddCode(&map, 0x1000, 8, "RegExp:a b:1:2");
+  EXPECT(NameAt(map, 0x1000) == "(regexp) /a b:1:2/");
+  AddCode(&map, 0x1000, 8, "RegExp.> src: 'a' flags: 'g'");
+  EXPECT(NameAt(map, 0x1000) == "(regexp) /a/g");
+  AddCode(&map, 0x1000, 8, "JS:wasm-function[3]-3-liftoff");
+  EXPECT(NameAt(map, 0x1000) == "wasm-function[3]");
+  EXPECT(map.Find(0x1000)->kind == CodeKind::kOther);
+}
+
+TEST(code_of_builtins_is_found_in_their_copy) {
+  CodeMap map;
+  AddCode(&map, 0x1010, 0x10, "Builtin:ArrayMap");
+  EXPECT(NameAt(map, 0x50018).empty());
+  map.SetBuiltinsCopy(0x50000, 0x1000, 0x40);
+  EXPECT(NameAt(map, 0x50018) == "ArrayMap");
+  EXPECT(NameAt(map, 0x1018) == "ArrayMap");
+  EXPECT(NameAt(map, 0x50008).empty());
+  AddCode(&map, 0x1040, 0x10, "Builtin:Outside");
+  EXPECT(NameAt(map, 0x50040).empty());
+}
+
 TEST(names_with_spaces_and_colons) {
   ExpectName("get size file:///a.js:1:2", "file:///a.js", "get size",
              "file:///a.js", 1, 2);

@@ -22,12 +22,7 @@ describe('refused CPU timer', function () {
         const { CpuProfiler, withLabels, getLabels } = require('otelpyroscope');
         const { readProfile } = require('./test/support/read-profile.mjs');
         const signals = () => require('fs').readFileSync('/proc/self/status', 'utf8').match(/^SigCgt.*$/m)[0];
-        function burn(ms) {
-          const end = performance.now() + ms;
-          let sum = 0;
-          while (performance.now() < end) for (let i = 0; i < 500; i++) sum += Math.sqrt(i);
-          return sum;
-        }
+        const { burnSampled } = require('./test/support/burn.mjs');
         const profiler = new CpuProfiler({ intervalMicros: 4_000 });
         const before = signals();
         const refusals = [];
@@ -43,7 +38,7 @@ describe('refused CPU timer', function () {
         const after = signals();
         process.env.TIMER_ALLOWED = '1';
         profiler.start();
-        withLabels({ a: 'b' }, () => burn(200));
+        withLabels({ a: 'b' }, () => burnSampled(200));
         profiler.stop().then((bytes) => {
           const profile = readProfile(bytes);
           process.send({

@@ -8,6 +8,12 @@
 
 #include "check.h"
 
+extern "C" __attribute__((noinline)) int stack_table_test_native_function(
+    int value) {
+  asm volatile("" : "+r"(value));
+  return value + 1;
+}
+
 namespace otelpyroscope {
 namespace {
 
@@ -128,6 +134,35 @@ TEST(stacks_move_to_another_table_and_start_anew) {
   EXPECT_EQ(contents.size(), 1);
   EXPECT_EQ(contents["1|root"], 4);
   EXPECT_EQ(program.table.functions().size(), 0);
+}
+
+TEST(stacks_with_native_functions_are_named_at_last) {
+  Program program;
+  const uintptr_t native =
+      reinterpret_cast<uintptr_t>(&stack_table_test_native_function);
+  const auto push = [&](uintptr_t address) {
+    program.table.Begin(1);
+    program.table.PushNative(address);
+    program.table.Push(PseudoFrame::kEventLoop);
+    program.table.Commit(1);
+  };
+  push(native);  // no index yet: addresses stay apart, but get their names
+  push(native + 1);
+  program.table.NameNatives();
+  EXPECT_EQ(Contents(program.table)["1|(native code);(event loop)"], 2);
+  program.table.LearnSymbols(10000);
+  program.table.NameNatives();
+  EXPECT_EQ(program.table.stacks().size(), 2);
+  const char* name = "1|stack_table_test_native_function;(event loop)";
+  EXPECT_EQ(Contents(program.table)[name], 2);
+  program.table.Clear();
+  push(native);
+  push(native + 1);
+  EXPECT_EQ(program.table.stacks().size(), 1);
+  program.table.NameNatives();
+  EXPECT_EQ(Contents(program.table)[name], 2);
+  int nobodys = 0;
+  EXPECT(!program.table.PushNative(reinterpret_cast<uintptr_t>(&nobodys)));
 }
 
 TEST(stacks_beyond_the_limit_keep_label_and_weight) {

@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -30,10 +31,12 @@ describe('installed as a dependency', function () {
     const { filename } = Array.isArray(packed) ? packed[0] : Object.values(packed)[0];
     execFileSync('tar', ['-xzf', path.join(application, filename), '-C', application]);
     const modules = path.join(application, 'node_modules');
-    mkdirSync(path.join(modules, '@opentelemetry'), { recursive: true });
+    mkdirSync(modules);
     installed = path.join(modules, 'otelpyroscope');
     renameSync(path.join(application, 'package'), installed);
-    for (const name of ['node-addon-api', 'pprof-format', '@opentelemetry/api', 'node-gyp']) {
+    const { dependencies } = JSON.parse(readFileSync(path.join(installed, 'package.json'), 'utf8'));
+    for (const name of [...Object.keys(dependencies), '@opentelemetry/api', 'node-gyp']) {
+      mkdirSync(path.dirname(path.join(modules, name)), { recursive: true });
       symlinkSync(path.join(packageRoot, 'node_modules', name), path.join(modules, name));
     }
     // A published package may bring binaries; this is about one that does not.

@@ -1,0 +1,31 @@
+// Asks V8 for its ranges, and looks for the one that it does not tell.
+#include "code_ranges.h"
+
+#include <cstddef>
+#include <cstdint>
+
+#include "process_maps.h"
+#include "v8-version.h"
+
+namespace otelpyroscope {
+
+void LearnCodeRanges(v8::Isolate* isolate, CodeMap* code_map) {
+  void* generated_code = nullptr;
+  size_t generated_bytes = 0;
+  isolate->GetCodeRange(&generated_code, &generated_bytes);
+  const uintptr_t low = reinterpret_cast<uintptr_t>(generated_code);
+  code_map->SetGeneratedRange(low, generated_bytes);
+#if V8_MAJOR_VERSION < 12
+  // It runs the builtins from a copy near the code that it generates, and tells
+  // where the original is.
+  const void* builtins = nullptr;
+  size_t builtins_bytes = 0;
+  isolate->GetEmbeddedCodeRange(&builtins, &builtins_bytes);
+  const uintptr_t original = reinterpret_cast<uintptr_t>(builtins);
+  const uintptr_t copy =
+      FindSecondMapping(original, builtins_bytes, low, low + generated_bytes);
+  if (copy != 0) code_map->SetBuiltinsCopy(copy, original, builtins_bytes);
+#endif
+}
+
+}  // namespace otelpyroscope

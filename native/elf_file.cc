@@ -1,0 +1,184 @@
+// Reads symbol tables: 64-bit, in the byte order of this machine.
+#include "elf_file.h"
+
+#include <elf.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+
+#include "symbol_name.h"
+
+namespace otelpyroscope {
+namespace {
+
+// Files have a few dozens.
+constexpr size_t kMaxSections = 10000;
+constexpr size_t kSymbolsPerRead = 2048;
+// A function without a size ends where the next one begins, at most so far on.
+constexpr uint32_t kMaxGuessedSize = 1 << 16;
+// How many neighbours may lie inside of a function.
+constexpr int kMaxNested = 4;
+
+bool ReadAt(int file, uint64_t offset, void* to, size_t size) {
+  char* next = static_cast<char*>(to);
+  while (size > 0) {
+    const ssize_t length = pread(file, next, size, static_cast<off_t>(offset));
+    if (length < 0 && errno == EINTR) continue;
+    if (length <= 0) return false;
+    next += length;
+    offset += static_cast<uint64_t>(length);
+    size -= static_cast<size_t>(length);
+  }
+  return true;
+}
+
+bool IsInFile(uint64_t offset, uint64_t size, uint64_t file_size) {
+  return offset <= file_size && size <= file_size - offset;
+}
+
+bool ReadSections(int file, uint64_t file_size,
+                  std::vector<Elf64_Shdr>* sections) {
+  Elf64_Ehdr header;
+  if (!ReadAt(file, 0, &header, sizeof(header))) return false;
+  const unsigned char byte_order =
+      std::endian::native == std::endian::little ? ELFDATA2LSB : ELFDATA2MSB;
+  if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
+      header.e_ident[EI_CLASS] != ELFCLASS64 ||
+      header.e_ident[EI_DATA] != byte_order ||
+      header.e_shentsize != sizeof(Elf64_Shdr) || header.e_shnum == 0 ||
+      header.e_shnum > kMaxSections) {
+    return false;
+  }
+  const size_t bytes = header.e_shnum * sizeof(Elf64_Shdr);
+  if (!IsInFile(header.e_shoff, bytes, file_size)) return false;
+  sections->resize(header.e_shnum);
+  return ReadAt(file, header.e_shoff, sections->data(), bytes);
+}
+
+// The first table of that type whose string table is there; null: none.
+const Elf64_Shdr* FindTable(const std::vector<Elf64_Shdr>& sections,
+                            uint32_t type, uint64_t file_size) {
+  for (const Elf64_Shdr& section : sections) {
+    if (section.sh_type != type || section.sh_entsize != sizeof(Elf64_Sym) ||
+        section.sh_link >= sections.size() ||
+        !IsInFile(section.sh_offset, section.sh_size, file_size)) {
+      continue;
+    }
+    const Elf64_Shdr& names = sections[section.sh_link];
+    if (names.sh_type == SHT_STRTAB &&
+        IsInFile(names.sh_offset, names.sh_size, file_size)) {
+      return &section;
+    }
+  }
+  return nullptr;
+}
+
+bool IsFunction(const Elf64_Sym& symbol) {
+  const int type = ELF64_ST_TYPE(symbol.st_info);
+  return (type == STT_FUNC || type == STT_GNU_IFUNC) &&
+         symbol.st_shndx != SHN_UNDEF && symbol.st_name != 0;
+}
+
+bool ReadTable(int file, const Elf64_Shdr& table, ElfFunctions* out) {
+  const size_t count = table.sh_size / sizeof(Elf64_Sym);
+  std::vector<Elf64_Sym> symbols(std::min(count, kSymbolsPerRead));
+  for (size_t begin = 0; begin < count; begin += kSymbolsPerRead) {
+    const size_t length = std::min(kSymbolsPerRead, count - begin);
+    if (!ReadAt(file, table.sh_offset + begin * sizeof(Elf64_Sym),
+                symbols.data(), length * sizeof(Elf64_Sym))) {
+      return false;
+    }
+    for (size_t i = 0; i < length; i++) {
+      const Elf64_Sym& symbol = symbols[i];
+      if (!IsFunction(symbol) || symbol.st_name >= out->names_size) continue;
+      const uint64_t start = symbol.st_value - out->base;
+      if (symbol.st_value < out->base || start > UINT32_MAX) continue;
+      if (out->functions.size() >= ElfFunctions::kMaxFunctions) return true;
+      ElfFunction function;
+      function.start = static_cast<uint32_t>(start);
+      function.size = static_cast<uint32_t>(
+          std::min<uint64_t>(symbol.st_size, UINT32_MAX - function.start));
+      function.name = symbol.st_name;
+      out->functions.push_back(function);
+    }
+  }
+  return true;
+}
+
+// One for each start (the largest of several names), each with a size.
+void Arrange(std::vector<ElfFunction>* functions) {
+  std::sort(functions->begin(), functions->end(),
+            [](const ElfFunction& a, const ElfFunction& b) {
+              if (a.start != b.start) return a.start < b.start;
+              if (a.size != b.size) return a.size > b.size;
+              return a.name < b.name;
+            });
+  const auto end = std::unique(functions->begin(), functions->end(),
+                               [](const ElfFunction& a, const ElfFunction& b) {
+                                 return a.start == b.start;
+                               });
+  functions->erase(end, functions->end());
+  functions->shrink_to_fit();
+  for (size_t i = 0; i < functions->size(); i++) {
+    ElfFunction& function = (*functions)[i];
+    if (function.size != 0) continue;
+    function.size = kMaxGuessedSize;
+    if (i + 1 < functions->size()) {
+      const uint32_t gap = (*functions)[i + 1].start - function.start;
+      function.size = std::min(gap, kMaxGuessedSize);
+    }
+  }
+}
+
+}  // namespace
+
+const ElfFunction* ElfFunctions::Find(uint64_t address) const {
+  if (address < base || address - base > UINT32_MAX) return nullptr;
+  const uint32_t place = static_cast<uint32_t>(address - base);
+  auto after = std::upper_bound(
+      functions.begin(), functions.end(), place,
+      [](uint32_t value, const ElfFunction& f) { return value < f.start; });
+  for (int i = 0; i < kMaxNested && after != functions.begin(); i++) {
+    --after;
+    if (place - after->start < after->size) return &*after;
+  }
+  return nullptr;
+}
+
+bool ReadElfFunctions(int file, uint64_t base, ElfFunctions* functions) {
+  struct stat status;
+  if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) return false;
+  const uint64_t file_size = static_cast<uint64_t>(status.st_size);
+  std::vector<Elf64_Shdr> sections;
+  if (!ReadSections(file, file_size, &sections)) return false;
+  const Elf64_Shdr* table = FindTable(sections, SHT_SYMTAB, file_size);
+  if (table == nullptr) table = FindTable(sections, SHT_DYNSYM, file_size);
+  if (table == nullptr) return false;
+  functions->base = base;
+  functions->names_offset = sections[table->sh_link].sh_offset;
+  functions->names_size = sections[table->sh_link].sh_size;
+  functions->functions.clear();
+  if (!ReadTable(file, *table, functions)) return false;
+  Arrange(&functions->functions);
+  return true;
+}
+
+std::string ReadElfName(int file, const ElfFunctions& functions,
+                        const ElfFunction& function) {
+  if (function.name >= functions.names_size) return {};
+  std::string name;
+  name.resize(std::min<uint64_t>(kMaxSymbolBytes,
+                                 functions.names_size - function.name));
+  if (!ReadAt(file, functions.names_offset + function.name, name.data(),
+              name.size())) {
+    return {};
+  }
+  name.resize(strnlen(name.data(), name.size()));
+  return name;
+}
+
+}  // namespace otelpyroscope

@@ -1,0 +1,260 @@
+// The index of loaded files: made on a helper thread, asked from any.
+#include "elf_symbols.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <link.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "safe_memory.h"
+#include "symbol_name.h"
+
+namespace otelpyroscope {
+
+struct ElfSymbols::Module {
+  uintptr_t begin = 0;  // of the lowest segment
+  uintptr_t end = 0;    // of the highest executable segment
+  uintptr_t bias = 0;   // address in memory - address in the file
+  std::string path;
+  std::string base_name;
+  ElfFunctions functions;
+
+  // The file, if it still is the one in memory, or -1. To be closed.
+  int Open() const;
+};
+
+struct ElfSymbols::State {
+  std::mutex mutex;
+  std::condition_variable built;
+  bool building = false;    // under mutex, as all below
+  uint64_t generation = 0;  // of what is loaded, indexed or being indexed
+  Snapshot current;
+};
+
+namespace {
+
+constexpr char kExecutable[] = "/proc/self/exe";
+constexpr size_t kBuilderStackBytes = 256 * 1024;
+// Loaded files; of more, the later ones stay without names.
+constexpr size_t kMaxModules = 1000;
+
+// Changes when something is loaded or unloaded.
+uint64_t LoadedGeneration() {
+  uint64_t generation = 0;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* data) {
+        // Two counts that only grow.
+        *static_cast<uint64_t*>(data) = info->dlpi_adds + info->dlpi_subs;
+        return 1;
+      },
+      &generation);
+  return generation;
+}
+
+std::string_view BaseName(std::string_view path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+// The name to show for the main program.
+std::string ExecutableName() {
+  char path[4096];
+  const ssize_t length = readlink(kExecutable, path, sizeof(path));
+  if (length <= 0) return "(native code)";
+  return std::string(
+      BaseName(std::string_view(path, static_cast<size_t>(length))));
+}
+
+}  // namespace
+
+int ElfSymbols::Module::Open() const {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return -1;
+  // An upgrade may have put another file in its place. The header tells: it
+  // holds where the sections are, to the byte.
+  Elf64_Ehdr in_file;
+  Elf64_Ehdr in_memory;
+  if (pread(file, &in_file, sizeof(in_file), 0) == sizeof(in_file) &&
+      SafeMemory::Read(begin, &in_memory) &&
+      memcmp(&in_file, &in_memory, sizeof(in_file)) == 0) {
+    return file;
+  }
+  close(file);
+  return -1;
+}
+
+ElfSymbols::State& ElfSymbols::GetState() {
+  // Leaked: process.exit() runs static destructors beside the builder.
+  static State& state = *new State;
+  return state;
+}
+
+void ElfSymbols::Prepare() {
+  const uint64_t generation = LoadedGeneration();
+  State& state = GetState();
+  {
+    std::lock_guard<std::mutex> lock(state.mutex);
+    if (state.building || state.generation == generation) return;
+    state.building = true;
+    state.generation = generation;
+  }
+  // The builder takes no signal: those are for threads that know what to do.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, kBuilderStackBytes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_t thread;
+  const int error = pthread_create(&thread, &attributes, Build, &state);
+  pthread_attr_destroy(&attributes);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (error != 0) {
+    std::lock_guard<std::mutex> lock(state.mutex);
+    state.building = false;
+    state.generation = 0;
+  }
+}
+
+void* ElfSymbols::Build(void* data) {
+  State& state = *static_cast<State*>(data);
+  Snapshot before;
+  {
+    std::lock_guard<std::mutex> lock(state.mutex);
+    before = state.current;
+  }
+  Snapshot index = IndexLoaded(before.get());
+  {
+    std::lock_guard<std::mutex> lock(state.mutex);
+    state.current = std::move(index);
+    state.building = false;
+  }
+  state.built.notify_all();
+  return nullptr;
+}
+
+ElfSymbols::Snapshot ElfSymbols::Current(int wait_ms) {
+  State& state = GetState();
+  std::unique_lock<std::mutex> lock(state.mutex);
+  state.built.wait_for(lock, std::chrono::milliseconds(wait_ms),
+                       [&state] { return !state.building; });
+  return state.current;
+}
+
+ElfSymbols::Snapshot ElfSymbols::IndexLoaded(const ElfSymbols* before) {
+  std::vector<Module> found;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* data) {
+        Module module;
+        module.bias = info->dlpi_addr;
+        module.path = info->dlpi_name;
+        module.begin = UINTPTR_MAX;
+        for (size_t i = 0; i < info->dlpi_phnum; i++) {
+          const ElfW(Phdr)& segment = info->dlpi_phdr[i];
+          if (segment.p_type != PT_LOAD) continue;
+          const uintptr_t begin = info->dlpi_addr + segment.p_vaddr;
+          module.begin = std::min(module.begin, begin);
+          if ((segment.p_flags & PF_X) == 0) continue;
+          module.end = std::max(module.end, begin + segment.p_memsz);
+        }
+        auto& modules = *static_cast<std::vector<Module>*>(data);
+        if (module.end > module.begin) modules.push_back(std::move(module));
+        return modules.size() < kMaxModules ? 0 : 1;
+      },
+      &found);
+
+  std::shared_ptr<ElfSymbols> index(new ElfSymbols);
+  for (Module& module : found) {
+    const bool is_program = module.path.empty();
+    if (is_program) module.path = kExecutable;
+    const Module* known =
+        before == nullptr ? nullptr : before->ModuleAt(module.begin);
+    if (known != nullptr && known->begin == module.begin &&
+        known->end == module.end && known->path == module.path) {
+      for (const auto& candidate : before->modules_) {
+        if (candidate.get() == known) index->modules_.push_back(candidate);
+      }
+      continue;
+    }
+    module.base_name =
+        is_program ? ExecutableName() : std::string(BaseName(module.path));
+    const int file = module.Open();
+    if (file >= 0) {
+      if (!ReadElfFunctions(file, module.begin - module.bias,
+                            &module.functions)) {
+        module.functions = ElfFunctions();
+      }
+      close(file);
+    }
+    index->modules_.push_back(std::make_shared<Module>(std::move(module)));
+  }
+  std::sort(index->modules_.begin(), index->modules_.end(),
+            [](const auto& a, const auto& b) { return a->begin < b->begin; });
+  return index;
+}
+
+const ElfSymbols::Module* ElfSymbols::ModuleAt(uintptr_t address) const {
+  const auto after = std::upper_bound(modules_.begin(), modules_.end(), address,
+                                      [](uintptr_t value, const auto& module) {
+                                        return value < module->begin;
+                                      });
+  if (after == modules_.begin()) return nullptr;
+  const Module* module = std::prev(after)->get();
+  return address < module->end ? module : nullptr;
+}
+
+uintptr_t ElfSymbols::FunctionAt(uintptr_t address) const {
+  const Module* module = ModuleAt(address);
+  if (module == nullptr) return 0;
+  const ElfFunction* function = module->functions.Find(address - module->bias);
+  // The file's header stands for the file: no function is there.
+  if (function == nullptr) return module->begin;
+  return module->bias + module->functions.base + function->start;
+}
+
+bool ElfSymbols::IsInAddon(uintptr_t address) const {
+  const Module* module = ModuleAt(address);
+  return module != nullptr && module->base_name.ends_with(".node");
+}
+
+std::string ElfSymbols::Name(uintptr_t address) const {
+  const Module* module = ModuleAt(address);
+  if (module == nullptr) return {};
+  const ElfFunction* function = module->functions.Find(address - module->bias);
+  if (function == nullptr) return module->base_name;
+  const uintptr_t start =
+      module->bias + module->functions.base + function->start;
+  std::lock_guard<std::mutex> lock(names_mutex_);
+  const auto known = names_.find(start);
+  if (known != names_.end()) return known->second;
+  std::string name;
+  const int file = module->Open();
+  if (file >= 0) {
+    name = ReadableSymbol(ReadElfName(file, module->functions, *function));
+    close(file);
+  }
+  if (name.empty()) name = module->base_name;
+  if (names_.size() >= kMaxNames) names_.clear();
+  names_.emplace(start, name);
+  return name;
+}
+
+size_t ElfSymbols::bytes() const {
+  size_t bytes = 0;
+  for (const auto& module : modules_) {
+    bytes += module->functions.functions.capacity() * sizeof(ElfFunction);
+  }
+  return bytes;
+}
+
+}  // namespace otelpyroscope

@@ -1,0 +1,22 @@
+// Where else in this process a piece of a mapped file is mapped.
+#ifndef NATIVE_PROCESS_MAPS_H_
+#define NATIVE_PROCESS_MAPS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace otelpyroscope {
+
+// The lowest executable mapping within [low, high), outside of the original
+// one, of the file bytes that are mapped at [address, address + size), which
+// must all be in one mapping. 0: there is none, or the system does not tell.
+uintptr_t FindSecondMapping(uintptr_t address, size_t size, uintptr_t low,
+                            uintptr_t high);
+
+// The same over the text of /proc/self/maps.
+uintptr_t FindSecondMappingIn(const char* maps, uintptr_t address, size_t size,
+                              uintptr_t low, uintptr_t high);
+
+}  // namespace otelpyroscope
+
+#endif  // NATIVE_PROCESS_MAPS_H_

@@ -1,0 +1,31 @@
+/** Burns CPU under one name, as long as it takes a profiler to see it. */
+
+import { CpuProfiler } from 'otelpyroscope';
+import { cpuMicros } from './burners.mjs';
+
+/** Never started: all profilers of a thread share the counts of its sampler. */
+const counts = new CpuProfiler();
+/** Far more than a machine that does nothing else ever needs. */
+const MAX_ROUNDS = 30;
+
+/** Uses so much CPU time, not the clock's: the machine may be busy with something else. */
+export function burn(millis) {
+  const end = cpuMicros() + millis * 1_000;
+  const made = [];
+  while (cpuMicros() < end) {
+    for (let i = 0; i < 500; i++) made[Math.floor(Math.random() * 1e3)] = { at: new Date() };
+  }
+  return made.length;
+}
+
+/**
+ * The same while a profiler runs, and until it has had about a signal per 10 ms. The kernel looks
+ * at CPU timers on its ticks only: beside other busy processes, short work can fall between them.
+ */
+export function burnSampled(millis) {
+  const { signals } = counts.metrics();
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    burn(millis);
+    if (counts.metrics().signals - signals >= millis / 10) return;
+  }
+}
