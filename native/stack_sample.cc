@@ -154,7 +154,8 @@ size_t Resolver::PushLeaf() {
   const CodeEntry* entry = code_map_.Find(header_.pc);
   if (header_.fast_call != 0) {
     // The caller is the first frame, and may be at its instructions around the
-    // call: then it is the leaf as well. Or the call is to a regular expression.
+    // call: then it is the leaf as well. Or the call is to a regular
+    // expression.
     if (entry != nullptr) {
       if (IsFunction(entry) && entry != FindCaller(code_map_, frames_[0])) {
         PushCode(*entry, static_cast<int64_t>(header_.pc - entry->start));

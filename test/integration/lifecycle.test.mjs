@@ -337,13 +337,6 @@ describe('others in the same process', function () {
   }
 });
 
-// V8 does not list code that it has replaced on the stack: a loop that is hot before the start
-// would be such code, many calls of a short function are not.
-function step() {
-  let sum = 0;
-  for (let i = 0; i < 50; i++) sum += Math.sqrt(i);
-  return sum;
-}
 function burnFirst() {
   burnSampled(120);
 }
