@@ -295,7 +295,7 @@ describe('others in the same process', function () {
       'ours+',
       'burn',
       'ours-',
-      'burn',
+      'unseen',
       'theirs-',
     ],
     'started after and stopped after ours': [
@@ -303,7 +303,7 @@ describe('others in the same process', function () {
       'theirs+',
       'burn',
       'ours-',
-      'burn',
+      'unseen',
       'theirs-',
     ],
   };
@@ -312,6 +312,7 @@ describe('others in the same process', function () {
     'theirs-': "theirs = (await post('Profiler.stop')).profile;",
     'ours+': 'profiler.start();',
     'ours-': 'ours = readProfile(await profiler.stop());',
+    unseen: 'burn(150);',
     burn: 'withLabels({ who: "me" }, () => burnSampled(150));',
   };
   for (const [order, names] of Object.entries(orders)) {
