@@ -55,7 +55,13 @@ const CodeEntry* FindCaller(const CodeMap& code_map, uintptr_t address) {
   // may be the last instruction of its code.
   const CodeEntry* entry = code_map.Find(address);
   if (entry != nullptr && entry->kind == CodeKind::kBytecode) return entry;
-  return code_map.Find(address - 1);
+  entry = code_map.Find(address - 1);
+  if (entry != nullptr) return entry;
+  // At its entry, an interpreted function is one byte before its bytecode
+  // (kFunctionEntryBytecodeOffset): it is being compiled, say.
+  entry = code_map.Find(address + 1);
+  const bool at_entry = entry != nullptr && entry->kind == CodeKind::kBytecode;
+  return at_entry ? entry : nullptr;
 }
 
 // One sample on its way into the table.
