@@ -45,10 +45,10 @@ describe('profiles for Pyroscope', () => {
   });
 
   it('are split by samples, with all of them in the parts', async () => {
-    const gzipped = makeProfile(40_000, (index) => ({
+    const gzipped = makeProfile(2_500, (index) => ({
       span_id: index.toString(16).padStart(16, '0'),
     }));
-    const fitted = await fitProfile(gzipped, limits);
+    const fitted = await fitProfile(gzipped, { ...limits, samples: 1_000 });
     assert.equal(fitted.parts.length, 3);
     assert.equal(fitted.trimmedSamples, 0);
     const profiles = decodeAll(fitted);
@@ -58,8 +58,8 @@ describe('profiles for Pyroscope', () => {
   });
 
   it('are split by bytes, raw and compressed', async () => {
-    const gzipped = makeProfile(2_000, (index) => ({ text: String(Math.sin(index)).repeat(20) }));
-    for (const small of [{ bytes: 400_000 }, { gzippedBytes: 20_000 }]) {
+    const gzipped = makeProfile(1_000, (index) => ({ text: String(Math.sin(index)).repeat(20) }));
+    for (const small of [{ bytes: 200_000 }, { gzippedBytes: 10_000 }]) {
       const fitted = await fitProfile(gzipped, { ...limits, ...small });
       assert.ok(fitted.parts.length > 1, JSON.stringify(small));
       assert.equal(fitted.trimmedSamples, 0);
@@ -67,7 +67,7 @@ describe('profiles for Pyroscope', () => {
       for (const part of fitted.parts) assert.ok(part.gzipped.length <= gzippedBytes);
       const profiles = decodeAll(fitted);
       for (const profile of profiles) assert.ok(profile.bytes <= bytes);
-      assert.equal(samplesOf(profiles).length, 2_000);
+      assert.equal(samplesOf(profiles).length, 1_000);
     }
   });
 
