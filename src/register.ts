@@ -31,60 +31,37 @@ export function register(options?: LabelOptions): () => void {
 }
 
 class Registration {
+  readonly resolved: ResolvedLabelOptions;
   readonly #options: LabelOptions | undefined;
-  readonly #resolved: ResolvedLabelOptions;
   readonly #wrappers = new Map<object, TracerProvider>();
-  readonly #undo: (() => void)[] = [];
-  #on = true;
+  readonly #hooks = new Set<ProxyHook>();
+  readonly #endListening: () => void;
 
   constructor(options: LabelOptions | undefined) {
-    this.#resolved = resolveLabelOptions(options);
+    this.resolved = resolveLabelOptions(options);
     this.#options = options;
-    this.#undo.push(
-      onProviderProxy((proxy) => {
-        this.#attach(proxy);
-      }),
-    );
+    this.#endListening = onProviderProxy((proxy) => {
+      const hook = ProxyHook.of(proxy);
+      if (hook === undefined) return;
+      this.#hooks.add(hook);
+      hook.add(this);
+    });
     patchedContextManager();
   }
 
   undo(): void {
-    this.#on = false;
+    this.#endListening();
+    for (const hook of this.#hooks) hook.remove(this);
     for (const wrapper of this.#wrappers.values()) stopLabelling(wrapper);
-    for (const step of this.#undo.splice(0).reverse()) step();
+    this.#hooks.clear();
     this.#wrappers.clear();
   }
 
-  #attach(proxy: ProviderProxy): void {
-    const { setDelegate } = proxy;
-    if (typeof setDelegate !== 'function') {
-      warn('the global tracer provider is not the one of @opentelemetry/api: it has no labels');
-      return;
-    }
-    const own = Object.getOwnPropertyDescriptor(proxy, 'setDelegate');
-    proxy.setDelegate = (delegate) => {
-      setDelegate.call(proxy, this.#on ? this.#wrap(delegate) : delegate);
-    };
-    this.#undo.push(() => {
-      if (own === undefined) delete proxy.setDelegate;
-      else Object.defineProperty(proxy, 'setDelegate', own);
-      const delegate = delegateOf(proxy);
-      for (const [inner, wrapper] of this.#wrappers) {
-        if (wrapper === delegate) setDelegate.call(proxy, inner);
-      }
-    });
-    const delegate = delegateOf(proxy);
-    if (delegate === undefined) return;
-    proxy.setDelegate(delegate);
-    this.#adoptTracers(delegate);
-  }
-
-  #wrap(delegate: object): object {
+  wrap(delegate: object): object {
     if (delegate instanceof TracerProvider) return delegate;
-    const known = this.#wrappers.get(delegate);
-    if (known !== undefined) return known;
+    let wrapper = this.#wrappers.get(delegate);
     try {
-      const wrapper = new TracerProvider(delegate as ApiTracerProvider, this.#options);
+      wrapper ??= new TracerProvider(delegate as ApiTracerProvider, this.#options);
       this.#wrappers.set(delegate, wrapper);
       return wrapper;
     } catch (error) {
@@ -92,21 +69,83 @@ class Registration {
       return delegate;
     }
   }
+}
+
+const hooks = new WeakMap<ProviderProxy, ProxyHook>();
+
+/** Stands in the way of `setDelegate` of the api's proxy, and wraps for the first registration. */
+class ProxyHook {
+  readonly #proxy: ProviderProxy;
+  readonly #setDelegate: (this: ProviderProxy, delegate: object) => void;
+  readonly #registrations: Registration[] = [];
+  #delegate: object | undefined;
+  #restore: (() => void)[] = [];
+
+  /** Undefined where this is not the api's proxy. */
+  static of(proxy: ProviderProxy): ProxyHook | undefined {
+    const { setDelegate } = proxy;
+    let hook = hooks.get(proxy);
+    if (hook === undefined && typeof setDelegate === 'function') {
+      hook = new ProxyHook(proxy, setDelegate);
+      hooks.set(proxy, hook);
+    }
+    if (hook === undefined) warn('the global tracer provider is unknown: it has no labels');
+    return hook;
+  }
+
+  constructor(proxy: ProviderProxy, setDelegate: (this: ProviderProxy, delegate: object) => void) {
+    this.#proxy = proxy;
+    this.#setDelegate = setDelegate;
+  }
+
+  add(registration: Registration): void {
+    if (this.#registrations.push(registration) > 1) return;
+    const proxy = this.#proxy;
+    proxy.setDelegate = (delegate) => {
+      this.#delegate = delegate;
+      this.#apply();
+    };
+    this.#restore.push(() => {
+      delete proxy.setDelegate;
+    });
+    this.#delegate = delegateOf(proxy);
+    this.#apply();
+    if (this.#delegate !== undefined) this.#adoptTracers(this.#delegate);
+  }
+
+  remove(registration: Registration): void {
+    const at = this.#registrations.indexOf(registration);
+    if (at < 0) return;
+    this.#registrations.splice(at, 1);
+    this.#apply();
+    if (this.#registrations.length > 0) return;
+    for (const step of this.#restore.splice(0)) step();
+    hooks.delete(this.#proxy);
+  }
+
+  #apply(): void {
+    if (this.#delegate === undefined) return;
+    const delegate = this.#registrations[0]?.wrap(this.#delegate) ?? this.#delegate;
+    this.#setDelegate.call(this.#proxy, delegate);
+  }
 
   /** What instrumentations have got from the SDK before never asks the wrapper. */
   #adoptTracers(delegate: object): void {
     const tracers = (delegate as { _tracers?: unknown })._tracers;
     if (!(tracers instanceof Map)) return;
+    const registrations = this.#registrations;
     for (const tracer of tracers.values() as Iterable<SdkTracer>) {
       const { startSpan } = tracer;
-      const options = this.#resolved;
       // The SDK's startActiveSpan calls this as well.
       tracer.startSpan = function (name, spanOptions, context) {
         const span = startSpan.call(this, name, spanOptions, context);
-        onSpanStart(span, context ?? patchedContextManager()?.active(), name, options);
+        const options = registrations[0]?.resolved;
+        if (options !== undefined) {
+          onSpanStart(span, context ?? patchedContextManager()?.active(), name, options);
+        }
         return span;
       };
-      this.#undo.push(() => {
+      this.#restore.push(() => {
         delete (tracer as Partial<SdkTracer>).startSpan;
       });
     }

@@ -101,11 +101,13 @@ for (const sdk of sdks) {
     });
 
     it('register takes options, the first call those that hold', () => {
-      registerLabels({ spanNameScope: Scope.None, traceIdLabel: false });
+      const undoFirst = registerLabels({ spanNameScope: Scope.None, traceIdLabel: false });
       registerLabels({ spanNameScope: Scope.AllSpans });
       setUp();
       const { labels, id } = inSpan(sdk.api.trace.getTracer('tracer'));
       assert.deepEqual(labels, { span_id: id });
+      undoFirst();
+      assertLabelled(sdk.api.trace.getTracer('tracer'));
       assert.throws(() => register({ spanScope: 1 }), TypeError);
     });
 
