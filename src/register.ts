@@ -79,7 +79,7 @@ class ProxyHook {
   readonly #setDelegate: (this: ProviderProxy, delegate: object) => void;
   readonly #registrations: Registration[] = [];
   #delegate: object | undefined;
-  #restore: (() => void)[] = [];
+  readonly #restore: (() => void)[] = [];
 
   /** Undefined where this is not the api's proxy. */
   static of(proxy: ProviderProxy): ProxyHook | undefined {

@@ -8,6 +8,8 @@ const require = createRequire(import.meta.url);
 const { readRegisterEnvironment, resolvePyroscopeConfig } = require('../lib/options-pyroscope.js');
 const { VERSION } = require('../lib/version.js');
 
+const base64 = (text) => Buffer.from(text).toString('base64');
+
 describe('PyroscopeConfig', () => {
   const saved = { ...process.env };
   let log;
@@ -69,7 +71,7 @@ describe('PyroscopeConfig', () => {
       headers: {
         'X-More': 'yes',
         'x-scope-orgid': 'team',
-        authorization: `Basic ${btoa('u:p@')}`,
+        authorization: `Basic ${base64('u:p@')}`,
       },
       flushIntervalMs: 5_000,
       timeoutMs: 700,
@@ -98,8 +100,8 @@ describe('PyroscopeConfig', () => {
       resolveWith(environment, config).headers.authorization;
     assert.equal(authorization({}, { authToken: 't' }), 'Bearer t');
     const basic = { basicAuthUser: 'u', basicAuthPassword: 'p' };
-    assert.equal(authorization({}, basic), `Basic ${btoa('u:p')}`);
-    assert.equal(authorization({ PYROSCOPE_AUTH_TOKEN: 'e' }, basic), `Basic ${btoa('u:p')}`);
+    assert.equal(authorization({}, basic), `Basic ${base64('u:p')}`);
+    assert.equal(authorization({ PYROSCOPE_AUTH_TOKEN: 'e' }, basic), `Basic ${base64('u:p')}`);
     assert.equal(authorization({ PYROSCOPE_BASIC_AUTH_USER: 'u' }, { authToken: 't' }), 'Bearer t');
     const headers = { Authorization: 'Own x' };
     assert.deepEqual(resolveWith({}, { headers, authToken: 't' }).headers, headers);
