@@ -167,14 +167,17 @@ describe('the push agent', function () {
 
     it('is not held by an upload under way', async () => {
       const then = `
-        setTimeout(() => {}, 2_000);
+        process.once('message', () => {}); // Until then the channel holds the process.
         process.once('beforeExit', () => process.exit(0));`;
       server.respond = () => true;
       const address = { serverAddress: server.url, timeoutMs: 60_000, flushIntervalMs: 1_000 };
       const began = performance.now();
-      const ended = await runCode(program(config(address), then));
+      const onSpawn = (child) =>
+        server
+          .until(({ requests }) => requests > 0, 'an upload', 30_000)
+          .then(() => child.send('end'));
+      const ended = await runCode(program(config(address), then), { onSpawn });
       assert.equal(ended.code, 0, ended.stderr);
-      assert.ok(server.requests > 0);
       // Far from the time-out of the upload.
       assert.ok(performance.now() - began < 45_000);
     });
