@@ -84,14 +84,17 @@ class Table {
 
   constructor(empty: Uint8Array = new Uint8Array()) {
     this.#entries = [empty];
+    this.#places.set(`=${Buffer.from(empty).toString('latin1')}`, 0);
   }
 
   place(key: string, create: () => Uint8Array): number {
     let place = this.#places.get(key);
     if (place === undefined) {
       const entry = create();
-      place = this.#entries.push(entry) - 1;
-      this.#places.set(key, place);
+      // pprof may have the same function under two ids.
+      const content = `=${Buffer.from(entry).toString('latin1')}`;
+      place = this.#places.get(content) ?? this.#entries.push(entry) - 1;
+      this.#places.set(content, place).set(key, place);
     }
     return place;
   }

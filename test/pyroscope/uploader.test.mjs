@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { Profile } from 'pprof-format';
 import { logDiag } from '../support/diag-log.mjs';
 import { makeProfile } from '../support/make-profile.mjs';
 import { PyroscopeServer } from '../support/pyroscope-server.mjs';
@@ -98,6 +100,18 @@ describe('uploads', () => {
       profile.samples.map(({ stack, count }) => [stack.map(({ name }) => name).join(), count]),
       [1, 2, 3, 4].map((id) => [`work_${id},main`, id]),
     );
+  });
+
+  it('by OTLP have every function once, even where pprof has it twice', async () => {
+    const uploader = start({ protocol: 'otlp' });
+    const profile = Profile.decode(gunzipSync(makeProfile(2)));
+    const [first, second] = profile.function;
+    Object.assign(second, { name: first.name, systemName: first.systemName });
+    profile.location[1].line[0].line = profile.location[0].line[0].line;
+    uploader.add((await fitProfile(gzipSync(profile.encode()), limits)).parts);
+    await uploader.drain();
+    const leaves = server.uploads[0].profile.samples.map(({ stack }) => stack[0].name);
+    assert.deepEqual(leaves, ['work_1', 'work_1']);
   });
 
   it('are tried again after 408, 429, 5xx, rate limits and broken connections', async () => {
