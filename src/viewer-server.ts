@@ -77,15 +77,28 @@ export function viewerHandler(source: ViewerSource, host = '127.0.0.1'): ViewerH
   };
 }
 
-/** Serves nothing but the viewer. Rejects where it cannot listen. Port 0: any that is free. */
+export interface ViewerOptions {
+  /** Default 127.0.0.1. */
+  host?: string;
+  /** Default 0: any that is free. */
+  port?: number;
+  /** Whether the server keeps the process alive. Default true. */
+  keepAlive?: boolean;
+}
+
+/** Serves nothing but the viewer. Rejects where it cannot listen. */
 export async function startViewer(
   source: ViewerSource,
-  { host = '127.0.0.1', port = 0 }: { host?: string; port?: number } = {},
+  { host = '127.0.0.1', port = 0, keepAlive = true }: ViewerOptions = {},
 ): Promise<{ server: Server; url: string }> {
   const handle = viewerHandler(source, host);
   const server = createServer((request, response) => {
     if (!handle(request, response)) send(response, 404, 'text/plain', 'Not found.\n');
   });
+  if (!keepAlive) {
+    server.unref();
+    server.on('connection', (socket) => socket.unref());
+  }
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, resolve);
