@@ -67,6 +67,8 @@ function rows(profile: Profile, query: URLSearchParams): object {
   const label = query.get('label') ?? 'trace_id';
   const selection = selectionOf(profile, query, 'a');
   const found = labelRows(profile, selection, label);
+  // What is without the label is what one looks for least.
+  found.sort((x, y) => Number(x.value === '') - Number(y.value === ''));
   const term = (query.get('search') ?? '').toLowerCase();
   const matching = found.filter(
     ({ value, spanName }: LabelRow) =>
@@ -96,11 +98,12 @@ function graph(profile: Profile, query: URLSearchParams): object {
   return { ...sums, zoomed: zoomed !== undefined, matched, root };
 }
 
-/** The selections `a` and `b`, `by` (function or line) and `search`. */
+/** The selections `a` and `b`, `by` (function or line), `search`, and `sort` (self or total). */
 function topTable(profile: Profile, query: URLSearchParams): object {
   const { a, b, sums } = selections(profile, query);
   const by = query.get('by') ?? 'function';
   const found = b === undefined ? topOf(profile, a, by) : diffRows(profile, { a, b, by, sums });
+  if (query.get('sort') === 'total') found.sort((x, y) => y.cum - x.cum || y.flat - x.flat);
   const term = (query.get('search') ?? '').toLowerCase();
   const matching = found.filter(
     ({ name, file }) => name.toLowerCase().includes(term) || file.toLowerCase().includes(term),
