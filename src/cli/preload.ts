@@ -57,7 +57,11 @@ function beforeDefault(signal: NodeJS.Signals, finish: () => void): void {
   };
   process.on(signal, listener);
   process.on('newListener', (event, added) => {
-    if (event === signal && added !== listener) process.removeListener(signal, listener);
+    if (event !== signal || added === listener) return;
+    // Not at once: Node.js lets go of a signal with its last listener, and the other is not there yet.
+    queueMicrotask(() => {
+      if (process.listenerCount(signal) > 1) process.removeListener(signal, listener);
+    });
   });
   process.on('removeListener', (event, removed) => {
     if (event !== signal || removed === listener || ending) return;
