@@ -4,7 +4,7 @@ import { Function, Label, Line, Location, Profile, Sample, StringTable, ValueTyp
 
 /**
  * @typedef {object} MadeSample
- * @property {string[]} stack Leaf first: "name", or "name file", or "name file:line".
+ * @property {string[]} stack Leaf first: "name", "name file" or "name file:line"; files begin with / or node:.
  * @property {number} nanos A multiple of the period of 10 ms is a count of its own.
  * @property {Record<string, string>} [labels]
  *
@@ -26,7 +26,7 @@ export function makeProfile(samples) {
   };
   const locationOf = (frame) => {
     if (!locations.has(frame)) {
-      const [, name, file = '', line = '0'] = /^(.*?)(?: ([^ ]*?)(?::(\d+))?)?$/s.exec(frame);
+      const [, name, file = '', line = '0'] = /^(.*?)(?: ((?:node:|\/)[^ ]*?)(?::(\d+))?)?$/s.exec(frame);
       const id = locations.size + 1;
       const lines = [new Line({ functionId: functionOf(name, file), line: Number(line) })];
       locations.set(frame, new Location({ id, line: lines }));
