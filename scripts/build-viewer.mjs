@@ -13,6 +13,7 @@ const { metafile } = await build({
   entryPoints: { viewer: path.join(source, 'main.mjs') },
   outdir: target,
   bundle: true,
+  alias: { 'd3-transition': path.join(source, 'no-transition.mjs') },
   minify: true,
   // d3-flame-graph knows d3's nodes by the name of their class.
   keepNames: true,

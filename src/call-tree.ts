@@ -3,7 +3,7 @@ import type { LabelSet, Profile } from './profile-model.js';
 import { FrameGroups, type Selection } from './profile-query.js';
 
 /** Most nodes below the zoomed one; the smallest are left out, their values stay in their parents'. */
-export const MAX_TREE_NODES = 1_200;
+export const MAX_TREE_NODES = 600;
 /** Most nodes from the root down; deeper frames are left out, and seen by zooming. */
 export const MAX_TREE_DEPTH = 256;
 /** Lines of a node that are named. */

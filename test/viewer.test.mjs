@@ -9,7 +9,7 @@ import { hasBrowser, openBrowser, PICTURES } from './support/browser.mjs';
 import { largeProfile, makeProfile, shopProfile, traceId } from './support/make-profile.mjs';
 
 /** Frames that the page draws at most, and those above: d3-flame-graph's time goes with their number. */
-const MAX_FRAMES = 1_300;
+const MAX_FRAMES = 700;
 
 describe('the viewer', function () {
   this.timeout(120_000);

@@ -61,8 +61,7 @@ export class FlameGraph {
       .cellHeight(CELL_HEIGHT)
       .inverted(true)
       .sort(true)
-      .minFrameSize(0.4)
-      .transitionDuration(0)
+      .minFrameSize(0.7)
       .resetHeightOnZoom(true)
       .setLabelHandler(() => '')
       .tooltip(tip);

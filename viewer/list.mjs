@@ -8,6 +8,7 @@ export class ValueList {
   #list;
   #note;
   #onChoose;
+  #label = '';
   #rows = [];
   #active = 0;
 
@@ -29,14 +30,24 @@ export class ValueList {
   }
 
   draw({ rows, count, total }, { label, unit, chosen }) {
+    this.#label = label;
     this.#rows = rows.slice(0, MAX_SHOWN);
     const most = Math.max(...this.#rows.map((row) => row.total), 1);
     this.#list.replaceChildren(
-      ...this.#rows.map((row, index) => item(row, { index, label, unit, total, most, chosen })),
+      ...this.#rows.map((row, index) => item(row, { index, label, unit, total, most })),
     );
     this.#activate(Math.min(this.#active, Math.max(this.#rows.length - 1, 0)), false);
     const hidden = count - this.#rows.length;
+    this.mark(chosen);
     this.#note.textContent = hidden > 0 ? `… and ${hidden.toLocaleString('en')} more: search` : '';
+  }
+
+  /** Shows which rows are chosen, by their filters. */
+  mark(chosen) {
+    this.#rows.forEach((row, index) => {
+      const selected = chosen.includes(`${this.#label}=${row.value}`);
+      this.#list.children[index].setAttribute('aria-selected', String(selected));
+    });
   }
 
   /** The first row's text is another one's after a search. */
@@ -77,7 +88,7 @@ export class ValueList {
   }
 }
 
-function item(row, { index, label, unit, total, most, chosen }) {
+function item(row, { index, label, unit, total, most }) {
   const isId = label === 'trace_id' || label === 'span_id';
   const value = row.value === '' ? `(without ${label})` : row.value;
   const name = isId && row.value !== '' ? row.spanName || '(no name)' : value;
@@ -96,6 +107,5 @@ function item(row, { index, label, unit, total, most, chosen }) {
   );
   made.querySelector('progress').setAttribute('aria-hidden', 'true');
   made.dataset.index = String(index);
-  made.setAttribute('aria-selected', String(chosen.includes(`${label}=${row.value}`)));
   return made;
 }

@@ -17,6 +17,7 @@ const at = (id) => document.getElementById(id);
 let state = readState();
 let profile;
 let drawn = {};
+let listed;
 
 const graphs = Object.fromEntries(
   ['a', 'b'].map((side) => [
@@ -58,11 +59,14 @@ const sideBySide = () => compared() && state.mode === 'side';
 
 async function drawList() {
   const { label, find } = state;
+  const key = JSON.stringify([label, find, profile.source.version]);
+  if (key === listed) return list.mark(state.a);
   const found = await ask('rows', 'rows', [
     ['label', label],
     ['search', find],
   ]);
   if (found === undefined) return;
+  listed = key;
   list.draw(found, { label, unit: profile.valueType.unit, chosen: state.a });
 }
 
