@@ -1,6 +1,13 @@
 /** Builds the viewer's page from viewer/ into lib/viewer/: one script, one style sheet, nothing to load from elsewhere. */
 import { build } from 'esbuild';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { packageRoot } from './native-build.mjs';
 
@@ -30,7 +37,9 @@ writeFileSync(path.join(target, 'LICENSES.txt'), licences(Object.keys(metafile.i
 
 /** The licences of the packages that are in the bundle, as these ask for. */
 function licences(inputs) {
-  const folders = inputs.flatMap((input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input) ?? []);
+  const folders = inputs.flatMap(
+    (input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input) ?? [],
+  );
   return [...new Set(folders)]
     .sort()
     .map((folder) => {

@@ -168,7 +168,7 @@ class TreeBuilder {
       return this.#splitOf[this.#profile.labelSetOf[sample] as number];
     }
     const frame = this.#frameAt(sample, depth);
-    return frame === undefined ? undefined : (this.#groups.of[frame] as number);
+    return frame === undefined ? undefined : this.#groups.of[frame];
   }
 
   #frameAt(sample: number, depth: number): number | undefined {

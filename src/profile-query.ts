@@ -166,7 +166,7 @@ export function topOf(profile: Profile, selection: Selection, by: Grouping): Top
   if (by !== 'function' && by !== 'line') {
     return labelRows(profile, selection, by).map(({ value, total }) => ({
       name: value,
-      file: "",
+      file: '',
       line: 0,
       flat: total,
       cum: total,
@@ -196,7 +196,8 @@ export function topOf(profile: Profile, selection: Selection, by: Grouping): Top
     rows.push({ name, file, line, flat: flat[group] as number, cum: cum[group] as number });
   }
   return rows.sort(
-    (a, b) => b.flat - a.flat || b.cum - a.cum || compare(a.name, b.name) || compare(a.file, b.file),
+    (a, b) =>
+      b.flat - a.flat || b.cum - a.cum || compare(a.name, b.name) || compare(a.file, b.file),
   );
 }
 

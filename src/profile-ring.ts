@@ -14,7 +14,7 @@ interface Window {
 export class ProfileRing {
   readonly #maxMs: number;
   readonly #maxBytes: number;
-  #windows: Window[] = [];
+  readonly #windows: Window[] = [];
   #byteLength = 0;
   #version = 0;
   #droppedWindows = 0;

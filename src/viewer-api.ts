@@ -1,5 +1,5 @@
 /** The questions that the viewer's page asks, and their answers (pure). */
-import { callTree, type CallNode } from './call-tree.js';
+import { callTree } from './call-tree.js';
 import type { Profile } from './profile-model.js';
 import {
   allOf,
@@ -92,7 +92,7 @@ function graph(profile: Profile, query: URLSearchParams): object {
     split: query.get('split') ?? undefined,
   };
   const zoomed = callTree(profile, { ...options, zoom });
-  const root = zoomed ?? (callTree(profile, options) as CallNode);
+  const root = zoomed ?? callTree(profile, options);
   const term = query.get('search') ?? '';
   const matched = term === '' ? undefined : matchedTotal(profile, a, term);
   return { ...sums, zoomed: zoomed !== undefined, matched, root };

@@ -1,11 +1,6 @@
 /** Serves the viewer's page and its data over HTTP, to the page itself and to nobody else. */
 import { readFile } from 'node:fs/promises';
-import {
-  createServer,
-  type IncomingMessage,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isIP, type AddressInfo } from 'node:net';
 import path from 'node:path';
 import { warn } from './diagnostics.js';
@@ -48,7 +43,7 @@ const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '[::1]'];
 /**
  * Answers requests for the page (`/`) and its data (`/api/…`); false for any other path, which it
  * leaves to the caller. The one line by which another server (`servePprof({ ui: true })`) gets the
- * page: `if (viewer(request, response)) return;`.
+ * page: `if (handle(request, response)) return;`, with `handle` of `startLiveViewer`.
  */
 export type ViewerHandler = (request: IncomingMessage, response: ServerResponse) => boolean;
 
@@ -108,6 +103,11 @@ export async function startViewer(
   return { server, url: `http://${name}:${String(bound)}/` };
 }
 
+/** Whether a server that listens at `host` can be reached from this machine only. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d+){3}$/.test(host);
+}
+
 function parseUrl(text = '/'): URL | undefined {
   try {
     return new URL(text, 'http://viewer');
@@ -121,9 +121,9 @@ function isOwn({ headers, socket }: IncomingMessage, host: string): boolean {
   const [, name, port = '80'] = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(headers.host ?? '') ?? [];
   if (name === undefined || Number(port) !== socket.localPort) return false;
   const lower = name.toLowerCase();
-  const isLoopback = ['127.0.0.1', '::1', 'localhost'].includes(host);
   const numeric = isIP(lower.replace(/^\[|\]$/g, '')) !== 0;
-  if (!LOOPBACK_NAMES.includes(lower) && lower !== host && (isLoopback || !numeric)) return false;
+  if (!LOOPBACK_NAMES.includes(lower) && lower !== host && (isLoopback(host) || !numeric))
+    return false;
   if (headers.origin !== undefined && headers.origin !== `http://${headers.host ?? ''}`) {
     return false;
   }

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { callTree } from '../lib/call-tree.js';
+import { MAX_PROFILE_BYTES, MAX_STACK_DEPTH } from '../lib/profile-decoder.js';
 import { mergeProfiles } from '../lib/profile-model.js';
 import { allOf, labelRows, parseFilter, select, topOf, totalOf } from '../lib/profile-query.js';
-import { MAX_PROFILE_BYTES, MAX_STACK_DEPTH, readProfile } from '../lib/profile-reader.js';
+import { readProfile } from '../lib/profile-reader.js';
 import { ProfileRing } from '../lib/profile-ring.js';
 import { makeProfile, shopProfile, traceId } from './support/make-profile.mjs';
 

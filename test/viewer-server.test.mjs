@@ -30,7 +30,9 @@ describe("the viewer's server", function () {
       const sent = request(url, { headers, method, agent: false }, (response) => {
         let body = '';
         response.on('data', (chunk) => (body += chunk));
-        response.on('end', () => resolve({ status: response.statusCode, headers: response.headers, body }));
+        response.on('end', () =>
+          resolve({ status: response.statusCode, headers: response.headers, body }),
+        );
       });
       sent.on('error', reject).end();
     });
@@ -68,7 +70,14 @@ describe("the viewer's server", function () {
   });
 
   it('knows no other files and methods', async function () {
-    for (const file of ['LICENSES.txt', '../index.js', '%2e%2e/index.js', 'api/', 'api/other', 'x']) {
+    for (const file of [
+      'LICENSES.txt',
+      '../index.js',
+      '%2e%2e/index.js',
+      'api/',
+      'api/other',
+      'x',
+    ]) {
       assert.equal((await ask(url + file)).status, 404, file);
     }
     assert.equal((await ask(`${url}api/constructor`)).status, 404);
@@ -146,7 +155,13 @@ describe("the viewer's server", function () {
     const query = `a=trace_id%3D${id}&compare=1&b=trace_id~${id}`;
     const { body } = await ask(`${url}api/top?${query}`);
     const { a, b, scale, rows } = JSON.parse(body);
-    assert.deepEqual([a, b], [{ total: 980e6, traces: 1 }, { total: 1520e6, traces: 19 }]);
+    assert.deepEqual(
+      [a, b],
+      [
+        { total: 980e6, traces: 1 },
+        { total: 1520e6, traces: 19 },
+      ],
+    );
     assert.deepEqual(scale, { by: 'trace', a: 1, b: 19 });
     assert.deepEqual([rows[0].name, rows[0].delta], ['slowTaxTable', 900e6]);
     assert.deepEqual([rows[1].delta, rows.at(-1).delta], [0, 0]);

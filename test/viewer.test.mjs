@@ -88,7 +88,10 @@ describe('the viewer', function () {
       [...SLOW_CART, '(garbage collector)', 'countStock'].sort(),
     );
     const first = page.locator('#list li').first();
-    assert.match(await first.innerText(), new RegExp(`GET /cart\\s+980 ms\\s+31.2 %.*${traceId(7)}`));
+    assert.match(
+      await first.innerText(),
+      new RegExp(`GET /cart\\s+980 ms\\s+31.2 %.*${traceId(7)}`),
+    );
     await picture(page, 'light');
     await change(page, () => first.click());
     assert.deepEqual(await frames(page), SLOW_CART);
@@ -101,7 +104,10 @@ describe('the viewer', function () {
     ]);
     // The difference to the others of its name; the planted function comes first.
     await change(page, () => page.locator('#others').click());
-    assert.match(await page.locator('#caption-a').innerText(), /980 ms in 1 traces against B: 1\.52 s in 19/);
+    assert.match(
+      await page.locator('#caption-a').innerText(),
+      /980 ms in 1 traces against B: 1\.52 s in 19/,
+    );
     await picture(page, 'difference');
     await change(page, () => page.getByRole('tab', { name: 'Table' }).click());
     const [top, ...rest] = await table(page);
@@ -126,9 +132,13 @@ describe('the viewer', function () {
     await change(page, () => page.locator('#search').fill('TAX'));
     assert.equal(await page.locator('#note').innerText(), 'Found in 900 ms of 3.14 s');
     await change(page, () => page.getByRole('tab', { name: 'Inverse' }).click());
-    const widest = await page.locator('#graph-a g.frame').evaluateAll((all) =>
-      all.filter(({ __data__: { depth } }) => depth === 1).map(({ __data__: { data } }) => data.name),
-    );
+    const widest = await page
+      .locator('#graph-a g.frame')
+      .evaluateAll((all) =>
+        all
+          .filter(({ __data__: { depth } }) => depth === 1)
+          .map(({ __data__: { data } }) => data.name),
+      );
     assert.deepEqual(widest.sort(), [
       ...['(garbage collector)', 'countStock', 'renderCart', 'slowTaxTable', 'sumPrices'],
     ]);
@@ -181,7 +191,13 @@ describe('the viewer', function () {
     }
     await change(page, () => page.keyboard.press('Enter'));
     assert.match(page.url(), /zoom=/);
-    assert.deepEqual(await frames(page), ['all', 'emit', 'handleCart', 'slowTaxTable', 'sumPrices']);
+    assert.deepEqual(await frames(page), [
+      'all',
+      'emit',
+      'handleCart',
+      'slowTaxTable',
+      'sumPrices',
+    ]);
     await change(page, () => page.keyboard.press('0'));
     assert.deepEqual(await frames(page), SLOW_CART);
     await change(page, () => page.keyboard.press('o'));
@@ -208,7 +224,11 @@ describe('the viewer', function () {
     const labels = { [evil]: evil, span_name: evil, trace_id: evil, __proto: '}{' };
     const { page, close } = await open(
       makeProfile([
-        { stack: [evil.replaceAll(' ', '\u00a0'), '__proto__', 'constructor x'], nanos: 1e9, labels },
+        {
+          stack: [evil.replaceAll(' ', '\u00a0'), '__proto__', 'constructor x'],
+          nanos: 1e9,
+          labels,
+        },
         { stack: ['\u202e\0[*]+('], nanos: 1e8 },
       ]),
     );

@@ -16,7 +16,7 @@ const FOLLOW_MS = 3_000;
 const at = (id) => document.getElementById(id);
 let state = readState();
 let profile;
-let drawn = {};
+const drawn = {};
 let listed;
 
 const graphs = Object.fromEntries(
@@ -78,9 +78,11 @@ async function drawGraphs() {
     ['search', state.search],
   ];
   if (sideBySide()) {
-    await Promise.all([drawGraph('a', [...filters('a', state.a), ...how])].concat(
-      drawGraph('b', [...filters('a', state.b), ...how]),
-    ));
+    await Promise.all(
+      [drawGraph('a', [...filters('a', state.a), ...how])].concat(
+        drawGraph('b', [...filters('a', state.b), ...how]),
+      ),
+    );
   } else {
     const b = compared() ? [['compare', '1'], ...filters('b', state.b)] : [];
     await drawGraph('a', [...filters('a', state.a), ...b, ...how]);
@@ -227,7 +229,10 @@ function showProfile() {
   );
   if (!labels.some(({ name }) => name === state.label)) state.label = labels[0]?.name ?? '';
   at('label').replaceChildren(...options);
-  at('split').replaceChildren(option('', 'nothing'), ...labels.map(({ name }) => option(name, name)));
+  at('split').replaceChildren(
+    option('', 'nothing'),
+    ...labels.map(({ name }) => option(name, name)),
+  );
   at('labels').replaceChildren(...labels.map(({ name }) => option(`${name}=`, '')));
 }
 

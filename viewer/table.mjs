@@ -20,7 +20,8 @@ export function drawTable(table, { rows, a, b, scale }, { unit, sort, onSort, on
   const heads = compared
     ? [sortable('self', `A − B, self${per}`), plain(`A self${per}`), plain(`B self${per}`)]
     : [sortable('self', 'Self'), plain('%'), sortable('total', 'Total'), plain('%')];
-  const values = (row) => (compared ? differenceCells(row, scale, unit) : cells(row, a.total, unit));
+  const values = (row) =>
+    compared ? differenceCells(row, scale, unit) : cells(row, a.total, unit);
   const body = rows.map((row) => {
     const button = element('button', { type: 'button', className: 'link' }, row.name || '?');
     button.addEventListener('click', () => onName(row.name));
@@ -35,7 +36,11 @@ export function drawTable(table, { rows, a, b, scale }, { unit, sort, onSort, on
     );
   });
   table.replaceChildren(
-    element('thead', {}, element('tr', {}, ...heads, plain('Function', 'text'), plain('File', 'text'))),
+    element(
+      'thead',
+      {},
+      element('tr', {}, ...heads, plain('Function', 'text'), plain('File', 'text')),
+    ),
     element('tbody', {}, ...body),
   );
 }

@@ -11,7 +11,7 @@ interface Proxy {
 export function followProvider(): void {
   // The first to register anything creates the registry, and then sets `trace` to a proxy.
   onSet(globalThis, OTEL_GLOBAL, (registry) => {
-    onSet(registry as object, 'trace', (proxy) => wrapDelegates(proxy as Proxy));
+    onSet(registry, 'trace', (proxy) => wrapDelegates(proxy));
   });
 }
 

@@ -1,13 +1,11 @@
 /** What `otelpyroscope run` loads into the program before its first line: labels, sampler, and the profile at the end. */
 import { writeFileSync } from 'node:fs';
-import { basename } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import '../cpu-profiler.js';
-import { LiveProfile } from '../live-profile.js';
+import { startLiveViewer } from '../live-viewer.js';
 import { resolveCpuProfilerOptions, takeRunSettings, type RunSettings } from '../options.js';
 import { sharedSampler } from '../shared-sampler.js';
 import { startViewer } from '../viewer-server.js';
-import { ringSource } from '../viewer-source.js';
 import { followProvider } from './follow-provider.js';
 
 /** Signals that end a program that does not listen to them, and that it could listen to. */
@@ -70,10 +68,8 @@ function beforeDefault(signal: NodeJS.Signals, finish: () => void): void {
 }
 
 function serveLive({ intervalMicros }: RunSettings): void {
-  const live = new LiveProfile({ intervalMicros });
-  live.start();
-  const title = basename(process.argv[1] ?? 'node');
-  startViewer(ringSource(title, live.ring), { keepAlive: false }).then(
+  const { source } = startLiveViewer('127.0.0.1', { intervalMicros });
+  startViewer(source, { keepAlive: false }).then(
     ({ url }) => {
       say(`live view: ${url}`);
     },

@@ -1,7 +1,8 @@
 /** Gets a profile from a file or a URL, within limits. */
 import { open } from 'node:fs/promises';
+import { MAX_PROFILE_BYTES, ProfileReadError } from '../profile-decoder.js';
 import type { Profile } from '../profile-model.js';
-import { MAX_PROFILE_BYTES, ProfileReadError, readProfile } from '../profile-reader.js';
+import { readProfile } from '../profile-reader.js';
 import { CommandError } from './arguments.js';
 
 /** A profile over a URL may be one that is being taken: pprof's own limit is five minutes. */

@@ -131,7 +131,9 @@ function passSignals(send: (signal: NodeJS.Signals) => void): void {
 function isForeground(): boolean {
   try {
     // After the name, which is in parentheses: state, parent, group, session, terminal, its group.
-    const fields = readFileSync('/proc/self/stat', 'latin1').replace(/^.*\) /s, '').split(' ');
+    const fields = readFileSync('/proc/self/stat', 'latin1')
+      .replace(/^.*\) /s, '')
+      .split(' ');
     return fields[2] === fields[5];
   } catch {
     return process.stdin.isTTY;

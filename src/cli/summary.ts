@@ -21,7 +21,8 @@ export function summary(profile: Profile, colours: boolean): string {
   const names = labelRows(profile, all, 'span_name');
   const traces = labelRows(profile, all, 'trace_id').filter(withValue).slice(0, TRACES);
 
-  const window = profile.durationNanos === 0 ? '' : ` in ${(profile.durationNanos / 1e9).toFixed(1)} s`;
+  const window =
+    profile.durationNanos === 0 ? '' : ` in ${(profile.durationNanos / 1e9).toFixed(1)} s`;
   let text = style.bold(`CPU: ${amount(total, profile.valueType)}${window}`) + '\n';
   if (names.some(withValue)) {
     text += '\n' + style.bold('By span name') + '\n';
@@ -33,7 +34,8 @@ export function summary(profile: Profile, colours: boolean): string {
   }
   if (traces.length > 0) {
     text += '\n' + style.bold('Most expensive traces') + '\n';
-    for (const { value, total: part, spanName } of traces) text += row(part, `${value} ${spanName}`);
+    for (const { value, total: part, spanName } of traces)
+      text += row(part, `${value} ${spanName}`);
   }
   text += '\n' + style.bold('Top functions') + '\n';
   const rows = topOf(profile, all, 'function').slice(0, FUNCTIONS);

@@ -1,7 +1,15 @@
 /** Checks `otelpyroscope run`: the program is as without it, and its profile complete, whatever its end. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -97,7 +105,10 @@ describe('otelpyroscope run', function () {
     const trace = /answered (\w{32})/.exec(ended.stdout)[1];
     assert.ok(profile.nanosBy('trace_id').get(trace) > 0.8 * 200e6, ended.stderr);
     assert.ok(profile.nanosBy('span_name').get('GET /work') > 0.8 * 200e6);
-    assert.match(ended.stderr, new RegExp(`By span name\n.*GET /work.*expensive traces\n.*${trace}`, 's'));
+    assert.match(
+      ended.stderr,
+      new RegExp(`By span name\n.*GET /work.*expensive traces\n.*${trace}`, 's'),
+    );
   });
 
   it('leaves signals to programs that handle them', async function () {

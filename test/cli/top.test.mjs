@@ -65,7 +65,10 @@ describe('otelpyroscope top', function () {
     assert.match(shown, /^shop\.pb\.gz: 3\.14 s of cpu in 52 stacks\n/);
     assert.match(shown, /\n {7}1 s +31\.8% +1 s +31\.8% {2}renderCart \/app\/cart\.js\n/);
     assert.match(shown, /\n… and 4 more/);
-    assert.ok(shown.split('\n').every((line) => [...line].length <= 80), shown);
+    assert.ok(
+      shown.split('\n').every((line) => [...line].length <= 80),
+      shown,
+    );
     // eslint-disable-next-line no-control-regex
     assert.doesNotMatch(shown, /\x1b/);
   });
@@ -94,7 +97,10 @@ describe('otelpyroscope top', function () {
   it('lets no name in a file control the terminal', async function () {
     const file = path.join(directory, 'hostile.pb.gz');
     const labels = { user: '\x1b[2Jclear\nline' };
-    writeFileSync(file, makeProfile([{ stack: ['\x1b]0;title\x07\u202eevil'], nanos: 1e7, labels }]));
+    writeFileSync(
+      file,
+      makeProfile([{ stack: ['\x1b]0;title\x07\u202eevil'], nanos: 1e7, labels }]),
+    );
     for (const by of ['function', 'user']) {
       // eslint-disable-next-line no-control-regex
       assert.doesNotMatch(await text(file, '--by', by), /[\x00-\x09\x0b-\x1f\x7f\u202e]/);
@@ -136,7 +142,8 @@ describe('otelpyroscope top', function () {
       const all = ['-nodefraction=0', '-edgefraction=0', '-nodecount=1000000', '-unit=ns'];
       const args = ['tool', 'pprof', '-top', granularity, ...all, file];
       const { stdout } = await run('go', args, { maxBuffer: 64 << 20 });
-      const row = /^ *(-?[\d.]+)(?:ns)? +[-\d.]+% +[-\d.]+% +(-?[\d.]+)(?:ns)? +[-\d.]+% {2}(.*)$/gm;
+      const row =
+        /^ *(-?[\d.]+)(?:ns)? +[-\d.]+% +[-\d.]+% +(-?[\d.]+)(?:ns)? +[-\d.]+% {2}(.*)$/gm;
       const found = new Map();
       for (const [, flat, cum, name] of stdout.matchAll(row)) {
         found.set(name.replace(/ \((partial-)?inline\)$/, ''), [Number(flat), Number(cum)]);

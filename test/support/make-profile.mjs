@@ -1,6 +1,15 @@
 /** Profiles made up for tests, as pprof bytes: stacks of names, with labels and values. */
 import { gzipSync } from 'node:zlib';
-import { Function, Label, Line, Location, Profile, Sample, StringTable, ValueType } from 'pprof-format';
+import {
+  Function,
+  Label,
+  Line,
+  Location,
+  Profile,
+  Sample,
+  StringTable,
+  ValueType,
+} from 'pprof-format';
 
 /**
  * @typedef {object} MadeSample
@@ -26,7 +35,9 @@ export function makeProfile(samples) {
   };
   const locationOf = (frame) => {
     if (!locations.has(frame)) {
-      const [, name, file = '', line = '0'] = /^(.*?)(?: ((?:node:|\/)[^ ]*?)(?::(\d+))?)?$/s.exec(frame);
+      const [, name, file = '', line = '0'] = /^(.*?)(?: ((?:node:|\/)[^ ]*?)(?::(\d+))?)?$/s.exec(
+        frame,
+      );
       const id = locations.size + 1;
       const lines = [new Line({ functionId: functionOf(name, file), line: Number(line) })];
       locations.set(frame, new Location({ id, line: lines }));
