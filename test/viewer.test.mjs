@@ -106,7 +106,7 @@ describe('the viewer', function () {
     await change(page, () => page.locator('#others').click());
     assert.match(
       await page.locator('#caption-a').innerText(),
-      /980 ms in 1 traces against B: 1\.52 s in 19/,
+      /980 ms in 1 trace against B: 1\.52 s in 19/,
     );
     await picture(page, 'difference');
     await change(page, () => page.getByRole('tab', { name: 'Table' }).click());

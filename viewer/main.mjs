@@ -125,7 +125,7 @@ function differenceOf(node, { scale }) {
 function caption(side, { a, b, scale }) {
   const { unit } = profile.valueType;
   const words = ({ total, traces }) =>
-    `${amount(total, unit)}${traces > 0 ? ` in ${traces.toLocaleString('en')} traces` : ''}`;
+    `${amount(total, unit)}${traces > 0 ? ` in ${traces.toLocaleString('en')} ${traces === 1 ? 'trace' : 'traces'}` : ''}`;
   if (b === undefined) return `${sideBySide() ? `${side.toUpperCase()}: ` : ''}${words(a)}`;
   const per = scale.by === 'trace' ? 'by trace' : 'by share of the CPU';
   return `A: ${words(a)} against B: ${words(b)}. Red costs more in A, blue more in B, ${per}.`;

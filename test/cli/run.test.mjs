@@ -18,8 +18,13 @@ import { ROOT } from '../support/run-child.mjs';
 import { CLI } from './cli.mjs';
 
 const fixture = (name) => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
-/** CPU that the fixtures burn in their main thread; other work of the process comes on top. */
+/**
+ * CPU that the fixtures use in `burn`, other threads' at that time included (compilers, collector);
+ * what they use besides comes on top.
+ */
 const BURNT_NANOS = 150e6;
+/** Of what was burnt, what samples must have seen. */
+const LEAST_SHARE = 0.4;
 
 describe('otelpyroscope run', function () {
   this.timeout(60_000);
@@ -66,8 +71,9 @@ describe('otelpyroscope run', function () {
   function profileOf({ stderr }, file = out) {
     assert.ok(existsSync(file), stderr);
     const profile = readProfile(readFileSync(file));
-    assert.ok(profile.totalNanos > 0.8 * BURNT_NANOS, `${profile.totalNanos} ns\n${stderr}`);
-    assert.ok(profile.share('burn') > 0.3, `${profile.share('burn')}`);
+    const inBurn = profile.share('burn') * profile.totalNanos;
+    assert.ok(inBurn > LEAST_SHARE * BURNT_NANOS, `${inBurn} ns\n${stderr}`);
+    assert.ok(profile.totalNanos > 0.7 * BURNT_NANOS, `${profile.totalNanos} ns\n${stderr}`);
     return profile;
   }
 
@@ -103,8 +109,8 @@ describe('otelpyroscope run', function () {
     assert.deepEqual([ended.code, ended.signal], [null, 'SIGINT'], ended.stderr);
     const profile = profileOf(ended);
     const trace = /answered (\w{32})/.exec(ended.stdout)[1];
-    assert.ok(profile.nanosBy('trace_id').get(trace) > 0.8 * 200e6, ended.stderr);
-    assert.ok(profile.nanosBy('span_name').get('GET /work') > 0.8 * 200e6);
+    assert.ok(profile.nanosBy('trace_id').get(trace) > LEAST_SHARE * 200e6, ended.stderr);
+    assert.ok(profile.nanosBy('span_name').get('GET /work') > LEAST_SHARE * 200e6);
     assert.match(
       ended.stderr,
       new RegExp(`By span name\n.*GET /work.*expensive traces\n.*${trace}`, 's'),
@@ -133,7 +139,7 @@ describe('otelpyroscope run', function () {
     const workers = [...threads].filter(([name]) => name !== undefined);
     const inWorkers = workers.reduce((sum, [, nanos]) => sum + nanos, 0);
     // By the whole process's CPU they stop after 300 ms in both together.
-    assert.ok(inWorkers > 0.6 * 300e6, `${inWorkers} ns\n${ended.stderr}`);
+    assert.ok(inWorkers > LEAST_SHARE * 300e6, `${inWorkers} ns\n${ended.stderr}`);
     rmSync(out);
     const abandoned = await run(['--out', out, fixture('ends.cjs'), 'abandons']);
     assert.equal(abandoned.code, 5, abandoned.stderr);
@@ -155,7 +161,7 @@ describe('otelpyroscope run', function () {
   it('finds commands in node_modules/.bin: a TypeScript compile', async function () {
     writeFileSync(path.join(directory, 'wrong.ts'), 'export const a: number = "text";\n');
     const source = path.join(directory, 'wrong.ts');
-    const args = ['tsc', '--noEmit', '--noLib', '--ignoreConfig', source];
+    const args = ['tsc', '--noEmit', '--lib', 'es5', '--ignoreConfig', source];
     const ended = await run(['--out', out, ...args]);
     assert.equal(ended.code, 2, ended.stdout + ended.stderr);
     assert.match(ended.stdout, /error TS2322/);

@@ -94,7 +94,7 @@ export function shopProfile() {
   return makeProfile(samples);
 }
 
-/** 50,000 different stacks under 10,000 spans, up to 40 frames deep. */
+/** 50,000 different stacks under 10,000 spans, up to 20 frames deep. */
 export function largeProfile({ samples = 50_000, spans = 10_000 } = {}) {
   let seed = 42;
   const random = (below) => {
@@ -104,7 +104,7 @@ export function largeProfile({ samples = 50_000, spans = 10_000 } = {}) {
   function* generate() {
     for (let i = 0; i < samples; i++) {
       const span = i % spans;
-      const depth = 8 + random(32);
+      const depth = 6 + random(14);
       // Few functions near the root, many near the leaf, as in programs.
       const stack = Array.from({ length: depth }, (_, level) => {
         const number = random(Math.min(2 + (depth - level) * (depth - level), 800));
