@@ -18,6 +18,13 @@ const mochaGlobals = Object.fromEntries(
     'readonly',
   ]),
 );
+const browserGlobals = Object.fromEntries(
+  [
+    ...['AbortController', 'CSS', 'URLSearchParams', 'addEventListener', 'document', 'fetch'],
+    ...['getComputedStyle', 'history', 'innerHeight', 'innerWidth', 'location', 'matchMedia'],
+    ...['performance', 'requestAnimationFrame', 'setTimeout'],
+  ].map((name) => [name, 'readonly']),
+);
 const commonJsGlobals = Object.fromEntries(
   ['__dirname', '__filename', 'exports', 'module', 'require'].map((name) => [name, 'readonly']),
 );
@@ -85,6 +92,10 @@ export default defineConfig(
         { object: 'it', property: 'only', message: 'Runs nothing else.' },
       ],
     },
+  },
+  {
+    files: ['viewer/**/*.mjs', 'test/viewer.test.mjs', 'test/bench/viewer.mjs'],
+    languageOptions: { globals: browserGlobals },
   },
   // The configuration is what a default export is for.
   { files: ['eslint.config.mjs'], rules: { 'no-restricted-syntax': 'off' } },

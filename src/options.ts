@@ -95,6 +95,35 @@ export function resolveCpuProfilerOptions(
   };
 }
 
+/** What `otelpyroscope run` tells the program that it starts. */
+export interface RunSettings {
+  /** Where the profile is to be written. */
+  readonly out: string;
+  /** See `CpuProfilerOptions`. */
+  readonly intervalMicros: number;
+  /** Whether to serve the live view. */
+  readonly serve: boolean;
+}
+
+const RUN_VARIABLE = 'OTELPYROSCOPE_RUN';
+
+/** The environment of a program that is to be run with these settings. */
+export function environmentForRun(settings: RunSettings): NodeJS.ProcessEnv {
+  return { ...process.env, [RUN_VARIABLE]: JSON.stringify(settings) };
+}
+
+/** The settings for this process, once: processes that it starts are not to have them. */
+export function takeRunSettings(): RunSettings | undefined {
+  const text = process.env[RUN_VARIABLE];
+  delete process.env[RUN_VARIABLE];
+  return text === undefined ? undefined : (JSON.parse(text) as RunSettings);
+}
+
+/** Whether there is a display to open a browser on (X11 or Wayland). */
+export function hasDisplay(): boolean {
+  return Boolean(process.env.DISPLAY ?? process.env.WAYLAND_DISPLAY);
+}
+
 /** Throws a TypeError that names an option which is neither in `accepted` nor `alsoAccepted`. */
 export function checkNames(
   options: object,

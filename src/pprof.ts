@@ -114,6 +114,15 @@ export class ProfileBuilder {
 
   /** The bytes, not compressed. Gives the event loop a turn between the parts. */
   encode(times: ProfileTimes): Promise<Uint8Array> {
+    return this.#profile(times).encodeAsync();
+  }
+
+  /** The same without the event loop, for the end of the process. */
+  encodeSync(times: ProfileTimes): Uint8Array {
+    return this.#profile(times).encode();
+  }
+
+  #profile(times: ProfileTimes): Profile {
     const strings = this.#strings;
     const value = (type: string, unit: string): ValueType =>
       new ValueType({ type: strings.dedup(type), unit: strings.dedup(unit) });
@@ -127,7 +136,7 @@ export class ProfileBuilder {
         new Sample({ locationId: locationIds, value: [weight, weight * times.periodNanos], label }),
       );
     }
-    const profile = new Profile({
+    return new Profile({
       sampleType: [value('samples', 'count'), value('cpu', 'nanoseconds')],
       sample,
       location: this.#encodeLocations(times.originals),
@@ -140,7 +149,6 @@ export class ProfileBuilder {
       periodType: value('cpu', 'nanoseconds'),
       period: times.periodNanos,
     });
-    return profile.encodeAsync();
   }
 
   #addStack(

@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { CpuProfiler } from './cpu-profiler.js';
 import { warnOnce } from './diagnostics.js';
+import { startLiveViewer, type LiveViewer } from './live-viewer.js';
 import {
   checkNames,
   CPU_OPTION_NAMES,
@@ -25,6 +26,11 @@ export interface ServePprofOptions extends PprofHandlerOptions {
   port?: number | undefined;
   /** Default 127.0.0.1: profiles tell much about a program, and there is no authorization. */
   host?: string | undefined;
+  /**
+   * Whether to serve the viewer's page at `/` too, over the last ten minutes (at most 32 MiB).
+   * Samples all the time. Default false. With a host that is not loopback, a warning says so.
+   */
+  ui?: boolean | undefined;
 }
 
 /** Takes a request whoever serves it: node:http, Express (`app.get`), Fastify (`reply.raw`). */
@@ -83,24 +89,42 @@ export function pprofHandler(options: PprofHandlerOptions = {}): PprofHandler {
  * error where it cannot. It does not keep the process alive; `close()` ends it.
  */
 export async function servePprof(options: ServePprofOptions = {}): Promise<Server> {
-  checkNames(options, [...HANDLER_OPTION_NAMES, 'port', 'host'], () => false);
-  const { port, host, ...handlerOptions } = options;
+  checkNames(options, [...HANDLER_OPTION_NAMES, 'port', 'host', 'ui'], () => false);
+  const { port, host = '127.0.0.1', ui = false, ...handlerOptions } = options;
   const checkedPort = integer('port', port, 0, 0, 65_535);
-  if (host !== undefined && typeof host !== 'string') throw new TypeError('host must be a string');
+  if (typeof host !== 'string') throw new TypeError('host must be a string');
+  if (typeof ui !== 'boolean') throw new TypeError('ui must be true or false');
   const routes = new Map([[PROFILE_PATH, pprofHandler(handlerOptions)]]);
+  const live = ui ? startLive(host, handlerOptions) : undefined;
   const server = createServer((req, res) => {
+    if (live !== undefined && asOwnWork(() => live.handle(req, res))) return;
     const handler = routes.get((req.url ?? '').split('?')[0] as string);
     if (handler === undefined) refuse(res, 404, `there is only ${[...routes.keys()].join(', ')}`);
     else handler(req, res);
   });
+  const stop = (): void => {
+    // What the last window held is of no use to a page that is gone.
+    live?.stop().catch(() => undefined);
+  };
+  server.once('close', stop);
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(checkedPort, host ?? '127.0.0.1', () => {
-      server.off('error', reject);
+    const failed = (error: Error): void => {
+      stop();
+      reject(error);
+    };
+    server.once('error', failed);
+    server.listen(checkedPort, host, () => {
+      server.off('error', failed);
       resolve();
     });
   });
   return server.unref();
+}
+
+function startLive(host: string, options: PprofHandlerOptions): LiveViewer {
+  const { intervalMicros, maxFrames, lineNumbers, sourceMaps } = options;
+  const profilerOptions = { intervalMicros, maxFrames, lineNumbers, sourceMaps };
+  return asOwnWork(() => startLiveViewer(host, profilerOptions));
 }
 
 const PROFILE_HEADERS = {

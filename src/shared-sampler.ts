@@ -1,11 +1,11 @@
 /** The windows of this thread's profilers, over the samplers of all threads of the process. */
 import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
+import { gzip, gzipSync } from 'node:zlib';
 import { warn } from './diagnostics.js';
 import { ProfilerError } from './errors.js';
 import type { NativeMetrics } from './native.js';
 import type { ResolvedCpuProfilerOptions } from './options.js';
-import { ProfileBuilder, type SampleBatch } from './pprof.js';
+import { ProfileBuilder, type ProfileTimes, type SampleBatch } from './pprof.js';
 import { processWide } from './process-wide.js';
 import { SourceMaps } from './source-maps.js';
 import { ForeignLabels, othersBatch, ThreadSampler } from './thread-sampler.js';
@@ -20,6 +20,8 @@ const gzipAsync = promisify(gzip);
 const ANSWER_MS = 1_000;
 /** How long those may then take to be interrupted; in native code they cannot be. */
 const FORCED_ANSWER_MS = 250;
+/** The same as `ANSWER_MS` when the process ends, which is not to be held up, in milliseconds. */
+const EXIT_ANSWER_MS = 100;
 
 /** The samples from `start()` or one `collect()` of a profiler to the next. */
 class ProfileSegment {
@@ -47,13 +49,16 @@ class ProfileSegment {
   /** Resolves to the gzipped profile, with original names, files and lines where `maps` are given. */
   async encode(periodNanos: number, maps: SourceMaps | undefined): Promise<Uint8Array> {
     const originals = await maps?.load(this.#builder.urls());
-    const bytes = await this.#builder.encode({
-      startNanos: this.#startNanos,
-      durationNanos: this.#durationNanos,
-      periodNanos,
-      originals,
-    });
-    return gzipAsync(bytes);
+    return gzipAsync(await this.#builder.encode({ ...this.#times(periodNanos), originals }));
+  }
+
+  /** The same without the event loop, and so without source maps, which are read from files. */
+  encodeSync(periodNanos: number): Uint8Array {
+    return gzipSync(this.#builder.encodeSync(this.#times(periodNanos)));
+  }
+
+  #times(periodNanos: number): ProfileTimes {
+    return { startNanos: this.#startNanos, durationNanos: this.#durationNanos, periodNanos };
   }
 }
 
@@ -134,6 +139,27 @@ export class SharedSampler {
     return this.#turn(window, true);
   }
 
+  /**
+   * `close` for the end of the process, when no more turns of the event loop are to come: blocks
+   * until the other threads have answered, or the time is up.
+   */
+  closeSync(window: ProfileWindow): Uint8Array {
+    const thread = this.#thread as ThreadSampler;
+    thread.native.beginClose(window.id);
+    thread.follow();
+    thread.flush();
+    const segment = thread.native.turn(window.id);
+    const ended = window.turn();
+    this.#windows.delete(window);
+    const isComplete = (): boolean => thread.native.isComplete(window.id, segment);
+    if (!becomeSync(isComplete, EXIT_ANSWER_MS)) {
+      thread.native.force(window.id, segment);
+      becomeSync(isComplete, FORCED_ANSWER_MS);
+    }
+    ended.addOthers(thread, window.id, segment);
+    return ended.encodeSync(window.intervalMicros * 1_000);
+  }
+
   /** Of this thread's sampler; undefined where it has none. */
   metrics(): NativeMetrics | undefined {
     return this.#thread?.native.metrics();
@@ -191,6 +217,17 @@ export class SharedSampler {
       },
     });
   }
+}
+
+/** Whether the condition has come true before the time was up; sleeps meanwhile. */
+function becomeSync(condition: () => boolean, limitMs: number): boolean {
+  const sleeper = new Int32Array(new SharedArrayBuffer(4));
+  const end = performance.now() + limitMs;
+  while (!condition()) {
+    if (performance.now() > end) return false;
+    Atomics.wait(sleeper, 0, 0, 1);
+  }
+  return true;
 }
 
 /** The one of this thread. */

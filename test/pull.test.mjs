@@ -5,6 +5,7 @@ import { createServer, request } from 'node:http';
 import express from 'express';
 import { CpuProfiler, pprofHandler, servePprof, startPyroscope } from 'otelpyroscope';
 import { createBurners, cpuMicros } from './support/burners.mjs';
+import { readProfile } from './support/read-profile.mjs';
 import { complaintsAbout, decodePprof } from './support/pyroscope-rules.mjs';
 import { PyroscopeServer } from './support/pyroscope-server.mjs';
 
@@ -152,6 +153,21 @@ describe('profiles on request', function () {
     while ((await status()) !== 200);
   });
 
+  it('come with the page of the viewer where that is asked for, and only there', async () => {
+    server = await servePprof();
+    assert.equal((await fetch(`http://127.0.0.1:${server.address().port}/`)).status, 404);
+    server.close();
+    server = await servePprof({ ui: true, intervalMicros: 4_000 });
+    const base = `http://127.0.0.1:${server.address().port}`;
+    const page = await fetch(base);
+    assert.equal(page.status, 200);
+    assert.match(await page.text(), /<title>/);
+    const profile = await fetch(`${base}/debug/pprof/profile?seconds=1`);
+    assert.equal(profile.status, 200);
+    readProfile(new Uint8Array(await profile.arrayBuffer()));
+    assert.equal((await fetch(`${base}/elsewhere`)).status, 404);
+  });
+
   it('need options that are right', async () => {
     const cases = [
       [{ maxSeconds: 301 }, /maxSeconds/],
@@ -164,6 +180,7 @@ describe('profiles on request', function () {
       await assert.rejects(servePprof(options), { message });
     }
     await assert.rejects(servePprof({ port: 65_536 }), /port must be/);
+    await assert.rejects(servePprof({ ui: 1 }), /ui must be true or false/);
     server = await servePprof();
     const { port } = server.address();
     await assert.rejects(servePprof({ port }), { code: 'EADDRINUSE' });

@@ -1,6 +1,6 @@
-/** `npm run demo`: a traced service under load, its CPU profile, and what the profile says. */
+/** `npm run demo [-- --view]`: a traced service under load, its CPU profile, what the profile says, and its picture. */
 
-import { fork } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -28,6 +28,7 @@ try {
 } finally {
   for (const child of children) child.kill();
 }
+if (process.argv.includes('--view') && process.exitCode === 0) view();
 
 async function demo() {
   say('Starting an Express service with the http and express instrumentations …');
@@ -91,7 +92,11 @@ function show({ profile: bytes, cpuMicros, metrics, spans, dropped }, load) {
   );
   if (unknownIds.length === 0) say('Every id in the profile is that of an exported span.');
 
-  say(`\nWritten: ${OUTPUT}. With Go installed, open it with\n`);
+  say(`\nWritten: ${OUTPUT}. Look around in it with\n`);
+  say(
+    indent([`npx otelpyroscope view ${OUTPUT}`, `npx otelpyroscope top ${OUTPUT} --by span_name`]),
+  );
+  say('\nor, with Go installed, with\n');
   say(
     indent([
       `go tool pprof -http=: ${OUTPUT}`,
@@ -103,6 +108,14 @@ function show({ profile: bytes, cpuMicros, metrics, spans, dropped }, load) {
   const problems = report.problems(analysis, load, dropped);
   for (const problem of problems) console.error(`\nWRONG: ${problem}`);
   return problems.length === 0 ? 0 : 1;
+}
+
+/** Opens the result, until Ctrl-C, which the terminal sends to both. */
+function view() {
+  process.on('SIGINT', () => {});
+  spawn(process.execPath, [`${ROOT}lib/cli/main.js`, 'view', `${ROOT}${OUTPUT}`], {
+    stdio: 'inherit',
+  });
 }
 
 /** A child process whose messages are awaited by their type; its early end is an error. */

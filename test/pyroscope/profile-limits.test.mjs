@@ -1,7 +1,7 @@
 /** Profiles over the server's limits: split, trimmed, counted, and no CPU lost. */
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
-import { makeProfile } from '../support/make-profile.mjs';
+import { makeWindow } from '../support/make-window.mjs';
 import { complaintsAbout, decodePprof } from '../support/pyroscope-rules.mjs';
 
 const require = createRequire(import.meta.url);
@@ -32,7 +32,7 @@ const key = ({ stack, nanos, labels }) => JSON.stringify([stack, nanos, labels])
 
 describe('profiles for Pyroscope', () => {
   it('are left as they are where they fit', async () => {
-    const gzipped = makeProfile(100, (index) => ({ route: `/${index}` }));
+    const gzipped = makeWindow(100, (index) => ({ route: `/${index}` }));
     const fitted = await fitProfile(gzipped, limits);
     assert.equal(fitted.parts.length, 1);
     assert.equal(fitted.parts[0].gzipped, gzipped);
@@ -41,11 +41,11 @@ describe('profiles for Pyroscope', () => {
   });
 
   it('are none where there are no samples', async () => {
-    assert.deepEqual((await fitProfile(makeProfile(0), limits)).parts, []);
+    assert.deepEqual((await fitProfile(makeWindow(0), limits)).parts, []);
   });
 
   it('are split by samples, with all of them in the parts', async () => {
-    const gzipped = makeProfile(2_500, (index) => ({
+    const gzipped = makeWindow(2_500, (index) => ({
       span_id: index.toString(16).padStart(16, '0'),
     }));
     const fitted = await fitProfile(gzipped, { ...limits, samples: 1_000 });
@@ -58,7 +58,7 @@ describe('profiles for Pyroscope', () => {
   });
 
   it('are split by bytes, raw and compressed', async () => {
-    const gzipped = makeProfile(1_000, (index) => ({ text: String(Math.sin(index)).repeat(20) }));
+    const gzipped = makeWindow(1_000, (index) => ({ text: String(Math.sin(index)).repeat(20) }));
     for (const small of [{ bytes: 200_000 }, { gzippedBytes: 10_000 }]) {
       const fitted = await fitProfile(gzipped, { ...limits, ...small });
       assert.ok(fitted.parts.length > 1, JSON.stringify(small));
@@ -72,7 +72,7 @@ describe('profiles for Pyroscope', () => {
   });
 
   it('lose the lightest stacks to "(trimmed)" where there are too many parts', async () => {
-    const gzipped = makeProfile(1_000, (index) => ({ route: `/${index}` }));
+    const gzipped = makeWindow(1_000, (index) => ({ route: `/${index}` }));
     const fitted = await fitProfile(gzipped, { ...limits, samples: 100, parts: 4 });
     assert.equal(fitted.parts.length, 4);
     assert.equal(fitted.trimmedSamples, 700);
@@ -87,7 +87,7 @@ describe('profiles for Pyroscope', () => {
 
   it('keep as many labels as a series may have, and the ids beside them', async () => {
     const many = Object.fromEntries(Array.from({ length: 32 }, (_, index) => [`l${index}`, 'x']));
-    const gzipped = makeProfile(10, (index) =>
+    const gzipped = makeWindow(10, (index) =>
       index < 5
         ? { ...many, span_id: 'a'.repeat(16), trace_id: 'b'.repeat(32) }
         : { ['n'.repeat(1_100)]: 'x', kept: 'y' },
@@ -101,12 +101,12 @@ describe('profiles for Pyroscope', () => {
   });
 
   it('are halved where a server asks for it, down to one sample', async () => {
-    const gzipped = makeProfile(101);
+    const gzipped = makeWindow(101);
     const halves = decodeAll(await halveProfile(gzipped));
     assert.deepEqual(
       halves.map(({ samples }) => samples.length),
       [50, 51],
     );
-    assert.equal(await halveProfile(makeProfile(1)), undefined);
+    assert.equal(await halveProfile(makeWindow(1)), undefined);
   });
 });

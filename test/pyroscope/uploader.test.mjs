@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { Profile } from 'pprof-format';
 import { logDiag } from '../support/diag-log.mjs';
-import { makeProfile } from '../support/make-profile.mjs';
+import { makeWindow } from '../support/make-window.mjs';
 import { PyroscopeServer } from '../support/pyroscope-server.mjs';
 
 const require = createRequire(import.meta.url);
@@ -47,7 +47,7 @@ describe('uploads', () => {
     return uploader;
   };
   const addProfile = async (uploader, samples = 3) => {
-    uploader.add((await fitProfile(makeProfile(samples), limits)).parts);
+    uploader.add((await fitProfile(makeWindow(samples), limits)).parts);
   };
   const counts = ({ uploads, droppedProfiles, queued }) => ({ uploads, droppedProfiles, queued });
 
@@ -87,7 +87,7 @@ describe('uploads', () => {
     const uploader = start({ protocol: 'otlp' });
     const ids = { trace_id: 'ab'.repeat(16), span_id: 'cd'.repeat(8) };
     const labels = [ids, { ...ids, route: '/a' }, { span_id: ids.span_id }, {}];
-    const gzipped = makeProfile(4, (index) => labels[index]);
+    const gzipped = makeWindow(4, (index) => labels[index]);
     uploader.add((await fitProfile(gzipped, limits)).parts);
     await uploader.drain();
     const { profile } = server.uploads[0];
@@ -104,7 +104,7 @@ describe('uploads', () => {
 
   it('by OTLP have every function once, even where pprof has it twice', async () => {
     const uploader = start({ protocol: 'otlp' });
-    const profile = Profile.decode(gunzipSync(makeProfile(2)));
+    const profile = Profile.decode(gunzipSync(makeWindow(2)));
     const [first, second] = profile.function;
     Object.assign(second, { name: first.name, systemName: first.systemName });
     profile.location[1].line[0].line = profile.location[0].line[0].line;
@@ -265,7 +265,7 @@ describe('uploads', () => {
 
   it('are dropped where they are too old to be taken', async () => {
     const uploader = start();
-    const { parts } = await fitProfile(makeProfile(3), limits);
+    const { parts } = await fitProfile(makeWindow(3), limits);
     const startNanos = BigInt(Date.now() - 56 * 60_000) * 1_000_000n;
     uploader.add(parts.map((part) => ({ ...part, summary: { ...part.summary, startNanos } })));
     await uploader.drain();

@@ -1,0 +1,65 @@
+#!/usr/bin/env node
+/** The command `otelpyroscope`: finds the subcommand, and turns errors into exit codes. */
+import { CommandError, UsageError } from './arguments.js';
+import { run, RUN_HELP } from './run.js';
+import { top, TOP_HELP } from './top.js';
+import { view, VIEW_HELP } from './view.js';
+
+const HELP = `Usage: otelpyroscope COMMAND [options]
+
+  run [options] program.js [args]   runs a program and writes its CPU profile
+  top FILE [options]                prints where the CPU of a profile went
+  view FILE|URL [options]           opens a profile in the browser
+
+otelpyroscope COMMAND --help says more.
+`;
+
+interface Command {
+  readonly run: (args: readonly string[]) => Promise<number>;
+  readonly help: string;
+}
+
+const commands = new Map<string, Command>([
+  ['run', { run, help: RUN_HELP }],
+  ['top', { run: top, help: TOP_HELP }],
+  ['view', { run: view, help: VIEW_HELP }],
+]);
+
+/** 0 for success, 1 for failure, 2 for wrong usage; `run` ends like its program. */
+async function main(args: readonly string[]): Promise<number> {
+  const [name = '', ...rest] = args;
+  const command = commands.get(name);
+  if (['--help', '-h', 'help'].includes(name)) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  if (command === undefined) {
+    process.stderr.write(name === '' ? HELP : `otelpyroscope: no command "${name}"\n\n${HELP}`);
+    return 2;
+  }
+  // What follows the program's name is the program's.
+  if (['--help', '-h'].includes(rest[0] ?? '')) {
+    process.stdout.write(command.help);
+    return 0;
+  }
+  try {
+    return await command.run(rest);
+  } catch (error) {
+    if (error instanceof UsageError) {
+      process.stderr.write(`otelpyroscope: ${error.message}\n\n${command.help}`);
+      return 2;
+    }
+    if (!(error instanceof CommandError)) throw error;
+    process.stderr.write(`otelpyroscope: ${error.message}\n`);
+    return 1;
+  }
+}
+
+// `otelpyroscope top … | head` closes the pipe before all is written.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+void main(process.argv.slice(2)).then((code) => {
+  process.exitCode = code;
+});

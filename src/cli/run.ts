@@ -1,0 +1,162 @@
+/** `otelpyroscope run`: runs a program with labels and sampler on, as if it had been run by node. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync, realpathSync, renameSync, statSync } from 'node:fs';
+import path from 'node:path';
+import {
+  DEFAULT_INTERVAL_MICROS,
+  environmentForRun,
+  MAX_INTERVAL_MICROS,
+  MIN_INTERVAL_MICROS,
+} from '../options.js';
+import { CommandError, parseCommand, UsageError, wholeNumber } from './arguments.js';
+import { readProfileFile } from './profile-file.js';
+import { summary } from './summary.js';
+
+export const RUN_HELP = `Usage: otelpyroscope run [options] program.js [args]
+
+Runs a program with span labels and CPU sampler on from its first line, and
+writes its profile when it ends. The program may be CommonJS, ESM, TypeScript
+where this Node.js runs it, or the name of a command in node_modules/.bin.
+
+  --out FILE          default: the program's name with .cpu.pb.gz, here
+  --interval MICROS   CPU time between samples, default ${String(DEFAULT_INTERVAL_MICROS)}
+  --serve             a live view in the browser while it runs
+
+For options of Node.js itself, use NODE_OPTIONS.
+`;
+
+/** Passed on; what the terminal sends to all its programs by itself is not sent twice. */
+const SIGNALS: readonly NodeJS.Signals[] = [
+  ...(['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2'] as const),
+];
+const TERMINAL_SIGNALS: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGINT', 'SIGQUIT'];
+/** Ctrl-C so often kills a program that does not react, as one in an endless loop. */
+const INTERRUPTS_TO_KILL = 3;
+
+/** Runs the command; resolves to the program's exit code, or dies by the program's signal. */
+export async function run(args: readonly string[]): Promise<number> {
+  const at = programAt(args);
+  const { values } = parseCommand(args.slice(0, at), {
+    out: { type: 'string' },
+    interval: { type: 'string' },
+    serve: { type: 'boolean', default: false },
+  });
+  const [name, ...programArguments] = args.slice(at);
+  if (name === undefined) throw new UsageError('run needs a program');
+  const intervalMicros =
+    values.interval === undefined
+      ? DEFAULT_INTERVAL_MICROS
+      : wholeNumber('--interval', values.interval, MIN_INTERVAL_MICROS, MAX_INTERVAL_MICROS);
+  const program = findProgram(name);
+  const out = path.resolve(values.out ?? `${path.parse(name).name}.cpu.pb.gz`);
+  if (!existsSync(path.dirname(out))) {
+    throw new CommandError(`cannot write ${out}: there is no such folder`);
+  }
+  // Written beside it first: a program that is killed leaves an earlier profile as it was.
+  const part = `${out}.${String(process.pid)}.part`;
+
+  const preload = path.join(__dirname, 'preload.js');
+  const child = spawn(process.execPath, ['--require', preload, program, ...programArguments], {
+    stdio: 'inherit',
+    env: environmentForRun({ out: part, intervalMicros, serve: values.serve }),
+  });
+  passSignals((signal) => child.kill(signal));
+  const [code, signal] = (await once(child, 'exit').catch((error: unknown) => {
+    throw new CommandError(`cannot run ${program}: ${(error as Error).message}`);
+  })) as [number | null, NodeJS.Signals | null];
+
+  await report(part, out);
+  if (signal !== null) {
+    for (const each of SIGNALS) process.removeAllListeners(each);
+    process.kill(process.pid, signal);
+    // The signal takes effect at once, or, where it is blocked, never.
+    return 1;
+  }
+  return code ?? 1;
+}
+
+/** Index of the program in the arguments: the first that is neither an option nor an option's value. */
+function programAt(args: readonly string[]): number {
+  for (let at = 0; at < args.length; at++) {
+    const argument = args[at] as string;
+    if (argument === '--') return at + 1;
+    if (argument === '--out' || argument === '--interval') at++;
+    else if (!argument.startsWith('-')) return at;
+  }
+  return args.length;
+}
+
+/** A file as it is; else the command of that name in node_modules/.bin, here or above. */
+function findProgram(name: string): string {
+  if (existsSync(name) && statSync(name).isFile()) return readable(name);
+  if (!name.includes(path.sep)) {
+    for (let folder = process.cwd(); ; folder = path.dirname(folder)) {
+      const command = path.join(folder, 'node_modules', '.bin', name);
+      // npm's are links to the script itself, which knows its neighbours by its real path.
+      if (existsSync(command)) return readable(realpathSync(command));
+      if (folder === path.dirname(folder)) break;
+    }
+  }
+  // "server" for "server.js", a folder with a package.json: Node.js knows.
+  return name;
+}
+
+/** Throws a CommandError where the file begins like a script of another language. */
+function readable(file: string): string {
+  const [first = ''] = readFileSync(file, 'latin1').slice(0, 256).split('\n', 1);
+  if (first.startsWith('#!') && !/\b(node|nodejs|tsx|ts-node|bun|deno)\b/.test(first)) {
+    throw new CommandError(`${file} is no program for Node.js (${first})`);
+  }
+  return file;
+}
+
+function passSignals(send: (signal: NodeJS.Signals) => void): void {
+  let interrupts = 0;
+  for (const signal of SIGNALS) {
+    process.on(signal, () => {
+      const sent = TERMINAL_SIGNALS.includes(signal) && isForeground();
+      if (!sent) send(signal);
+      if (signal !== 'SIGINT') return;
+      interrupts++;
+      if (interrupts === INTERRUPTS_TO_KILL) send('SIGKILL');
+      else if (interrupts === INTERRUPTS_TO_KILL - 1) {
+        say('the program does not end; Ctrl-C once more kills it, and there will be no profile');
+      }
+    });
+  }
+}
+
+/** Whether the terminal sends its signals to this process, and so to the program too. */
+function isForeground(): boolean {
+  try {
+    // After the name, which is in parentheses: state, parent, group, session, terminal, its group.
+    const fields = readFileSync('/proc/self/stat', 'latin1')
+      .replace(/^.*\) /s, '')
+      .split(' ');
+    return fields[2] === fields[5];
+  } catch {
+    return process.stdin.isTTY;
+  }
+}
+
+async function report(part: string, out: string): Promise<void> {
+  if (!existsSync(part)) {
+    say('there is no profile');
+    return;
+  }
+  try {
+    renameSync(part, out);
+    const profile = await readProfileFile(out);
+    const colours = process.stderr.isTTY && process.stderr.hasColors();
+    process.stderr.write(`\n${summary(profile, colours)}\n`);
+    say(`profile: ${out}`);
+    process.stderr.write(`  otelpyroscope view ${path.relative(process.cwd(), out)}\n`);
+  } catch (error) {
+    say((error as Error).message);
+  }
+}
+
+function say(text: string): void {
+  process.stderr.write(`otelpyroscope: ${text}\n`);
+}

@@ -1,0 +1,29 @@
+/** The viewer's page for the running process, as part of a server: `servePprof({ ui: true })` and `run --serve`. */
+import { basename } from 'node:path';
+import { warn } from './diagnostics.js';
+import { LiveProfile } from './live-profile.js';
+import type { CpuProfilerOptions } from './options.js';
+import { isLoopback, viewerHandler, type ViewerHandler } from './viewer-server.js';
+import { ringSource, type ViewerSource } from './viewer-source.js';
+
+export interface LiveViewer {
+  readonly source: ViewerSource;
+  /** Answers the page's requests; false for others. */
+  readonly handle: ViewerHandler;
+  /** To be called when the server has closed. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Begins to sample for a page at a server that listens at `host`; warns where others than this
+ * machine can reach it. Throws what `CpuProfiler` throws.
+ */
+export function startLiveViewer(host: string, options?: CpuProfilerOptions): LiveViewer {
+  const live = new LiveProfile(options);
+  live.start();
+  if (!isLoopback(host)) {
+    warn(`profiles of this process can be seen by everybody who can reach ${host}`);
+  }
+  const source = ringSource(basename(process.argv[1] ?? 'node'), live.ring);
+  return { source, handle: viewerHandler(source, host), stop: () => live.stop() };
+}

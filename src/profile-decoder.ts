@@ -1,0 +1,321 @@
+/** Decodes pprof bytes into columns, within limits: what comes from a file is not trusted. */
+import {
+  float64Column,
+  LabelSetTable,
+  uint32Column,
+  type LabelSet,
+  type Profile,
+  type ValueType,
+} from './profile-model.js';
+import { ProtobufReader } from './protobuf-reader.js';
+
+/** Largest profile that is read, in bytes after decompression. A larger one is refused. */
+export const MAX_PROFILE_BYTES = 256 * 1_048_576;
+/** Most samples, locations, functions and strings, each. A profile with more is refused. */
+export const MAX_PROFILE_ENTRIES = 2_000_000;
+/** Deepest stack. A profile with a deeper one is refused. */
+export const MAX_STACK_DEPTH = 10_000;
+/** Most labels of one sample. A profile with more is refused. */
+export const MAX_SAMPLE_LABELS = 256;
+/** Most different sets of labels. A profile with more is refused. */
+export const MAX_LABEL_SETS = 500_000;
+/** Longest name, file or label value, in bytes; what is longer is cut. */
+export const MAX_TEXT_BYTES = 4_096;
+
+/** Why something is not a profile that can be read; the message goes to the user as it is. */
+export class ProfileReadError extends Error {}
+
+/** One pass over the bytes; ids and strings, which may come later in the file, are resolved last. */
+export class ProfileDecoder {
+  readonly #reader: ProtobufReader;
+  readonly #strings: string[] = [];
+  readonly #types: [type: number, unit: number][] = [];
+  readonly #functions = { ids: float64Column(), names: float64Column(), files: float64Column() };
+  readonly #locationIds = float64Column();
+  readonly #addresses = float64Column();
+  /** Where in `#lines` the lines of a location begin. */
+  readonly #lineStarts = uint32Column();
+  readonly #lines = { functionIds: float64Column(), numbers: float64Column() };
+  readonly #sampleValues = float64Column();
+  readonly #sampleStarts = uint32Column();
+  readonly #sampleLocations = float64Column();
+  readonly #labelStarts = uint32Column();
+  /** Key, string, number and unit of each label. */
+  readonly #labels = float64Column();
+  #timeNanos = 0;
+  #durationNanos = 0;
+  #defaultType = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#reader = new ProtobufReader(bytes);
+  }
+
+  read(): Profile {
+    const reader = this.#reader;
+    while (reader.next()) {
+      if (reader.field === 1) this.#readType();
+      else if (reader.field === 2) this.#readSample();
+      else if (reader.field === 4) this.#readLocation();
+      else if (reader.field === 5) this.#readFunction();
+      else if (reader.field === 6) this.#readString();
+      else if (reader.field === 9) this.#timeNanos = reader.number();
+      else if (reader.field === 10) this.#durationNanos = reader.number();
+      else if (reader.field === 14) this.#defaultType = reader.number();
+      else reader.skip();
+    }
+    return this.#resolve();
+  }
+
+  #readType(): void {
+    const type: [number, number] = [0, 0];
+    this.#fields((field) => {
+      if (field === 1) type[0] = this.#reader.number();
+      else if (field === 2) type[1] = this.#reader.number();
+      else this.#reader.skip();
+    });
+    this.#types.push(type);
+    limit(this.#types.length, 64, 'sample types');
+  }
+
+  #readSample(): void {
+    limit(this.#sampleStarts.length, MAX_PROFILE_ENTRIES, 'samples');
+    const begin = this.#sampleLocations.length;
+    const labels = this.#labels.length;
+    const values = this.#sampleValues.length;
+    this.#sampleStarts.push(begin);
+    this.#labelStarts.push(labels);
+    this.#fields((field) => {
+      if (field === 1) {
+        this.#reader.numbers((id) => {
+          limit(this.#sampleLocations.length - begin, MAX_STACK_DEPTH, 'frames in one stack');
+          this.#sampleLocations.push(id);
+        });
+      } else if (field === 2) {
+        this.#reader.numbers((value) => {
+          this.#sampleValues.push(value);
+        });
+      } else if (field === 3) {
+        limit((this.#labels.length - labels) / 4, MAX_SAMPLE_LABELS, 'labels of one sample');
+        this.#readLabel();
+      } else this.#reader.skip();
+    });
+    // Types may follow the samples in the file, but all samples have the same number of values.
+    const count = this.#sampleValues.length - values;
+    if (count === 0 || this.#sampleValues.length !== count * this.#sampleStarts.length) {
+      throw new ProfileReadError('malformed: samples have different numbers of values');
+    }
+  }
+
+  #readLabel(): void {
+    const label = [0, 0, 0, 0];
+    this.#fields((field) => {
+      if (field >= 1 && field <= 4) label[field - 1] = this.#reader.number();
+      else this.#reader.skip();
+    });
+    for (const part of label) this.#labels.push(part);
+  }
+
+  #readLocation(): void {
+    limit(this.#locationIds.length, MAX_PROFILE_ENTRIES, 'locations');
+    const begin = this.#lines.numbers.length;
+    this.#lineStarts.push(begin);
+    let id = 0;
+    let address = 0;
+    this.#fields((field) => {
+      if (field === 1) id = this.#reader.number();
+      else if (field === 3) address = this.#reader.number();
+      else if (field === 4) {
+        limit(this.#lines.numbers.length - begin, MAX_STACK_DEPTH, 'lines of one location');
+        this.#readLine();
+      } else this.#reader.skip();
+    });
+    this.#locationIds.push(id);
+    this.#addresses.push(address);
+  }
+
+  #readLine(): void {
+    let functionId = 0;
+    let line = 0;
+    this.#fields((field) => {
+      if (field === 1) functionId = this.#reader.number();
+      else if (field === 2) line = this.#reader.number();
+      else this.#reader.skip();
+    });
+    this.#lines.functionIds.push(functionId);
+    this.#lines.numbers.push(line);
+  }
+
+  #readFunction(): void {
+    const { ids, names, files } = this.#functions;
+    limit(ids.length, MAX_PROFILE_ENTRIES, 'functions');
+    let id = 0;
+    let name = 0;
+    let systemName = 0;
+    let file = 0;
+    this.#fields((field) => {
+      if (field === 1) id = this.#reader.number();
+      else if (field === 2) name = this.#reader.number();
+      else if (field === 3) systemName = this.#reader.number();
+      else if (field === 4) file = this.#reader.number();
+      else this.#reader.skip();
+    });
+    ids.push(id);
+    names.push(name === 0 ? systemName : name);
+    files.push(file);
+  }
+
+  #readString(): void {
+    limit(this.#strings.length, MAX_PROFILE_ENTRIES, 'strings');
+    const bytes = this.#reader.bytes();
+    const text = Buffer.from(
+      bytes.buffer,
+      bytes.byteOffset,
+      Math.min(bytes.length, MAX_TEXT_BYTES),
+    );
+    this.#strings.push(text.toString('utf8'));
+  }
+
+  #fields(read: (field: number) => void): void {
+    this.#reader.message((reader) => {
+      while (reader.next()) read(reader.field);
+    });
+  }
+
+  #resolve(): Profile {
+    if (this.#types.length === 0) {
+      throw new ProfileReadError('it has no sample types, so it is no pprof profile');
+    }
+    const { index, valueType } = this.#chooseType();
+    const width = this.#types.length;
+    const count = this.#sampleStarts.length;
+    if (this.#sampleValues.length !== width * count) {
+      throw new ProfileReadError('malformed: samples have not one value for each sample type');
+    }
+    const values = new Float64Array(count);
+    const all = this.#sampleValues.values;
+    for (let i = 0; i < count; i++) values[i] = all[i * width + index] as number;
+    const frames = this.#resolveFrames();
+    return {
+      valueType,
+      timeNanos: this.#timeNanos,
+      durationNanos: this.#durationNanos,
+      ...frames,
+      values,
+      ...this.#resolveStacks(frames),
+      ...this.#resolveLabels(),
+    };
+  }
+
+  #chooseType(): { index: number; valueType: ValueType } {
+    const types = this.#types.map(([type, unit]) => ({
+      type: this.#text(type),
+      unit: this.#text(unit),
+    }));
+    const known = (name: string): number => types.findIndex(({ type }) => type === name);
+    const fallback = this.#defaultType === 0 ? -1 : known(this.#text(this.#defaultType));
+    const candidates = [known('cpu'), fallback, types.length - 1];
+    const index = candidates.find((candidate) => candidate >= 0) as number;
+    return { index, valueType: types[index] as ValueType };
+  }
+
+  /** Names, files and frames. The frames of location `i` are `starts[i]` … `starts[i + 1]`. */
+  #resolveFrames(): Pick<Profile, 'names' | 'files' | 'functionOf' | 'lineOf'> & {
+    starts: Uint32Array;
+  } {
+    const names = Array.from(this.#functions.names.values, (index) => this.#text(index));
+    const files = Array.from(this.#functions.files.values, (index) => this.#text(index));
+    const functionIndexes = indexes(this.#functions.ids.values);
+    const functionOf = uint32Column();
+    const lineOf = float64Column();
+    const starts = new Uint32Array(this.#locationIds.length + 1);
+    const lineStarts = this.#lineStarts.values;
+    const functionIds = this.#lines.functionIds.values;
+    const lines = this.#lines.numbers.values;
+    const addresses = this.#addresses.values;
+    for (let i = 0; i < this.#locationIds.length; i++) {
+      const begin = lineStarts[i] as number;
+      const end = lineStarts[i + 1] ?? lines.length;
+      if (begin === end) {
+        functionOf.push(names.push(`0x${(addresses[i] as number).toString(16)}`) - 1);
+        files.push('');
+        lineOf.push(0);
+      }
+      for (let at = begin; at < end; at++) {
+        const index = functionIndexes.get(functionIds[at] as number);
+        if (index === undefined) throw new ProfileReadError('malformed: a function is missing');
+        functionOf.push(index);
+        lineOf.push(lines[at] as number);
+      }
+      starts[i + 1] = functionOf.length;
+    }
+    return { names, files, functionOf: functionOf.values, lineOf: lineOf.values, starts };
+  }
+
+  #resolveStacks({ starts }: { starts: Uint32Array }): Pick<Profile, 'stackStarts' | 'stacks'> {
+    const locations = indexes(this.#locationIds.values);
+    const stacks = uint32Column();
+    const count = this.#sampleStarts.length;
+    const stackStarts = new Uint32Array(count + 1);
+    const ids = this.#sampleLocations.values;
+    const sampleStarts = this.#sampleStarts.values;
+    for (let i = 0; i < count; i++) {
+      const end = sampleStarts[i + 1] ?? ids.length;
+      for (let at = sampleStarts[i] as number; at < end; at++) {
+        const location = locations.get(ids[at] as number);
+        if (location === undefined) throw new ProfileReadError('malformed: a location is missing');
+        const last = starts[location + 1] as number;
+        for (let frame = starts[location] as number; frame < last; frame++) stacks.push(frame);
+        // A location with many lines, named by many stacks, multiplies: few bytes, endless frames.
+        const depth = stacks.length - (stackStarts[i] as number);
+        limit(depth, MAX_STACK_DEPTH, 'frames in one stack');
+        limit(stacks.length, MAX_PROFILE_BYTES / 4, 'frames');
+      }
+      stackStarts[i + 1] = stacks.length;
+    }
+    return { stackStarts, stacks: stacks.values };
+  }
+
+  #resolveLabels(): Pick<Profile, 'labelSetOf' | 'labelSets'> {
+    const table = new LabelSetTable();
+    const count = this.#labelStarts.length;
+    const labelSetOf = new Uint32Array(count);
+    const parts = this.#labels.values;
+    const starts = this.#labelStarts.values;
+    for (let i = 0; i < count; i++) {
+      const begin = starts[i] as number;
+      const end = starts[i + 1] ?? parts.length;
+      if (begin === end) continue;
+      labelSetOf[i] = table.number(this.#labelSet(parts.subarray(begin, end)));
+      limit(table.sets.length, MAX_LABEL_SETS, 'sets of labels');
+    }
+    return { labelSetOf, labelSets: table.sets };
+  }
+
+  #labelSet(parts: Float64Array): LabelSet {
+    const labels = new Map<string, string>();
+    for (let at = 0; at < parts.length; at += 4) {
+      const [key, text, number, unit] = parts.subarray(at, at + 4) as unknown as number[];
+      const value =
+        text !== 0 ? this.#text(text) : `${String(number)} ${this.#text(unit)}`.trimEnd();
+      labels.set(this.#text(key), value);
+    }
+    return labels;
+  }
+
+  #text(index: number | undefined): string {
+    const text = this.#strings[index as number];
+    if (text === undefined) throw new ProfileReadError('malformed: a string is missing');
+    return text;
+  }
+}
+
+/** Positions by id; of equal ids the last, as everybody's maps do. */
+function indexes(ids: Float64Array): Map<number, number> {
+  const found = new Map<number, number>();
+  ids.forEach((id, index) => found.set(id, index));
+  return found;
+}
+
+function limit(count: number, max: number, what: string): void {
+  if (count > max) throw new ProfileReadError(`too large: more than ${String(max)} ${what}`);
+}

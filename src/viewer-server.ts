@@ -1,0 +1,184 @@
+/** Serves the viewer's page and its data over HTTP, to the page itself and to nobody else. */
+import { readFile } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { isIP, type AddressInfo } from 'node:net';
+import path from 'node:path';
+import { warn } from './diagnostics.js';
+import { answer, QueryError } from './viewer-api.js';
+import type { ViewerSource } from './viewer-source.js';
+
+/** Scripts and styles are files of ours; a name in a profile can be nothing but text. */
+const CONTENT_SECURITY_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "connect-src 'self'",
+  "img-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+  "trusted-types 'none'",
+].join('; ');
+
+const HEADERS = {
+  'Content-Security-Policy': CONTENT_SECURITY_POLICY,
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'Referrer-Policy': 'no-referrer',
+  'X-Content-Type-Options': 'nosniff',
+  'Cache-Control': 'no-store',
+};
+
+/** Every file there is, by its path in the URL; built by scripts/build-viewer.mjs. */
+const FILES = new Map([
+  ['/', { file: 'index.html', type: 'text/html; charset=utf-8' }],
+  ['/viewer.js', { file: 'viewer.js', type: 'text/javascript; charset=utf-8' }],
+  ['/viewer.css', { file: 'viewer.css', type: 'text/css; charset=utf-8' }],
+  ['/icon.svg', { file: 'icon.svg', type: 'image/svg+xml' }],
+]);
+const DIRECTORY = path.join(__dirname, 'viewer');
+const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '[::1]'];
+
+/**
+ * Answers requests for the page (`/`) and its data (`/api/…`); false for any other path, which it
+ * leaves to the caller. The one line by which another server (`servePprof({ ui: true })`) gets the
+ * page: `if (handle(request, response)) return;`, with `handle` of `startLiveViewer`.
+ */
+export type ViewerHandler = (request: IncomingMessage, response: ServerResponse) => boolean;
+
+/**
+ * `host` is what the server listens at. A request must name as its Host: a name of the loopback
+ * interface, `host`, or, where the server listens at other interfaces, any address in numbers. No
+ * name of somebody else's passes, so no page of theirs can reach the server by pointing its name
+ * here.
+ */
+export function viewerHandler(source: ViewerSource, host = '127.0.0.1'): ViewerHandler {
+  return (request, response) => {
+    const url = parseUrl(request.url);
+    const file = url && FILES.get(url.pathname);
+    const question = /^\/api\/([a-z]+)$/.exec(url?.pathname ?? '')?.[1];
+    if (url === undefined || (file === undefined && question === undefined)) return false;
+    if (!isOwn(request, host)) {
+      send(response, 403, 'text/plain', 'Forbidden: another origin or host.\n');
+    } else if (request.method !== 'GET' && request.method !== 'HEAD') {
+      send(response, 405, 'text/plain', 'GET only.\n');
+    } else if (file !== undefined) {
+      void sendFile(response, file);
+    } else {
+      void sendAnswer(response, source, question as string, url.searchParams);
+    }
+    return true;
+  };
+}
+
+export interface ViewerOptions {
+  /** Default 127.0.0.1. */
+  host?: string;
+  /** Default 0: any that is free. */
+  port?: number;
+  /** Whether the server keeps the process alive. Default true. */
+  keepAlive?: boolean;
+}
+
+/** Serves nothing but the viewer. Rejects where it cannot listen. */
+export async function startViewer(
+  source: ViewerSource,
+  { host = '127.0.0.1', port = 0, keepAlive = true }: ViewerOptions = {},
+): Promise<{ server: Server; url: string }> {
+  const handle = viewerHandler(source, host);
+  const server = createServer((request, response) => {
+    if (!handle(request, response)) send(response, 404, 'text/plain', 'Not found.\n');
+  });
+  if (!keepAlive) {
+    server.unref();
+    server.on('connection', (socket) => socket.unref());
+  }
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, resolve);
+  });
+  const { port: bound } = server.address() as AddressInfo;
+  const name = isIP(host) === 6 ? `[${host}]` : host;
+  return { server, url: `http://${name}:${String(bound)}/` };
+}
+
+/** Whether a server that listens at `host` can be reached from this machine only. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d+){3}$/.test(host);
+}
+
+function parseUrl(text = '/'): URL | undefined {
+  try {
+    return new URL(text, 'http://viewer');
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether the request comes from the page, or from the address bar. */
+function isOwn({ headers, socket }: IncomingMessage, host: string): boolean {
+  const [, name, port = '80'] = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(headers.host ?? '') ?? [];
+  if (name === undefined || Number(port) !== socket.localPort) return false;
+  const lower = name.toLowerCase();
+  const numeric = isIP(lower.replace(/^\[|\]$/g, '')) !== 0;
+  if (!LOOPBACK_NAMES.includes(lower) && lower !== host && (isLoopback(host) || !numeric))
+    return false;
+  if (headers.origin !== undefined && headers.origin !== `http://${headers.host ?? ''}`) {
+    return false;
+  }
+  const site = headers['sec-fetch-site'];
+  return site === undefined || site === 'same-origin' || site === 'none';
+}
+
+async function sendFile(
+  response: ServerResponse,
+  { file, type }: { file: string; type: string },
+): Promise<void> {
+  try {
+    send(response, 200, type, await readFile(path.join(DIRECTORY, file)));
+  } catch (error) {
+    warn('the page of the viewer is missing; it is built by "npm run build:viewer"', error);
+    send(response, 500, 'text/plain', 'The page is missing: npm run build:viewer\n');
+  }
+}
+
+async function sendAnswer(
+  response: ServerResponse,
+  source: ViewerSource,
+  question: string,
+  query: URLSearchParams,
+): Promise<void> {
+  try {
+    const { title, live, version } = source;
+    const found = answer(await source.load(), question, query);
+    if (found === undefined) {
+      send(response, 404, 'text/plain', 'Not found.\n');
+    } else {
+      const body = JSON.stringify({ ...found, source: { title, live, version } });
+      send(response, 200, 'application/json', body);
+    }
+  } catch (error) {
+    if (error instanceof QueryError) {
+      send(response, 400, 'text/plain', `${error.message}\n`);
+      return;
+    }
+    warn('the viewer could not answer', error);
+    send(response, 500, 'text/plain', 'The profile could not be read.\n');
+  }
+}
+
+function send(
+  response: ServerResponse,
+  status: number,
+  type: string,
+  body: string | Uint8Array,
+): void {
+  // HEAD: node:http leaves the body out.
+  response.writeHead(status, {
+    ...HEADERS,
+    'Content-Type': type,
+    'Content-Length': Buffer.byteLength(body),
+  });
+  response.end(body);
+}

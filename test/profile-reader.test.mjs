@@ -1,0 +1,259 @@
+/** Checks that pprof files are read as they are, and that hostile ones are refused within bounds. */
+import assert from 'node:assert/strict';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { callTree } from '../lib/call-tree.js';
+import { MAX_PROFILE_BYTES, MAX_STACK_DEPTH } from '../lib/profile-decoder.js';
+import { mergeProfiles } from '../lib/profile-model.js';
+import { allOf, labelRows, parseFilter, select, topOf, totalOf } from '../lib/profile-query.js';
+import { readProfile } from '../lib/profile-reader.js';
+import { ProfileRing } from '../lib/profile-ring.js';
+import { makeProfile, shopProfile, traceId } from './support/make-profile.mjs';
+
+const MS = 1e6;
+
+/** A field of protobuf: a number, or bytes with their length. */
+function field(number, value) {
+  if (typeof value === 'number') return Buffer.concat([varint(number * 8), varint(value)]);
+  const bytes = Buffer.isBuffer(value) ? value : Buffer.from(value);
+  return Buffer.concat([varint(number * 8 + 2), varint(bytes.length), bytes]);
+}
+
+function varint(value) {
+  const bytes = [];
+  for (; value > 127; value = Math.floor(value / 128)) bytes.push((value % 128) + 128);
+  return Buffer.from([...bytes, value]);
+}
+
+const message = (...fields) => Buffer.concat(fields.map(([number, value]) => field(number, value)));
+
+/** Strings, one sample type, one function, and what comes besides. */
+function minimal(...fields) {
+  return message(
+    ...['', 'cpu', 'nanoseconds', 'main'].map((text) => [6, text]),
+    [1, message([1, 1], [2, 2])],
+    [5, message([1, 1], [2, 3])],
+    ...fields,
+  );
+}
+
+const refused = (bytes, pattern) =>
+  assert.rejects(readProfile(bytes), (error) => {
+    assert.equal(error.constructor.name, 'ProfileReadError', error.stack);
+    assert.match(error.message, pattern);
+    return true;
+  });
+
+describe('a profile that is read', function () {
+  let profile;
+
+  before(async function () {
+    profile = await readProfile(shopProfile());
+  });
+
+  it('has self and total time by function', function () {
+    const rows = topOf(profile, allOf(profile), 'function');
+    const of = (name) => rows.find((row) => row.name === name);
+    assert.equal(rows[0].name, 'renderCart');
+    assert.deepEqual(of('sumPrices'), {
+      ...{ name: 'sumPrices', file: '/app/cart.js', line: 0 },
+      ...{ flat: 600 * MS, cum: 1500 * MS },
+    });
+    assert.equal(of('emit').cum, 3100 * MS);
+    assert.equal(of('emit').flat, 0);
+  });
+
+  it('has them by line and by label', function () {
+    const lines = topOf(profile, allOf(profile), 'line').filter((row) => row.name === 'sumPrices');
+    assert.deepEqual(
+      lines.map(({ line, flat, cum }) => [line, flat / MS, cum / MS]),
+      [
+        [30, 600, 600],
+        [31, 0, 900],
+      ],
+    );
+    const names = topOf(profile, allOf(profile), 'span_name');
+    assert.deepEqual(
+      names.map(({ name, flat }) => [name, flat / MS]),
+      [
+        ['GET /cart', 2500],
+        ['GET /stock', 600],
+        ['', 40],
+      ],
+    );
+  });
+
+  it('counts a function that calls itself once for a sample', async function () {
+    const own = await readProfile(makeProfile([{ stack: ['f', 'g', 'f', 'f'], nanos: 5 * MS }]));
+    const rows = topOf(own, allOf(own), 'function');
+    assert.deepEqual(
+      rows.map(({ name, flat, cum }) => [name, flat / MS, cum / MS]),
+      [
+        ['f', 5, 5],
+        ['g', 0, 5],
+      ],
+    );
+  });
+
+  it('is narrowed by labels', function () {
+    const total = (...filters) => totalOf(profile, select(profile, filters.map(parseFilter))) / MS;
+    assert.equal(total('span_name=GET /stock'), 600);
+    assert.equal(total('span_name!=GET /stock'), 2540);
+    assert.equal(total('span_name='), 40);
+    assert.equal(total('span_name=GET /cart', `trace_id=${traceId(7)}`), 980);
+    assert.equal(total(`trace_id~${traceId(7)}`), 19 * 80);
+    assert.equal(total('span_name=nothing'), 0);
+    assert.equal(parseFilter('span_name'), undefined);
+  });
+
+  it('lists traces with the name that has cost most', function () {
+    const [first, second] = labelRows(profile, allOf(profile), 'trace_id');
+    assert.deepEqual(
+      [first.value, first.total / MS, first.spanName],
+      [traceId(7), 980, 'GET /cart'],
+    );
+    assert.equal(second.total / MS, 80);
+  });
+
+  it('is a tree from either end, whose nodes can be zoomed into', function () {
+    const a = select(profile, [parseFilter(`trace_id=${traceId(7)}`)]);
+    const path = (node) => [node.name, ...(node.children[0] ? path(node.children[0]) : [])];
+    const tree = callTree(profile, { a });
+    assert.deepEqual(path(tree), ['all', 'emit', 'handleCart', 'sumPrices', 'slowTaxTable']);
+    const sumPrices = tree.children[0].children[0].children[0];
+    assert.deepEqual([sumPrices.a / MS, sumPrices.selfA / MS], [930, 30]);
+    assert.deepEqual(sumPrices.lines, [31, 30]);
+    const inverse = callTree(profile, { a, inverse: true });
+    assert.deepEqual(path(inverse), ['all', 'slowTaxTable', 'sumPrices', 'handleCart', 'emit']);
+    const zoom = [tree.children[0].key, tree.children[0].children[0].key];
+    const zoomed = callTree(profile, { a, zoom: [...zoom, sumPrices.key] });
+    assert.deepEqual(path(zoomed), path(tree));
+    assert.equal(zoomed.children[0].children[0].children.length, 1);
+    assert.equal(callTree(profile, { a, zoom: ['nowhere'] }), undefined);
+    const split = callTree(profile, { a: allOf(profile), split: 'span_name' });
+    assert.deepEqual(
+      split.children.map(({ name }) => name),
+      ['GET /cart', 'GET /stock', '(none)'],
+    );
+  });
+
+  it('is the sum of its windows', async function () {
+    const double = mergeProfiles([profile, await readProfile(shopProfile())]);
+    assert.equal(totalOf(double, allOf(double)), 2 * totalOf(profile, allOf(profile)));
+    assert.equal(double.names.length, profile.names.length);
+    assert.equal(double.labelSets.length, profile.labelSets.length);
+    assert.deepEqual(
+      topOf(double, allOf(double), 'function').map(({ name, cum }) => [name, cum / 2]),
+      topOf(profile, allOf(profile), 'function').map(({ name, cum }) => [name, cum]),
+    );
+  });
+
+  it('may have negative values, addresses without functions, and numbers as labels', async function () {
+    const minusFive = Buffer.concat([Buffer.from([0xfb]), Buffer.alloc(8, 0xff), Buffer.from([1])]);
+    const own = await readProfile(
+      minimal(
+        [4, message([1, 9], [3, 0xbeef])],
+        [2, message([1, 9], [2, minusFive], [3, message([1, 1], [3, 16], [4, 2])])],
+      ),
+    );
+    assert.deepEqual([...own.values], [-5]);
+    assert.deepEqual(own.names, ['main', '0xbeef']);
+    assert.deepEqual([...own.labelSets[1]], [['cpu', '16 nanoseconds']]);
+  });
+});
+
+describe('the ring of windows', function () {
+  it('drops the oldest, by time and by size', function () {
+    const ring = new ProfileRing(1_000, 100);
+    const sizes = () => ring.windows.map(({ length }) => length);
+    ring.add(new Uint8Array(30), 0);
+    ring.add(new Uint8Array(31), 900);
+    ring.add(new Uint8Array(32), 1_500);
+    assert.deepEqual(sizes(), [31, 32]);
+    assert.equal(ring.droppedWindows, 0);
+    ring.add(new Uint8Array(50), 1_600);
+    assert.deepEqual(sizes(), [32, 50]);
+    assert.equal(ring.droppedWindows, 1);
+    assert.equal(ring.byteLength, 82);
+    ring.add(new Uint8Array(101), 1_700);
+    assert.deepEqual(sizes(), []);
+    assert.equal(ring.version, 5);
+  });
+});
+
+describe('what is no profile', function () {
+  this.timeout(60_000);
+
+  it('is refused with the reason', async function () {
+    await refused(Buffer.alloc(0), /empty/);
+    await refused(Buffer.from('<!doctype html><p>Not found</p>'), /text/);
+    await refused(Buffer.from('{"nodes":[]}'), /JSON/);
+    await refused(Buffer.from([0x1f, 0x8b, 8, 0, 1, 2, 3]), /gzip/);
+    await refused(message([6, '']), /no sample types/);
+  });
+
+  it('is refused wherever a profile is cut off, or made into another', async function () {
+    const whole = gunzipSync(shopProfile());
+    let read = 0;
+    for (let length = 1; length < whole.length; length += 13) {
+      await readProfile(whole.subarray(0, length)).then(
+        () => read++,
+        (error) => assert.equal(error.constructor.name, 'ProfileReadError', error.stack),
+      );
+    }
+    // A cut between fields may leave a profile of nothing, or one without the last numbers.
+    assert.ok(read < 20, `${read} cut profiles were taken`);
+    let seed = 1;
+    for (let round = 0; round < 400; round++) {
+      const damaged = Buffer.from(whole);
+      for (let i = 0; i < 4; i++) {
+        seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
+        damaged[(seed >>> 4) % damaged.length] = seed >>> 24;
+      }
+      await readProfile(damaged).catch((error) =>
+        assert.equal(error.constructor.name, 'ProfileReadError', error.stack),
+      );
+    }
+  });
+
+  it('is refused where its parts do not fit together', async function () {
+    const location = [4, message([1, 1], [4, message([1, 1], [2, 5])])];
+    const good = minimal(location, [2, message([1, 1], [2, 7])]);
+    assert.deepEqual([...(await readProfile(good)).values], [7]);
+    await refused(minimal(location, [2, message([1, 2], [2, 7])]), /location is missing/);
+    await refused(minimal([4, message([1, 1], [4, message([1, 2])])]), /function is missing/);
+    await refused(minimal(location, [2, message([1, 1])]), /numbers of values/);
+    await refused(minimal([2, message([2, Buffer.from([1, 2])])]), /one value for each/);
+    await refused(minimal([5, message([1, 2], [2, 99])]), /string is missing/);
+    await refused(minimal([9, '']), /wire type/);
+    await refused(Buffer.concat([minimal(), Buffer.from([0x0b])]), /wire type/);
+    await refused(Buffer.concat([minimal(), Buffer.alloc(20, 0xff)]), /more than 10 bytes/);
+  });
+
+  it('is refused when it unpacks to too much', async function () {
+    const bomb = gzipSync(Buffer.alloc(MAX_PROFILE_BYTES + 1), { level: 1 });
+    assert.ok(bomb.length < 4e6);
+    await refused(bomb, /larger than 256 MiB/);
+  });
+
+  it('is refused when few bytes stand for endless frames', async function () {
+    const deep = Buffer.alloc(MAX_STACK_DEPTH + 2, 1);
+    const one = [4, message([1, 1], [4, message([1, 1])])];
+    await refused(minimal(one, [2, message([1, deep], [2, 1])]), /10000 frames in one stack/);
+    const lines = Array.from({ length: 200 }, () => [4, message([1, 1])]);
+    const wide = [4, message([1, 1], ...lines)];
+    await refused(
+      minimal(wide, [2, message([1, deep.subarray(0, 100)], [2, 1])]),
+      /10000 frames in one stack/,
+    );
+    const labels = Array.from({ length: 300 }, () => [3, message([1, 1], [2, 1])]);
+    await refused(minimal(one, [2, message([2, 1], ...labels)]), /256 labels/);
+  });
+
+  it('takes memory like its size, whatever it is made of', async function () {
+    // Two bytes each: a decoder that makes an object of each would take a hundred times as much.
+    const samples = Buffer.alloc(2 * 3_000_000, Buffer.from([0x12, 0x00]));
+    await refused(Buffer.concat([minimal(), samples]), /numbers of values/);
+    const functions = Buffer.alloc(2 * 3_000_000, Buffer.from([0x2a, 0x00]));
+    await refused(Buffer.concat([minimal(), functions]), /2000000 functions/);
+  });
+});

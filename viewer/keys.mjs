@@ -1,0 +1,39 @@
+/** The keys that work everywhere, and the list of all. */
+import { element } from './format.mjs';
+
+/** What `aria-keyshortcuts` says of a button or field works, unless somebody is typing. */
+const DESCRIPTIONS = [
+  ['/', 'find in the list'],
+  ['l, g', 'to the list, to the graph or table'],
+  ['↑ ↓ Enter', 'in the list: choose; with Shift for comparison, with Ctrl in addition'],
+  ['↑ ↓ ← → Enter', 'in the graph: go to a caller, the called, a neighbour; zoom'],
+  ['Escape', 'in the graph: zoom out; in a field: leave it'],
+  ['1, 2, 3', 'flame graph, inverse, table'],
+  ['f', 'find a function or file'],
+  ['o, c', 'compare with others of its name, with all'],
+  ['x', 'swap the two selections'],
+  ['0', 'the whole graph'],
+  ['d', 'light or dark'],
+];
+
+export function listenToKeys(help) {
+  help.replaceChildren(
+    ...DESCRIPTIONS.flatMap(([keys, text]) => [element('dt', {}, keys), element('dd', {}, text)]),
+  );
+  addEventListener('keydown', (event) => {
+    const { target, key } = event;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (target.matches('input, select, textarea')) {
+      if (key === 'Escape') document.getElementById('list').focus();
+      return;
+    }
+    const goals = { l: 'list', g: 'graph-a' };
+    const found =
+      document.getElementById(goals[key] ?? '') ??
+      document.querySelector(`[aria-keyshortcuts="${CSS.escape(key)}"]`);
+    if (found === null || found.disabled || found.offsetParent === null) return;
+    event.preventDefault();
+    if (found.matches('button')) found.click();
+    else found.focus();
+  });
+}
