@@ -93,7 +93,8 @@ export function problemsOf(file, { arch, libc }) {
   for (const [, library] of dynamic.matchAll(/\(NEEDED\).*\[(.+)\]/g)) {
     if (!libcLibraries[libc].test(library)) problems.push(`needs ${library}`);
   }
-  if (!/FLAGS_1.*\bNOW\b.*\bNODELETE\b/.test(dynamic)) problems.push('is not bound and kept at once');
+  if (!/FLAGS_1.*\bNOW\b.*\bNODELETE\b/.test(dynamic))
+    problems.push('is not bound and kept at once');
 
   for (const [, version] of readelf('-VW', file).matchAll(/Name: GLIBC_([\d.]+)/g)) {
     if (libc === 'musl' || isNewer(version, minimumGlibc)) problems.push(`needs glibc ${version}`);

@@ -22,7 +22,8 @@ function tripleOf({ arch, libc }) {
 function installZig() {
   const installed = path.join(directory, 'installed');
   const wanted = readFileSync(lockFile, 'utf8');
-  if (existsSync(zig) && existsSync(installed) && readFileSync(installed, 'utf8') === wanted) return;
+  if (existsSync(zig) && existsSync(installed) && readFileSync(installed, 'utf8') === wanted)
+    return;
   mkdirSync(directory, { recursive: true });
   const manifest = path.join(path.dirname(lockFile), 'package.json');
   copyFileSync(manifest, path.join(directory, 'package.json'));
