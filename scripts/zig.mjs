@@ -4,7 +4,10 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from
 import path from 'node:path';
 import { packageRoot } from './native-build.mjs';
 
-const directory = path.join(packageRoot, '.toolchain');
+/** Given where several checkouts share one, as in CI. */
+const directory = path.resolve(
+  process.env.OTELPYROSCOPE_TOOLCHAIN ?? path.join(packageRoot, '.toolchain'),
+);
 const lockFile = path.join(packageRoot, 'scripts', 'toolchain', 'package-lock.json');
 const zig = path.join(directory, 'node_modules', '@ryoppippi', 'zig-linux-x64', 'zig');
 
