@@ -73,6 +73,8 @@ describe('README.md', function () {
       });
       assert.equal(status, 0, stdout + stderr);
     },
+    // A figure.
+    text() {},
     json({ code }) {
       JSON.parse(code);
     },

@@ -1,13 +1,22 @@
 /** What `npm publish` would publish, laid out as an application's dependency without npm's help. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { ROOT } from './run-child.mjs';
 
+const manifest = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
 /** What the package brings along, and what its users have. */
-const DEPENDENCIES = ['node-addon-api', 'pprof-format'];
-const PEERS = ['@opentelemetry/api'];
+export const DEPENDENCIES = Object.keys(manifest.dependencies);
+export const PEERS = Object.keys(manifest.peerDependencies);
 
 /**
  * Packs the checkout as it is built into `directory`.
