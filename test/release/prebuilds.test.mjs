@@ -1,6 +1,6 @@
 /** Builds binaries of the package as a release does, and checks that they load everywhere they should. */
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { binaryPath, buildNative, describeNode } from '../../scripts/native-build.mjs';
