@@ -12,14 +12,56 @@ interface DiagLogger {
  */
 export const OTEL_GLOBAL = Symbol.for('opentelemetry.js.api.1');
 
+/** What is said before the application has a logger is kept where `holdWarnings` asks for it. */
+const MAX_HELD = 32;
+const held = processWide('held-warnings.v1', () => ({
+  holding: false,
+  warnings: [] as [string, unknown][],
+}));
+
 const said = processWide('diagnostics.v1', () => new Set<string>());
 
 /** Sends a warning to the registered diag logger, if there is one. Never throws. */
 export function warn(message: string, error?: unknown): void {
+  if (held.holding && logger() === undefined) {
+    if (held.warnings.length < MAX_HELD) held.warnings.push([message, error]);
+    return;
+  }
+  deliverHeldWarnings();
+  send(message, error);
+}
+
+/** From now on warnings wait for a logger: the package is loaded before the application's SDK. */
+export function holdWarnings(): void {
+  held.holding = true;
+}
+
+/** Sends the warnings held, if there is a logger now. Never throws. */
+export function deliverHeldWarnings(): void {
+  if (held.warnings.length === 0 || logger() === undefined) return;
+  for (const [message, error] of held.warnings.splice(0)) send(message, error);
+}
+
+/** Ends the holding, and returns what no logger has taken. */
+export function takeHeldWarnings(): string[] {
+  held.holding = false;
+  return held.warnings
+    .splice(0)
+    .map(([message, error]) => (error instanceof Error ? `${message}: ${error.message}` : message));
+}
+
+function logger(): DiagLogger | undefined {
   try {
-    const api = (globalThis as { [OTEL_GLOBAL]?: { diag?: DiagLogger } })[OTEL_GLOBAL];
-    if (error === undefined) api?.diag?.warn(`otelpyroscope: ${message}`);
-    else api?.diag?.warn(`otelpyroscope: ${message}`, error);
+    return (globalThis as { [OTEL_GLOBAL]?: { diag?: DiagLogger } })[OTEL_GLOBAL]?.diag;
+  } catch {
+    return undefined;
+  }
+}
+
+function send(message: string, error: unknown): void {
+  try {
+    if (error === undefined) logger()?.warn(`otelpyroscope: ${message}`);
+    else logger()?.warn(`otelpyroscope: ${message}`, error);
   } catch {
     // A logger that throws must not reach the application's code.
   }

@@ -2,14 +2,26 @@
 export {
   CpuProfiler,
   getLabels,
+  pprofHandler,
   ProfilerError,
+  PyroscopeSpanProcessor,
+  register,
   Scope,
+  servePprof,
+  startPyroscope,
   TracerProvider,
   withLabels,
 } from './index.js';
 export type {
   CpuProfilerOptions,
   LabelOptions,
+  PprofHandler,
+  PprofHandlerOptions,
   ProfilerErrorCode,
   ProfilerMetrics,
+  PyroscopeAgent,
+  PyroscopeConfig,
+  PyroscopeMetrics,
+  PyroscopeProtocol,
+  ServePprofOptions,
 } from './index.js';

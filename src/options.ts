@@ -55,7 +55,7 @@ export const DEFAULT_MAX_FRAMES = 128;
 export const MAX_MAX_FRAMES = 1_024;
 
 const LABEL_OPTION_NAMES = ['spanIdScope', 'spanNameScope', 'traceIdLabel'];
-const CPU_OPTION_NAMES = ['intervalMicros', 'maxFrames', 'lineNumbers', 'sourceMaps'];
+export const CPU_OPTION_NAMES = ['intervalMicros', 'maxFrames', 'lineNumbers', 'sourceMaps'];
 
 /**
  * Checks label options and fills in the defaults; `undefined` means the default.
@@ -95,7 +95,8 @@ export function resolveCpuProfilerOptions(
   };
 }
 
-function checkNames(
+/** Throws a TypeError that names an option which is neither in `accepted` nor `alsoAccepted`. */
+export function checkNames(
   options: object,
   accepted: string[],
   alsoAccepted: (name: string) => boolean,
@@ -109,7 +110,8 @@ function checkNames(
   }
 }
 
-function scope(name: string, value: unknown): Scope {
+/** A checked `Scope`; throws a TypeError that names the option. */
+export function scope(name: string, value: unknown): Scope {
   if (value === undefined) return Scope.RootSpan;
   if (value === Scope.None || value === Scope.RootSpan || value === Scope.AllSpans) return value;
   throw new TypeError(
@@ -117,13 +119,21 @@ function scope(name: string, value: unknown): Scope {
   );
 }
 
-function flag(name: string, value: unknown, fallback: boolean): boolean {
+/** A checked boolean; throws a TypeError that names the option. */
+export function flag(name: string, value: unknown, fallback: boolean): boolean {
   if (value === undefined) return fallback;
   if (typeof value === 'boolean') return value;
   throw new TypeError(`${name} must be true or false, got ${describe(value)}`);
 }
 
-function integer(name: string, value: unknown, fallback: number, min: number, max: number): number {
+/** A checked integer in a range; throws a TypeError or RangeError that names the option. */
+export function integer(
+  name: string,
+  value: unknown,
+  fallback: number,
+  min: number,
+  max: number,
+): number {
   if (value === undefined) return fallback;
   const accepted = `${name} must be an integer from ${String(min)} to ${String(max)}`;
   if (typeof value !== 'number') throw new TypeError(`${accepted}, got ${describe(value)}`);
@@ -133,16 +143,22 @@ function integer(name: string, value: unknown, fallback: number, min: number, ma
   return value;
 }
 
+/** A variable of the environment; undefined where it is missing or blank. Nothing else reads it. */
+export function readEnvironment(name: string): string | undefined {
+  const text = process.env[name]?.trim();
+  return text === '' ? undefined : text;
+}
+
 function nodeMapsSources(): boolean {
   // Older minors of Node 20 have no property that answers this.
   const known = (process as { sourceMapsEnabled?: boolean }).sourceMapsEnabled;
   if (known !== undefined) return known;
-  const flags = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? '').split(/\s+/)];
+  const flags = [...process.execArgv, ...(readEnvironment('NODE_OPTIONS') ?? '').split(/\s+/)];
   return flags.includes('--enable-source-maps');
 }
 
-/** A value in an error message: short, and never a user's long text or secret. */
-function describe(value: unknown): string {
+/** A value in an error message: short, and never a user's long text. Not for secrets. */
+export function describe(value: unknown): string {
   if (value === null) return 'null';
   if (typeof value === 'string')
     return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);

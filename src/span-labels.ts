@@ -9,7 +9,7 @@ import { processWide } from './process-wide.js';
 
 /** The keys under which every 1.x api keeps these in a context (they are `Symbol.for` keys). */
 export const SPAN_KEY = Symbol.for('OpenTelemetry Context Key SPAN');
-const SUPPRESS_TRACING_KEY = Symbol.for('OpenTelemetry SDK Context Key SUPPRESS_TRACING');
+export const SUPPRESS_TRACING_KEY = Symbol.for('OpenTelemetry SDK Context Key SUPPRESS_TRACING');
 
 /** The set hangs on the span itself: a WeakMap costs several times as much for every span. */
 const LABELS = Symbol.for('otelpyroscope.span-labels.v1');

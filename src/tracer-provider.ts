@@ -10,10 +10,19 @@ import type {
 import { patchedContextManager } from './context-patch.js';
 import { resolveLabelOptions, type LabelOptions, type ResolvedLabelOptions } from './options.js';
 import { passThrough } from './pass-through.js';
+import { noteResource } from './service.js';
 import { onSpanStart, SPAN_KEY } from './span-labels.js';
+
+/** How the spans of a provider become labels, and whether they do. */
+export interface Labelling {
+  readonly options: ResolvedLabelOptions;
+  on: boolean;
+}
 
 /** `register` names the provider to register by its `this`: labels need that to be the wrapper. */
 const CALLED_ON_WRAPPER: ReadonlySet<PropertyKey> = new Set(['register']);
+
+let switchOff: (provider: TracerProvider) => void;
 
 /**
  * Wraps a tracer provider: its spans give their trace id, span id and name to the CPU samples
@@ -24,7 +33,7 @@ const CALLED_ON_WRAPPER: ReadonlySet<PropertyKey> = new Set(['register']);
  */
 export class TracerProvider implements ApiTracerProvider {
   readonly #inner: ApiTracerProvider;
-  readonly #options: ResolvedLabelOptions;
+  readonly #labelling: Labelling;
   readonly #tracers = new WeakMap<Tracer, Tracer>();
 
   /**
@@ -36,8 +45,9 @@ export class TracerProvider implements ApiTracerProvider {
     if (typeof candidate !== 'object' || candidate === null || typeof tp.getTracer !== 'function') {
       throw new TypeError('tp must be a tracer provider: an object with getTracer()');
     }
-    this.#options = resolveLabelOptions(options);
+    this.#labelling = { options: resolveLabelOptions(options), on: true };
     this.#inner = tp;
+    noteResource(tp);
     const own = new.target.prototype as object;
     Object.setPrototypeOf(this, passThrough(tp, own, CALLED_ON_WRAPPER));
     patchedContextManager();
@@ -48,19 +58,30 @@ export class TracerProvider implements ApiTracerProvider {
     const inner = this.#inner.getTracer(name, version, options);
     let tracer = this.#tracers.get(inner);
     if (tracer === undefined) {
-      tracer = labellingTracer(inner, this.#options);
+      tracer = labellingTracer(inner, this.#labelling);
       this.#tracers.set(inner, tracer);
     }
     return tracer;
   }
+
+  static {
+    switchOff = (provider) => {
+      provider.#labelling.on = false;
+    };
+  }
+}
+
+/** Spans of this wrapper's tracers, those handed out included, label nothing from now on. */
+export function stopLabelling(provider: TracerProvider): void {
+  switchOff(provider);
 }
 
 /** Starts the spans of `inner`, and gives them labels before they can become active. */
-function labellingTracer(inner: Tracer, options: ResolvedLabelOptions): Tracer {
+function labellingTracer(inner: Tracer, labelling: Labelling): Tracer {
   function startSpan(name: string, spanOptions?: SpanOptions, context?: Context): Span {
     const span = inner.startSpan(name, spanOptions, context);
     const manager = patchedContextManager();
-    onSpanStart(span, context ?? manager?.active(), name, options);
+    if (labelling.on) onSpanStart(span, context ?? manager?.active(), name, labelling.options);
     return span;
   }
 
@@ -76,7 +97,7 @@ function labellingTracer(inner: Tracer, options: ResolvedLabelOptions): Tracer {
     const manager = patchedContextManager();
     const parent = given ?? manager?.active();
     const span = inner.startSpan(name, spanOptions, parent);
-    onSpanStart(span, parent, name, options);
+    if (labelling.on) onSpanStart(span, parent, name, labelling.options);
     if (manager === undefined || parent === undefined) return fn(span);
     return manager.with(parent.setValue(SPAN_KEY, span), fn, undefined, span);
   }

@@ -13,9 +13,14 @@ describe('the package', () => {
     const names = [
       'CpuProfiler',
       'ProfilerError',
+      'PyroscopeSpanProcessor',
       'Scope',
       'TracerProvider',
       'getLabels',
+      'pprofHandler',
+      'register',
+      'servePprof',
+      'startPyroscope',
       'withLabels',
     ];
     assert.deepEqual(Object.keys(imported).sort(), names);

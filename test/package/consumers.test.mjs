@@ -45,6 +45,11 @@ const applications = [
     flags: ['--import', 'otelpyroscope'],
     files: { 'app.mjs': `${importIt}\n${probeByImport}` },
   },
+  ...['--require', '--import'].map((flag) => ({
+    name: `${flag} of register`,
+    flags: [flag, 'otelpyroscope/register'],
+    files: { 'app.cjs': `${requireIt}\n${probeByRequire}` },
+  })),
   {
     name: 'worker',
     files: {

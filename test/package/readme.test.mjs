@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { ROOT } from '../support/run-child.mjs';
-import { Application, packPackage } from '../support/tarball.mjs';
+import { Application, packPackage, PEERS } from '../support/tarball.mjs';
 
 const require = createRequire(import.meta.url);
 
@@ -28,10 +28,15 @@ const blocks = [...readme.matchAll(BLOCK)].map(([whole, kind, comment, language,
   code,
 }));
 
-/** What the README's programs import besides the package. */
-const packages = Object.keys(require('../../package.json').devDependencies).filter((name) =>
-  new RegExp(`['"]${name}['"/]`).test(blocks.map(({ code, comment }) => code + comment).join('\n')),
-);
+const text = blocks
+  .filter(({ kind }) => kind !== 'not run')
+  .map(({ code, comment }) => code + comment)
+  .join('\n');
+/** What the README's programs import besides the package and its peers. */
+const packages = [...text.matchAll(/(?:from |require\()'(@[\w-]+\/[\w-]+|[\w-]+)['/]/g)]
+  .map((match) => match[1])
+  .filter((name, index, all) => all.indexOf(name) === index)
+  .filter((name) => !['otelpyroscope', 'node', ...PEERS].includes(name));
 
 describe('README.md', function () {
   this.timeout(60_000);

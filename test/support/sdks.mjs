@@ -59,12 +59,12 @@ function load(version) {
     ),
     StackContextManager: trace.StackContextManager,
     createExporter: () => new trace.InMemorySpanExporter(),
-    /** A provider that hands finished sampled spans to `exporter`. */
-    createProvider: ({ sampler, exporter } = {}) => {
+    /** A provider that hands finished sampled spans to `exporter`, after `processors`. */
+    createProvider: ({ sampler, exporter, processors = [] } = {}) => {
       const spanProcessors =
         exporter === undefined
-          ? []
-          : [new trace.SimpleSpanProcessor(isV3 ? { exporter } : exporter)];
+          ? processors
+          : [...processors, new trace.SimpleSpanProcessor(isV3 ? { exporter } : exporter)];
       return new Provider({ spanProcessors, ...(sampler === undefined ? {} : { sampler }) });
     },
     /** The SDK's own way to make a provider global; SDK 3 leaves it to the api. */

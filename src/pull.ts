@@ -1,0 +1,176 @@
+/** Profiles on request: a handler for `GET /debug/pprof/profile`, and a server that has only that. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { CpuProfiler } from './cpu-profiler.js';
+import { warnOnce } from './diagnostics.js';
+import {
+  checkNames,
+  CPU_OPTION_NAMES,
+  integer,
+  resolveCpuProfilerOptions,
+  type CpuProfilerOptions,
+} from './options.js';
+import { asOwnWork } from './own-work.js';
+
+/** Of the handler. */
+export interface PprofHandlerOptions extends CpuProfilerOptions {
+  /** The longest profile that can be asked for, in seconds: 1 … 300. Default 300. */
+  maxSeconds?: number | undefined;
+  /** Profiles taken at once, 1 … 64; more requests get a 503. Default 8. */
+  maxConcurrent?: number | undefined;
+}
+
+/** Of the server; what is not its own goes to the handler. */
+export interface ServePprofOptions extends PprofHandlerOptions {
+  /** Default 0: a free one; `server.address()` tells which. */
+  port?: number | undefined;
+  /** Default 127.0.0.1: profiles tell much about a program, and there is no authorization. */
+  host?: string | undefined;
+}
+
+/** Takes a request whoever serves it: node:http, Express (`app.get`), Fastify (`reply.raw`). */
+export type PprofHandler = (req: IncomingMessage, res: ServerResponse) => void;
+
+const MAX_SECONDS = 300;
+/** What Go's handler takes where the request does not say. */
+const DEFAULT_SECONDS = 30;
+const PROFILE_PATH = '/debug/pprof/profile';
+const HANDLER_OPTION_NAMES = [...CPU_OPTION_NAMES, 'maxSeconds', 'maxConcurrent'];
+
+/**
+ * A handler that answers `GET …?seconds=N` (default 30) with a gzipped pprof profile of the next N
+ * seconds; 400 with the reason where N is wrong, 503 where too many are under way. Each request
+ * has a window of its own; one whose client has gone is dropped.
+ *
+ * Throws a TypeError or RangeError that names a wrong option.
+ */
+export function pprofHandler(options: PprofHandlerOptions = {}): PprofHandler {
+  checkNames(options, HANDLER_OPTION_NAMES, () => false);
+  const { maxSeconds, maxConcurrent, ...profilerOptions } = options;
+  const limit = integer('maxSeconds', maxSeconds, MAX_SECONDS, 1, MAX_SECONDS);
+  const concurrent = integer('maxConcurrent', maxConcurrent, 8, 1, 64);
+  resolveCpuProfilerOptions(profilerOptions);
+  let underWay = 0;
+  return (req, res) => {
+    if (req.method !== 'GET' && req.method !== 'HEAD') {
+      refuse(res, 405, 'only GET', { allow: 'GET, HEAD' });
+      return;
+    }
+    const seconds = secondsOf(req.url ?? '', limit);
+    if (typeof seconds === 'string') {
+      refuse(res, 400, seconds);
+      return;
+    }
+    if (req.method === 'HEAD') {
+      res.writeHead(200, PROFILE_HEADERS).end();
+      return;
+    }
+    if (underWay >= concurrent) {
+      const reason = `${String(concurrent)} profiles are being taken already`;
+      refuse(res, 503, reason, { 'retry-after': String(seconds) });
+      return;
+    }
+    underWay += 1;
+    asOwnWork(() => {
+      void answer(res, seconds, profilerOptions).finally(() => {
+        underWay -= 1;
+      });
+    });
+  };
+}
+
+/**
+ * A server on loopback with `/debug/pprof/profile`; resolves when it listens, and rejects with its
+ * error where it cannot. It does not keep the process alive; `close()` ends it.
+ */
+export async function servePprof(options: ServePprofOptions = {}): Promise<Server> {
+  checkNames(options, [...HANDLER_OPTION_NAMES, 'port', 'host'], () => false);
+  const { port, host, ...handlerOptions } = options;
+  const checkedPort = integer('port', port, 0, 0, 65_535);
+  if (host !== undefined && typeof host !== 'string') throw new TypeError('host must be a string');
+  const routes = new Map([[PROFILE_PATH, pprofHandler(handlerOptions)]]);
+  const server = createServer((req, res) => {
+    const handler = routes.get((req.url ?? '').split('?')[0] as string);
+    if (handler === undefined) refuse(res, 404, `there is only ${[...routes.keys()].join(', ')}`);
+    else handler(req, res);
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(checkedPort, host ?? '127.0.0.1', () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  return server.unref();
+}
+
+const PROFILE_HEADERS = {
+  'content-type': 'application/octet-stream',
+  'content-disposition': 'attachment; filename="cpu.pb.gz"',
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+};
+
+/** The number of seconds asked for, or why there is none. */
+function secondsOf(url: string, limit: number): number | string {
+  const at = url.indexOf('?');
+  const given = new URLSearchParams(at < 0 ? '' : url.slice(at + 1)).getAll('seconds');
+  if (given.length === 0) return Math.min(DEFAULT_SECONDS, limit);
+  const [text] = given as [string];
+  const seconds = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
+  if (given.length === 1 && seconds >= 1 && seconds <= limit) return seconds;
+  return `seconds must be one whole number from 1 to ${String(limit)}`;
+}
+
+async function answer(
+  res: ServerResponse,
+  seconds: number,
+  options: CpuProfilerOptions,
+): Promise<void> {
+  const profiler = new CpuProfiler(options);
+  try {
+    profiler.start();
+  } catch (error) {
+    refuse(res, 500, (error as Error).message);
+    return;
+  }
+  try {
+    const waited = await waitUnlessClosed(res, seconds * 1_000);
+    const profile = await profiler.stop();
+    if (!waited || res.destroyed) return;
+    res.writeHead(200, { ...PROFILE_HEADERS, 'content-length': profile.length }).end(profile);
+  } catch (error) {
+    warnOnce('pull', 'a profile could not be sent', error);
+    if (!res.headersSent) refuse(res, 500, 'the profile could not be taken');
+    else res.destroy();
+  }
+}
+
+/** Resolves to whether the client was there all the time. */
+function waitUnlessClosed(res: ServerResponse, ms: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    if (res.destroyed || res.closed) {
+      resolve(false);
+      return;
+    }
+    const onClose = (): void => {
+      clearTimeout(timer);
+      resolve(false);
+    };
+    const timer = setTimeout(() => {
+      res.off('close', onClose);
+      resolve(true);
+    }, ms);
+    res.once('close', onClose);
+  });
+}
+
+function refuse(
+  res: ServerResponse,
+  status: number,
+  reason: string,
+  headers: Record<string, string> = {},
+): void {
+  res
+    .writeHead(status, { 'content-type': 'text/plain; charset=utf-8', ...headers })
+    .end(`${reason}\n`);
+}

@@ -1,0 +1,238 @@
+/** The push agent: one profile after another, uploaded to Pyroscope, and nothing thrown at anyone. */
+import { CpuProfiler } from '../cpu-profiler.js';
+import { deliverHeldWarnings, warn, warnOnce } from '../diagnostics.js';
+import { resolvePyroscopeConfig, type PyroscopeConfig } from '../options-pyroscope.js';
+import type { ResolvedPyroscopeConfig } from '../options-pyroscope.js';
+import { asOwnWork } from '../own-work.js';
+import { processWide } from '../process-wide.js';
+import { serviceOfResource } from '../service.js';
+import { DEFAULT_PROFILE_LIMITS, fitProfile } from './profile-limits.js';
+import type { Series } from './upload-request.js';
+import { Uploader } from './uploader.js';
+
+/** How long the application may have to wait for the last upload, in milliseconds. */
+const DEADLINE_MS = 5_000;
+/** Label names in a series that Pyroscope takes, less those that it adds itself. */
+const SERIES_LABELS = 22;
+
+/** Counts since the agent was started. */
+export interface PyroscopeMetrics {
+  /** Profiles delivered. */
+  uploads: number;
+  /** Tries to upload a profile after its first. */
+  retries: number;
+  /** Profiles lost: refused, too old, too many, or not delivered in time. */
+  droppedProfiles: number;
+  /** The same in bytes of gzipped pprof. */
+  droppedBytes: number;
+  /** Profiles that wait to be uploaded, or are under way. */
+  queued: number;
+  /** The last failure, of a try or for good; undefined where all went well. */
+  lastError: string | undefined;
+  /** Windows over the limits of the server, uploaded as several profiles. */
+  splitProfiles: number;
+  /** Samples without room even then; their CPU is in one sample `(trimmed)`. */
+  trimmedSamples: number;
+  /** Labels of samples over the limits of the server. */
+  droppedLabels: number;
+}
+
+/** What `startPyroscope` returns. No method throws, and no promise of theirs is rejected. */
+export interface PyroscopeAgent {
+  /** Ends the window under way, and resolves when all is delivered or dropped, or after 5 s. */
+  flush(): Promise<void>;
+  /** The same, and the end: what is not delivered within 5 s is dropped and counted. */
+  stop(): Promise<void>;
+  /** Plain numbers, and the last error's text. */
+  metrics(): PyroscopeMetrics;
+}
+
+const running = processWide('agents.v1', () => new Set<object>());
+
+/** Whether an agent runs in this thread. */
+export function isAgentRunning(): boolean {
+  return running.size > 0;
+}
+
+/**
+ * Profiles the process from now on, and uploads a profile every `flushIntervalMs`.
+ *
+ * Throws a TypeError or RangeError that names a wrong option, and nothing else: where profiles
+ * cannot be taken (macOS, Windows, no binary), `diag` and `metrics().lastError` say so. The agent
+ * does not keep the process alive; at its natural end the last window is uploaded, for at most 5 s.
+ */
+export function startPyroscope(config?: PyroscopeConfig): PyroscopeAgent {
+  const resolved = resolvePyroscopeConfig(config);
+  if (isAgentRunning()) {
+    warn('startPyroscope was called while an agent runs: CPU is uploaded by both');
+  }
+  const agent = new Agent(resolved);
+  asOwnWork(() => {
+    agent.start();
+  });
+  return {
+    flush: () => agent.flush(),
+    stop: () => agent.stop(),
+    metrics: () => agent.metrics(),
+  };
+}
+
+class Agent {
+  readonly #config: ResolvedPyroscopeConfig;
+  readonly #profiler: CpuProfiler;
+  readonly #uploader: Uploader;
+  readonly #onBeforeExit = (): void => {
+    this.#beforeExit();
+  };
+  #timer: NodeJS.Timeout | undefined;
+  #stopped: Promise<void> | undefined;
+  /** One window is taken out at a time. */
+  #collecting: Promise<void> = Promise.resolve();
+  /** The process has ended once without anything else to do since the last window. */
+  #exiting = false;
+  #startError: string | undefined;
+  #lostWindows = 0;
+  #splitProfiles = 0;
+  #trimmedSamples = 0;
+  #droppedLabels = 0;
+
+  constructor(config: ResolvedPyroscopeConfig) {
+    this.#config = config;
+    this.#profiler = new CpuProfiler(config.profiler);
+    this.#uploader = new Uploader(config, () => this.#series());
+  }
+
+  start(): void {
+    if (!this.#config.enabled) return;
+    try {
+      this.#profiler.start();
+    } catch (error) {
+      this.#startError = (error as Error).message;
+      warnOnce('pyroscope-start', 'no profiles for Pyroscope', error);
+      return;
+    }
+    running.add(this);
+    process.on('beforeExit', this.#onBeforeExit);
+    // The first one soon; at random, so that instances started together do not upload together.
+    const { flushIntervalMs } = this.#config;
+    this.#schedule(flushIntervalMs * (0.1 + Math.random() / 2));
+  }
+
+  async flush(): Promise<void> {
+    if (!this.#profiler.running) return this.#stopped;
+    return asOwnWork(() => this.#within(DEADLINE_MS, this.#flushAll()));
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= asOwnWork(() => this.#stop());
+    return this.#stopped;
+  }
+
+  metrics(): PyroscopeMetrics {
+    const uploader = this.#uploader;
+    return {
+      uploads: uploader.uploads,
+      retries: uploader.retries,
+      droppedProfiles: uploader.droppedProfiles + this.#lostWindows,
+      droppedBytes: uploader.droppedBytes,
+      queued: uploader.queued,
+      lastError: uploader.lastError ?? this.#startError,
+      splitProfiles: this.#splitProfiles,
+      trimmedSamples: this.#trimmedSamples,
+      droppedLabels: this.#droppedLabels,
+    };
+  }
+
+  #schedule(ms: number): void {
+    this.#timer = setTimeout(() => {
+      this.#schedule(this.#config.flushIntervalMs);
+      // Each time anew: a context manager may have been registered since.
+      asOwnWork(() => {
+        this.#exiting = false;
+        void this.#collect(false);
+        deliverHeldWarnings();
+      });
+    }, ms).unref();
+  }
+
+  /** Hands the window under way to the uploader. Never rejects. */
+  #collect(last: boolean): Promise<void> {
+    this.#collecting = this.#collecting.then(async () => {
+      try {
+        const profile = await (last ? this.#profiler.stop() : this.#profiler.collect());
+        const labels = SERIES_LABELS - Object.keys(this.#config.tags).length;
+        const fitted = await fitProfile(profile, { ...DEFAULT_PROFILE_LIMITS, labels });
+        if (fitted.parts.length > 1) this.#splitProfiles += 1;
+        this.#trimmedSamples += fitted.trimmedSamples;
+        this.#droppedLabels += fitted.droppedLabels;
+        this.#reportLimits(fitted.trimmedSamples, fitted.droppedLabels);
+        this.#uploader.add(fitted.parts);
+      } catch (error) {
+        // After stop() there is no window: nothing is lost then.
+        if (!this.#profiler.running && !last) return;
+        this.#lostWindows += 1;
+        this.#uploader.lastError = String(error);
+        warnOnce('pyroscope-window', 'a window could not be made into a profile', error);
+      }
+    });
+    return this.#collecting;
+  }
+
+  #reportLimits(trimmedSamples: number, droppedLabels: number): void {
+    if (trimmedSamples > 0) {
+      warnOnce(
+        'pyroscope-trimmed',
+        `a profile is over the limits of Pyroscope: ${String(trimmedSamples)} samples became "(trimmed)"`,
+      );
+    }
+    if (droppedLabels > 0) {
+      warnOnce(
+        'pyroscope-labels',
+        `a profile is over the limits of Pyroscope: ${String(droppedLabels)} labels were dropped`,
+      );
+    }
+  }
+
+  async #flushAll(): Promise<void> {
+    await this.#collect(false);
+    await this.#uploader.drain();
+  }
+
+  async #stop(): Promise<void> {
+    clearTimeout(this.#timer);
+    process.off('beforeExit', this.#onBeforeExit);
+    running.delete(this);
+    if (!this.#profiler.running) return;
+    const done = this.#collect(true).then(() => this.#uploader.drain());
+    await this.#within(DEADLINE_MS, done);
+    this.#uploader.stop(`not delivered within ${String(DEADLINE_MS)} ms of stop()`);
+  }
+
+  /** The loop has run dry. What is started here brings it back, and then this event again. */
+  #beforeExit(): void {
+    if (this.#exiting) return;
+    this.#exiting = true;
+    const deadline = Math.max(DEADLINE_MS - this.#uploader.heldProcessMs(), 500);
+    void asOwnWork(() => this.#within(deadline, this.#flushAll()));
+  }
+
+  /** Waits for `work`, and keeps the process alive meanwhile, but not for longer than `ms`. */
+  async #within(ms: number, work: Promise<void>): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const deadline = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms);
+    });
+    await Promise.race([work, deadline]);
+    clearTimeout(timer);
+  }
+
+  #series(): Series {
+    const { applicationName, serviceNamespace, tags } = this.#config;
+    const resource = serviceOfResource();
+    return {
+      serviceName: applicationName ?? resource.name ?? 'unknown_service:node',
+      serviceNamespace: serviceNamespace ?? resource.namespace,
+      tags,
+    };
+  }
+}

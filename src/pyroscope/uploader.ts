@@ -1,0 +1,202 @@
+/** Uploads profiles one after another: retries, backs off, drops what cannot be delivered, and counts. */
+import { warnOnce } from '../diagnostics.js';
+import type { ResolvedPyroscopeConfig } from '../options-pyroscope.js';
+import { halveProfile, type FittedProfile } from './profile-limits.js';
+import { judgeAnswer, type Verdict } from './upload-answer.js';
+import { attemptUpload, UploadFailure } from './upload-attempt.js';
+import { MAX_AGE_MS, UploadQueue, type QueuedProfile } from './upload-queue.js';
+import { uploadRequest, type Series } from './upload-request.js';
+
+const MAX_TRIES = 10;
+const FIRST_BACKOFF_MS = 500;
+const MAX_BACKOFF_MS = 30_000;
+/** A profile becomes eight at most, where a server finds it too large. */
+const MAX_HALVINGS = 3;
+
+type Config = Pick<ResolvedPyroscopeConfig, 'serverAddress' | 'headers' | 'protocol' | 'timeoutMs'>;
+
+export class Uploader {
+  /** Profiles delivered. */
+  uploads = 0;
+  /** Tries after a profile's first. */
+  retries = 0;
+  droppedProfiles = 0;
+  droppedBytes = 0;
+  /** The last failure, of a try or of a profile. */
+  lastError: string | undefined;
+
+  readonly #config: Config;
+  readonly #series: () => Series;
+  readonly #queue = new UploadQueue();
+  readonly #stopping = new AbortController();
+  #running: Promise<void> | undefined;
+  #uploading: QueuedProfile | undefined;
+  /** Failed tries since the server last took something, or since `hurry`. */
+  #failures = 0;
+  /** Before this time (of `performance.now`) the server wants no request. */
+  #notBefore = 0;
+  #failedAt = -Infinity;
+  #failedAfterMs = 0;
+  #endWait: (() => void) | undefined;
+
+  constructor(config: Config, series: () => Series) {
+    this.#config = config;
+    this.#series = series;
+  }
+
+  /** Profiles that wait or are being uploaded. */
+  get queued(): number {
+    return this.#queue.length;
+  }
+
+  add(parts: FittedProfile['parts']): void {
+    for (const part of parts) {
+      const profile = { ...part, tries: 0, halvings: 0 };
+      for (const dropped of this.#queue.add(profile, this.#uploading)) {
+        this.#drop(dropped, 'queue', 'the queue is full');
+      }
+    }
+    this.#run();
+  }
+
+  /** Resolves when nothing waits any more, whether delivered or dropped. Does not wait to retry. */
+  async drain(): Promise<void> {
+    this.hurry();
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  /** Ends a back-off of ours, not the server's `Retry-After`. */
+  hurry(): void {
+    this.#failures = 0;
+    this.#endWait?.();
+  }
+
+  /** How long a connection that did not come about has just held the process, in milliseconds. */
+  heldProcessMs(): number {
+    return performance.now() - this.#failedAt < 200 ? this.#failedAfterMs : 0;
+  }
+
+  /** Gives up: drops all that waits. */
+  stop(reason: string): void {
+    this.#stopping.abort();
+    this.#endWait?.();
+    for (const profile of this.#queue.clear()) this.#drop(profile, 'stopped', reason);
+  }
+
+  #run(): void {
+    if (this.#running !== undefined || this.#queue.length === 0) return;
+    this.#running = this.#uploadAll().finally(() => {
+      this.#running = undefined;
+      this.#run();
+    });
+  }
+
+  async #uploadAll(): Promise<void> {
+    for (let next = this.#queue.first; next !== undefined; next = this.#queue.first) {
+      if (Date.now() - Number(next.summary.startNanos / 1_000_000n) > MAX_AGE_MS) {
+        this.#queue.remove(next);
+        this.#drop(next, 'age', 'a profile is too old for the server');
+        continue;
+      }
+      await this.#waitForTurn();
+      if (next !== this.#queue.first) continue;
+      this.#uploading = next;
+      const verdict = await this.#try(next);
+      this.#uploading = undefined;
+      if (this.#stopping.signal.aborted && verdict.kind !== 'delivered') return;
+      await this.#settle(next, verdict);
+    }
+  }
+
+  async #try(profile: QueuedProfile): Promise<Verdict> {
+    profile.tries += 1;
+    const began = performance.now();
+    if (profile.tries > 1) this.retries += 1;
+    const { protocol, timeoutMs } = this.#config;
+    try {
+      const { gzipped, summary } = profile;
+      const request = await uploadRequest(this.#config, this.#series(), gzipped, summary);
+      const answer = await attemptUpload(request, timeoutMs, this.#stopping.signal);
+      return judgeAnswer(answer, protocol, Date.now());
+    } catch (error) {
+      this.#failedAt = performance.now();
+      this.#failedAfterMs = this.#failedAt - began;
+      if (error instanceof UploadFailure) {
+        return { kind: 'retry', cause: error.code, reason: error.message, afterMs: 0 };
+      }
+      return { kind: 'refused', cause: 'request', reason: String(error) };
+    }
+  }
+
+  async #settle(profile: QueuedProfile, verdict: Verdict): Promise<void> {
+    if (verdict.kind === 'delivered') {
+      this.#queue.remove(profile);
+      this.uploads += 1;
+      this.#failures = 0;
+      return;
+    }
+    const { cause, reason } = verdict;
+    this.lastError = reason;
+    if (verdict.kind === 'retry') {
+      this.#failures += 1;
+      this.#notBefore = performance.now() + verdict.afterMs;
+      if (profile.tries < MAX_TRIES) {
+        warnOnce(`pyroscope-retry ${cause}`, `an upload to Pyroscope is tried again: ${reason}`);
+        return;
+      }
+      this.#queue.remove(profile);
+      this.#drop(profile, `tries ${cause}`, `${String(MAX_TRIES)} tries failed: ${reason}`);
+      return;
+    }
+    this.#failures = 0;
+    if (verdict.kind === 'too-large' && (await this.#halve(profile))) return;
+    this.#queue.remove(profile);
+    this.#drop(profile, cause, reason);
+  }
+
+  async #halve(profile: QueuedProfile): Promise<boolean> {
+    if (profile.halvings >= MAX_HALVINGS) return false;
+    const halves = await halveProfile(profile.gzipped).catch(() => undefined);
+    if (halves === undefined || this.#stopping.signal.aborted) return halves !== undefined;
+    warnOnce('pyroscope-halved', 'Pyroscope finds a profile too large: it is uploaded in parts');
+    const halvings = profile.halvings + 1;
+    this.#queue.replace(
+      profile,
+      halves.parts.map((part) => ({ ...part, tries: 0, halvings })),
+    );
+    return true;
+  }
+
+  /** Counts, and says once per cause what is lost. */
+  #drop(profile: QueuedProfile, cause: string, reason: string): void {
+    this.droppedProfiles += 1;
+    this.droppedBytes += profile.gzipped.length;
+    this.lastError = reason;
+    warnOnce(`pyroscope-drop ${cause}`, `a profile for Pyroscope was dropped: ${reason}`);
+  }
+
+  /** Back-off of 0.5 s, doubled to 30 s, half of it at random; at least what the server wants. */
+  async #waitForTurn(): Promise<void> {
+    const full = Math.min(FIRST_BACKOFF_MS * 2 ** (this.#failures - 1), MAX_BACKOFF_MS);
+    const backoff = this.#failures === 0 ? 0 : full * (0.5 + Math.random() / 2);
+    await this.#wait(backoff);
+    // Hurrying ends the back-off only.
+    for (let ms = this.#patience(); ms > 0; ms = this.#patience()) await this.#wait(ms);
+  }
+
+  #patience(): number {
+    return this.#stopping.signal.aborted ? 0 : this.#notBefore - performance.now();
+  }
+
+  async #wait(ms: number): Promise<void> {
+    if (ms <= 0 || this.#stopping.signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms).unref();
+      this.#endWait = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#endWait = undefined;
+  }
+}

@@ -1,0 +1,31 @@
+/** `node --require otelpyroscope/register` or `--import`: labels, and the agent of the environment. */
+import { isMainThread } from 'node:worker_threads';
+import { holdWarnings, takeHeldWarnings, warn } from './diagnostics.js';
+import { readRegisterEnvironment } from './options-pyroscope.js';
+import { isAgentRunning, startPyroscope } from './pyroscope/agent.js';
+import { register } from './register.js';
+
+/** How long warnings wait for a logger, in milliseconds; then they go to stderr. */
+const HOLD_MS = 5_000;
+
+/** Nothing that goes wrong here may keep the application from starting. */
+function start(): void {
+  holdWarnings();
+  try {
+    const { enabled, hasServer, labels } = readRegisterEnvironment();
+    if (!enabled) return;
+    register(labels);
+    // One agent profiles all threads of the process.
+    if (hasServer && isMainThread && !isAgentRunning()) startPyroscope();
+  } catch (error) {
+    warn('otelpyroscope/register has failed', error);
+  }
+}
+
+function tellHeldWarnings(): void {
+  for (const message of takeHeldWarnings()) process.emitWarning(message, 'OtelPyroscopeWarning');
+}
+
+start();
+setTimeout(tellHeldWarnings, HOLD_MS).unref();
+process.once('beforeExit', tellHeldWarnings);

@@ -1,0 +1,163 @@
+/** Services without a line about profiles: spans at a collector and profiles at Pyroscope find each other. */
+import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
+import { startCollector } from '../support/otlp-collector.mjs';
+import { PyroscopeServer } from '../support/pyroscope-server.mjs';
+import { messageOf, runNode } from '../support/run-child.mjs';
+
+const file = (path) => fileURLToPath(new URL(path, import.meta.url));
+const SHOP = file('../../examples/zero-code/service.cjs');
+const NODE_SDK = file('./fixtures/node-sdk-service.mjs');
+const OURS = 'otelpyroscope/register';
+const AUTO = '@opentelemetry/auto-instrumentations-node/register';
+const REQUESTS = 4;
+const THIRTY_SECONDS = 30_000_000_000n;
+
+const ways = [
+  [
+    '--require, before the instrumentations',
+    ['--require', OURS, '--require', AUTO, SHOP],
+    'ingest',
+  ],
+  [
+    '--require, after the instrumentations',
+    ['--require', AUTO, '--require', OURS, SHOP],
+    'connect',
+  ],
+  ['--import, and NodeSDK in ESM', ['--import', OURS, NODE_SDK], 'otlp'],
+];
+
+describe('without code', function () {
+  this.timeout(90_000);
+
+  let pyroscope;
+  let collector;
+
+  beforeEach(async () => {
+    pyroscope = await PyroscopeServer.start();
+    collector = await startCollector();
+  });
+
+  afterEach(async () => {
+    await pyroscope.close();
+    await collector.close();
+    assert.deepEqual(pyroscope.complaints, []);
+  });
+
+  const environment = (more) => ({
+    PYROSCOPE_SERVER_ADDRESS: pyroscope.url,
+    PYROSCOPE_FLUSH_INTERVAL_MS: '1000',
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+    OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
+    OTEL_TRACES_EXPORTER: 'otlp',
+    OTEL_METRICS_EXPORTER: 'none',
+    OTEL_LOGS_EXPORTER: 'none',
+    OTEL_NODE_RESOURCE_DETECTORS: 'env',
+    OTEL_NODE_ENABLED_INSTRUMENTATIONS: 'http,express',
+    OTEL_RESOURCE_ATTRIBUTES: 'service.name=demo shop,service.namespace=eu',
+    PORT: '0',
+    ...more,
+  });
+
+  /** Runs the service, asks it for work, and lets it end by itself. */
+  async function serve(command, env) {
+    // An open connection would keep the service from its natural end.
+    const close = { headers: { connection: 'close' } };
+    const onSpawn = (child) =>
+      child.once('message', async ({ port }) => {
+        for (let i = 0; i < REQUESTS; i++) {
+          await (await fetch(`http://127.0.0.1:${port}/recommendations?depth=50`, close)).text();
+        }
+        child.kill('SIGTERM');
+      });
+    const ended = await runNode(command, { env, onSpawn, timeoutMs: 80_000 });
+    assert.equal(ended.code, 0, ended.stderr);
+    assert.doesNotMatch(ended.stderr, /otelpyroscope/i);
+  }
+
+  for (const [title, command, protocol] of ways) {
+    it(`spans and profiles join, by ${title}`, async () => {
+      await serve(command, environment({ PYROSCOPE_PROTOCOL: protocol }));
+
+      const profiles = pyroscope.uploads;
+      for (const { series, protocol: by } of profiles) {
+        assert.deepEqual(series, { service_name: 'demo shop', service_namespace: 'eu' });
+        assert.equal(by, protocol);
+      }
+      const roots = collector.spans.filter(({ parentSpanId }) => parentSpanId === undefined);
+      // Each uses more CPU than many intervals. There are no others: uploads make no spans.
+      assert.equal(roots.length, REQUESTS, roots.map(({ name }) => name).join());
+      for (const { spanId, traceId, start, end, attributes, resource } of roots) {
+        assert.equal(resource['service.name'], 'demo shop');
+        assert.equal(attributes['pyroscope.profile.id'], spanId);
+        const found = profiles.filter(({ profile }) => {
+          const { timeNanos } = profile;
+          const near = timeNanos > start - THIRTY_SECONDS && timeNanos < end + THIRTY_SECONDS;
+          return near && profile.samples.some((sample) => hasLabels(sample, traceId, spanId));
+        });
+        assert.ok(found.length > 0, `span ${spanId} is in no profile`);
+      }
+      const ids = new Set(roots.map(({ spanId }) => spanId));
+      const used = profiles
+        .flatMap(({ profile }) => profile.samples)
+        .flatMap(({ labels }) => labels);
+      for (const [name, value] of used) if (name === 'span_id') assert.ok(ids.has(value), value);
+    });
+  }
+
+  for (const way of ['--processor', '--register']) {
+    it(`registerOTel of Next.js is labelled, by ${way.slice(2)}`, async () => {
+      const flags = way === '--register' ? ['--require', OURS] : [];
+      const env = { PYROSCOPE_SERVER_ADDRESS: '' };
+      const running = runNode([...flags, file('./fixtures/vercel-otel.cjs'), way], { env });
+      const { labels, id, attributes } = await messageOf(running);
+      assert.equal(labels.span_id, id);
+      assert.equal(labels.span_name, 'render');
+      assert.equal(attributes['pyroscope.profile.id'], id);
+    });
+  }
+
+  it('workers have labels, and the process one agent', async () => {
+    const command = ['--require', OURS, file('./fixtures/registered-worker.cjs')];
+    const env = { PYROSCOPE_SERVER_ADDRESS: pyroscope.url, PYROSCOPE_APPLICATION_NAME: 'app' };
+    const ended = await runNode(command, { env });
+    assert.equal(ended.code, 0, ended.stderr);
+    const windows = pyroscope.uploads.map(({ profile }) => profile);
+    const named = windows.flatMap(({ samples }) =>
+      samples.map(({ labels, nanos }) => ({ ...Object.fromEntries(labels), nanos })),
+    );
+    const nanosOf = (name) =>
+      named.reduce((sum, each) => sum + (each.span_name === name ? each.nanos : 0), 0);
+    assert.ok(nanosOf('thread 0') > 100e6, `${nanosOf('thread 0')} ns`);
+    assert.ok(nanosOf('thread 1') > 100e6, `${nanosOf('thread 1')} ns`);
+    const worker = named.filter(({ span_name }) => span_name === 'thread 1');
+    assert.ok(worker.every(({ thread_name }) => thread_name !== undefined));
+    // A second agent would upload all of it once more.
+    assert.ok(nanosOf('thread 1') < 450e6, `${nanosOf('thread 1')} ns`);
+    const starts = windows.map(({ timeNanos }) => timeNanos);
+    assert.equal(new Set(starts).size, starts.length);
+  });
+
+  it('wrong values of the environment are named, and the service runs', async () => {
+    const env = {
+      PYROSCOPE_SERVER_ADDRESS: pyroscope.url,
+      PYROSCOPE_TIMEOUT_MS: 'long',
+      PYROSCOPE_OTEL_SPAN_ID_SCOPE: 'every',
+      PYROSCOPE_PROFILING_ENABLED: 'false',
+    };
+    const script = ['--input-type=commonjs', '-e', 'console.log("ran")'];
+    const off = await runNode(['--require', OURS, ...script], { env });
+    assert.deepEqual([off.code, off.stdout.trim()], [0, 'ran'], off.stderr);
+    const on = await runNode(['--import', OURS, ...script], {
+      env: { ...env, PYROSCOPE_PROFILING_ENABLED: 'true' },
+    });
+    assert.deepEqual([on.code, on.stdout.trim()], [0, 'ran'], on.stderr);
+    assert.match(on.stderr, /PYROSCOPE_OTEL_SPAN_ID_SCOPE: must be none, root or all/);
+    assert.match(on.stderr, /PYROSCOPE_TIMEOUT_MS: /);
+  });
+});
+
+function hasLabels({ labels }, traceId, spanId) {
+  const { trace_id, span_id } = Object.fromEntries(labels);
+  return trace_id === traceId && span_id === spanId;
+}

@@ -1,0 +1,171 @@
+/** Profiles on request, as Alloy and people ask for them, from node:http, Express and a server of our own. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, request } from 'node:http';
+import express from 'express';
+import { CpuProfiler, pprofHandler, servePprof, startPyroscope } from 'otelpyroscope';
+import { createBurners, cpuMicros } from './support/burners.mjs';
+import { complaintsAbout, decodePprof } from './support/pyroscope-rules.mjs';
+import { PyroscopeServer } from './support/pyroscope-server.mjs';
+
+const burners = createBurners(['work']);
+const PATH = '/debug/pprof/profile';
+
+/** As Alloy's pyroscope.scrape takes it. */
+async function scrape(url) {
+  const response = await fetch(url);
+  const body = Buffer.from(await response.arrayBuffer());
+  assert.equal(response.status, 200, String(body));
+  assert.equal(response.headers.get('content-type'), 'application/octet-stream');
+  assert.equal(Number(response.headers.get('content-length')), body.length);
+  const profile = decodePprof(body);
+  assert.deepEqual(complaintsAbout(profile, { service_name: 'target' }), []);
+  return profile;
+}
+
+const work = ({ samples }) =>
+  samples.filter(({ stack }) => stack.some(({ name }) => name === 'burn_work'));
+const seconds = ({ durationNanos }) => Number(durationNanos) / 1e9;
+
+describe('profiles on request', function () {
+  this.timeout(60_000);
+
+  let server;
+  let url;
+  let load;
+
+  const serve = async (listener) => {
+    server = createServer(listener).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    url = `http://127.0.0.1:${server.address().port}${PATH}`;
+  };
+
+  before(() => {
+    load = setInterval(() => {
+      const until = cpuMicros() + 20_000;
+      while (cpuMicros() < until) burners.get('work')(500);
+    }, 50);
+  });
+
+  after(() => clearInterval(load));
+
+  afterEach(async () => {
+    if (server === undefined) return;
+    server.close();
+    server.closeAllConnections();
+    await once(server, 'close');
+    server = undefined;
+  });
+
+  it('are of the seconds that were asked for', async () => {
+    server = await servePprof({ intervalMicros: 5_000 });
+    const { address, port } = server.address();
+    assert.equal(address, '127.0.0.1');
+    const profile = await scrape(`http://127.0.0.1:${port}${PATH}?seconds=1`);
+    assert.ok(seconds(profile) >= 0.99, `${seconds(profile)} s`);
+    assert.equal(profile.period, 5_000_000);
+    assert.ok(work(profile).length > 0);
+    const elsewhere = await fetch(`http://127.0.0.1:${port}/`);
+    assert.equal(elsewhere.status, 404);
+    assert.match(await elsewhere.text(), /\/debug\/pprof\/profile/);
+  });
+
+  it('are served by Express', async () => {
+    const app = express();
+    app.get(PATH, pprofHandler());
+    await serve(app);
+    assert.ok(work(await scrape(`${url}?seconds=1`)).length > 0);
+  });
+
+  it('are whole for two scrapers and the push agent at once, off one sampler', async () => {
+    const pyroscope = await PyroscopeServer.start();
+    const agent = startPyroscope({
+      serverAddress: pyroscope.url,
+      applicationName: 'app',
+      flushIntervalMs: 1_000,
+    });
+    const observer = new CpuProfiler();
+    observer.start();
+    const cpuBefore = cpuMicros();
+    await serve(pprofHandler());
+    const scrapeTwice = async (delay) => {
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      return [await scrape(`${url}?seconds=2`), await scrape(`${url}?seconds=1`)];
+    };
+    const profiles = (await Promise.all([scrapeTwice(0), scrapeTwice(500)])).flat();
+    await agent.stop();
+    const { signals } = observer.metrics();
+    await observer.stop();
+    await pyroscope.close();
+    assert.deepEqual(pyroscope.complaints, []);
+    for (const profile of profiles) assert.ok(work(profile).length > 0);
+    assert.ok(pyroscope.uploads.length >= 2);
+    assert.ok(seconds(profiles[0]) >= 1.99 && seconds(profiles[2]) >= 1.99);
+    // Up to four windows at once see the same samples: with a timer each there were more signals.
+    const intervals = (cpuMicros() - cpuBefore) / 10_000;
+    assert.ok(
+      signals > 0 && signals < intervals * 1.5,
+      `${signals} signals, ${intervals} intervals`,
+    );
+  });
+
+  it('are refused with the reason for other seconds than 1 to 300', async () => {
+    await serve(pprofHandler());
+    for (const query of [
+      '0',
+      '301',
+      '1.5',
+      '-1',
+      'x',
+      '',
+      '1e2',
+      '14s',
+      '9999999999',
+      '1&seconds=2',
+    ]) {
+      const response = await fetch(`${url}?seconds=${query}`);
+      assert.equal(response.status, 400, query);
+      assert.match(await response.text(), /seconds must be one whole number from 1 to 300/);
+    }
+  });
+
+  it('are for GET; HEAD costs nothing', async () => {
+    await serve(pprofHandler({ maxSeconds: 2 }));
+    const head = await fetch(`${url}?seconds=2`, { method: 'HEAD' });
+    assert.equal(head.status, 200);
+    assert.equal(head.headers.get('content-type'), 'application/octet-stream');
+    assert.equal((await fetch(`${url}?seconds=3`, { method: 'HEAD' })).status, 400);
+    const post = await fetch(url, { method: 'POST', body: 'x' });
+    assert.equal(post.status, 405);
+    assert.equal(post.headers.get('allow'), 'GET, HEAD');
+  });
+
+  it('are limited in number, and dropped when the client has gone', async () => {
+    await serve(pprofHandler({ maxConcurrent: 2 }));
+    const open = [1, 2].map(() => request(`${url}?seconds=300`).on('error', () => {}));
+    for (const each of open) each.end();
+    const status = async () => (await fetch(`${url}?seconds=1`, { method: 'GET' })).status;
+    // The two may come after the first of these: that one is then taken.
+    while ((await status()) !== 503);
+    for (const each of open) each.destroy();
+    // 300 s have not passed: the place is free because the client has gone.
+    while ((await status()) !== 200);
+  });
+
+  it('need options that are right', async () => {
+    const cases = [
+      [{ maxSeconds: 301 }, /maxSeconds/],
+      [{ maxConcurrent: 0 }, /maxConcurrent/],
+      [{ intervalMicros: 1 }, /intervalMicros/],
+      [{ seconds: 1 }, /unknown option "seconds"/],
+    ];
+    for (const [options, message] of cases) {
+      assert.throws(() => pprofHandler(options), { message });
+      await assert.rejects(servePprof(options), { message });
+    }
+    await assert.rejects(servePprof({ port: 65_536 }), /port must be/);
+    server = await servePprof();
+    const { port } = server.address();
+    await assert.rejects(servePprof({ port }), { code: 'EADDRINUSE' });
+  });
+});

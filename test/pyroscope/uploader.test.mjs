@@ -1,0 +1,275 @@
+/** Everything that can go wrong between agent and server: what is lost is counted and said, nothing else is lost. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createRequire } from 'node:module';
+import { createServer } from 'node:net';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { Profile } from 'pprof-format';
+import { logDiag } from '../support/diag-log.mjs';
+import { makeProfile } from '../support/make-profile.mjs';
+import { PyroscopeServer } from '../support/pyroscope-server.mjs';
+
+const require = createRequire(import.meta.url);
+const { DEFAULT_PROFILE_LIMITS, fitProfile } = require('../../lib/pyroscope/profile-limits.js');
+const { Uploader } = require('../../lib/pyroscope/uploader.js');
+
+const limits = { ...DEFAULT_PROFILE_LIMITS, labels: 22 };
+const series = () => ({ serviceName: 'shop', serviceNamespace: 'eu', tags: { zone: 'a' } });
+
+/** Answers with these, one after the other, and then as the server does. */
+const answers = (...list) => {
+  return (req, res) => {
+    const answer = list.shift();
+    if (answer === undefined) return false;
+    answer(res);
+    return true;
+  };
+};
+const status = (code, body = '', headers = {}) => {
+  return (res) => res.writeHead(code, headers).end(body);
+};
+
+describe('uploads', () => {
+  /** @type {PyroscopeServer} */
+  let server;
+  let log;
+  const uploaders = [];
+
+  const start = (config = {}) => {
+    const defaults = {
+      serverAddress: server.url,
+      headers: {},
+      protocol: 'ingest',
+      timeoutMs: 10_000,
+    };
+    const uploader = new Uploader({ ...defaults, ...config }, series);
+    uploaders.push(uploader);
+    return uploader;
+  };
+  const addProfile = async (uploader, samples = 3) => {
+    uploader.add((await fitProfile(makeProfile(samples), limits)).parts);
+  };
+  const counts = ({ uploads, droppedProfiles, queued }) => ({ uploads, droppedProfiles, queued });
+
+  beforeEach(async () => {
+    server = await PyroscopeServer.start();
+    log = logDiag();
+  });
+
+  afterEach(async () => {
+    for (const uploader of uploaders.splice(0)) uploader.stop('the test is over');
+    log.close();
+    await server.close();
+    assert.deepEqual(server.complaints, []);
+  });
+
+  for (const protocol of ['ingest', 'connect', 'otlp']) {
+    it(`carry name, labels, authorization and tenant, by ${protocol}`, async () => {
+      const headers = { authorization: 'Bearer t0ken', 'x-scope-orgid': 'team' };
+      const uploader = start({ protocol, headers });
+      await addProfile(uploader, 50);
+      await uploader.drain();
+      const [upload] = server.uploads;
+      assert.equal(upload.protocol, protocol);
+      assert.deepEqual(upload.series, {
+        service_name: 'shop',
+        service_namespace: 'eu',
+        zone: 'a',
+      });
+      assert.equal(upload.headers.authorization, 'Bearer t0ken');
+      assert.equal(upload.headers['x-scope-orgid'], 'team');
+      assert.equal(upload.profile.samples.length, 50);
+      assert.deepEqual(counts(uploader), { uploads: 1, droppedProfiles: 0, queued: 0 });
+    });
+  }
+
+  it('by OTLP link samples to their spans, and keep one id alone as a label', async () => {
+    const uploader = start({ protocol: 'otlp' });
+    const ids = { trace_id: 'ab'.repeat(16), span_id: 'cd'.repeat(8) };
+    const labels = [ids, { ...ids, route: '/a' }, { span_id: ids.span_id }, {}];
+    const gzipped = makeProfile(4, (index) => labels[index]);
+    uploader.add((await fitProfile(gzipped, limits)).parts);
+    await uploader.drain();
+    const { profile } = server.uploads[0];
+    assert.equal(profile.linked, 2);
+    assert.deepEqual(
+      profile.samples.map((sample) => Object.fromEntries(sample.labels)),
+      labels,
+    );
+    assert.deepEqual(
+      profile.samples.map(({ stack, count }) => [stack.map(({ name }) => name).join(), count]),
+      [1, 2, 3, 4].map((id) => [`work_${id},main`, id]),
+    );
+  });
+
+  it('by OTLP have every function once, even where pprof has it twice', async () => {
+    const uploader = start({ protocol: 'otlp' });
+    const profile = Profile.decode(gunzipSync(makeProfile(2)));
+    const [first, second] = profile.function;
+    Object.assign(second, { name: first.name, systemName: first.systemName });
+    profile.location[1].line[0].line = profile.location[0].line[0].line;
+    uploader.add((await fitProfile(gzipSync(profile.encode()), limits)).parts);
+    await uploader.drain();
+    const leaves = server.uploads[0].profile.samples.map(({ stack }) => stack[0].name);
+    assert.deepEqual(leaves, ['work_1', 'work_1']);
+  });
+
+  it('are tried again after 408, 429, 5xx, rate limits and broken connections', async () => {
+    const uploader = start();
+    server.respond = answers(
+      status(408),
+      status(429, '', { 'retry-after': '0' }),
+      status(500),
+      status(503),
+      status(422, 'push rate limit exceeded'),
+      (res) => res.destroy(),
+      (res) => res.socket.end('HTTP/1.1 200 OK\r\nContent-Le'),
+    );
+    await addProfile(uploader);
+    const hurry = setInterval(() => uploader.hurry(), 10);
+    await uploader.drain();
+    clearInterval(hurry);
+    assert.equal(uploader.retries, 7);
+    assert.deepEqual(counts(uploader), { uploads: 1, droppedProfiles: 0, queued: 0 });
+  });
+
+  it('wait as long as Retry-After says, even in a hurry', async () => {
+    const uploader = start();
+    const times = [];
+    const answer = answers(status(429, '', { 'retry-after': '1' }));
+    server.respond = (req, res) => {
+      times.push(performance.now());
+      return answer(req, res);
+    };
+    await addProfile(uploader);
+    const hurry = setInterval(() => uploader.hurry(), 10);
+    await uploader.drain();
+    clearInterval(hurry);
+    assert.equal(times.length, 2);
+    assert.ok(times[1] - times[0] > 950, `${times[1] - times[0]} ms`);
+  });
+
+  it('are dropped after ten tries, and the next is tried', async () => {
+    const uploader = start();
+    server.respond = (req, res, number) => number <= 10 && (status(500, 'down')(res), true);
+    await addProfile(uploader);
+    await addProfile(uploader, 7);
+    const hurry = setInterval(() => uploader.hurry(), 5);
+    await uploader.drain();
+    clearInterval(hurry);
+    assert.deepEqual(counts(uploader), { uploads: 1, droppedProfiles: 1, queued: 0 });
+    assert.ok(uploader.droppedBytes > 0);
+    assert.match(uploader.lastError, /10 tries failed: the server answers HTTP 500: down/);
+    assert.equal(server.uploads[0].profile.samples.length, 7);
+  });
+
+  it('are dropped where the server refuses them, said once per cause', async () => {
+    const uploader = start();
+    const codes = [400, 401, 422, 401, 308];
+    const location = { location: 'http://elsewhere/' };
+    server.respond = answers(...codes.map((code) => status(code, 'no', location)));
+    for (let i = 0; i < 6; i++) await addProfile(uploader);
+    await uploader.drain();
+    assert.deepEqual(counts(uploader), { uploads: 1, droppedProfiles: 5, queued: 0 });
+    for (const code of [400, 401, 422]) {
+      const said = log.messages.filter((message) => message.includes(`HTTP ${code}: no`));
+      // Once in a process: other tests may have had the same cause.
+      assert.ok(said.length <= 1, `${code} was said ${said.length} times`);
+    }
+    assert.ok(log.messages.some((message) => message.includes('HTTP 401')));
+    assert.match(uploader.lastError, /redirects to http:\/\/elsewhere/);
+  });
+
+  it('are halved where the server finds them too large, and dropped where that does not help', async () => {
+    const uploader = start();
+    server.respond = answers(status(413), status(413));
+    await addProfile(uploader, 100);
+    await uploader.drain();
+    assert.deepEqual(counts(uploader), { uploads: 3, droppedProfiles: 0, queued: 0 });
+    const samples = server.uploads.flatMap(({ profile }) => profile.samples);
+    assert.equal(new Set(samples.map(({ stack }) => stack[0].name)).size, 100);
+
+    server.respond = answers(...Array.from({ length: 15 }, () => status(413)));
+    await addProfile(uploader, 100);
+    await uploader.drain();
+    assert.deepEqual(counts(uploader), { uploads: 3, droppedProfiles: 8, queued: 0 });
+    server.respond = undefined;
+  });
+
+  it('give up waiting for an answer, and for a slow reader', async () => {
+    const uploader = start({ timeoutMs: 300 });
+    const silent = createServer((socket) => socket.on('error', () => {}).pause()).listen(
+      0,
+      '127.0.0.1',
+    );
+    await once(silent, 'listening');
+    const slow = start({
+      timeoutMs: 300,
+      serverAddress: `http://127.0.0.1:${silent.address().port}`,
+    });
+    server.respond = answers(() => {});
+    await addProfile(uploader);
+    await addProfile(slow, 15_000);
+    await uploader.drain();
+    assert.deepEqual(counts(uploader), { uploads: 1, droppedProfiles: 0, queued: 0 });
+    assert.match(uploader.lastError, /no answer within 300 ms/);
+    while (slow.retries === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.match(slow.lastError, /no answer within 300 ms/);
+    slow.stop('the end');
+    assert.deepEqual(counts(slow), { uploads: 0, droppedProfiles: 1, queued: 0 });
+    silent.close();
+  });
+
+  it('count as delivered where only the end of the answer is missing', async () => {
+    const uploader = start();
+    server.respond = answers((res) => {
+      res.writeHead(200, { 'content-length': '100' }).write('half');
+      res.socket.end();
+    });
+    await addProfile(uploader);
+    await uploader.drain();
+    assert.deepEqual(counts(uploader), { uploads: 1, droppedProfiles: 0, queued: 0 });
+    assert.equal(uploader.retries, 0);
+  });
+
+  it('wait for a server that cannot be reached, and keep little meanwhile', async () => {
+    const closed = createServer().listen(0, '127.0.0.1');
+    await once(closed, 'listening');
+    const { port } = closed.address();
+    closed.close();
+    await once(closed, 'close');
+    const refused = start({ serverAddress: `http://127.0.0.1:${port}` });
+    const nowhere = start({ serverAddress: 'http://pyroscope.invalid' });
+    for (let i = 0; i < 25; i++) await addProfile(refused);
+    await addProfile(nowhere);
+    while (refused.retries === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.deepEqual(counts(refused), { uploads: 0, droppedProfiles: 5, queued: 20 });
+    assert.match(refused.lastError, /ECONNREFUSED|queue is full/);
+    assert.equal(nowhere.queued, 1);
+    refused.stop('the end');
+    assert.deepEqual(counts(refused), { uploads: 0, droppedProfiles: 25, queued: 0 });
+  });
+
+  it('deliver what has waited when the server is back', async () => {
+    const uploader = start();
+    let down = true;
+    server.respond = (req, res) => down && (res.destroy(), true);
+    for (let i = 0; i < 5; i++) await addProfile(uploader, i + 1);
+    await server.until(({ requests }) => requests >= 2);
+    down = false;
+    await uploader.drain();
+    assert.deepEqual(counts(uploader), { uploads: 5, droppedProfiles: 0, queued: 0 });
+    const sizes = server.uploads.map(({ profile }) => profile.samples.length);
+    assert.deepEqual(sizes, [1, 2, 3, 4, 5]);
+  });
+
+  it('are dropped where they are too old to be taken', async () => {
+    const uploader = start();
+    const { parts } = await fitProfile(makeProfile(3), limits);
+    const startNanos = BigInt(Date.now() - 56 * 60_000) * 1_000_000n;
+    uploader.add(parts.map((part) => ({ ...part, summary: { ...part.summary, startNanos } })));
+    await uploader.drain();
+    assert.deepEqual(counts(uploader), { uploads: 0, droppedProfiles: 1, queued: 0 });
+    assert.equal(server.requests, 0);
+  });
+});

@@ -1,0 +1,136 @@
+/** Everything that a Pyroscope server silently drops or mangles, as a list of complaints. */
+import { gunzipSync } from 'node:zlib';
+import { Profile } from 'pprof-format';
+
+const SECOND = 1_000_000_000n;
+/** Labels that the server adds to a series. */
+const SERVER_LABELS = 6;
+
+/** A pprof file as plain data; throws where it is malformed. */
+export function decodePprof(gzipped) {
+  if (gzipped[0] !== 0x1f || gzipped[1] !== 0x8b) throw new Error('not gzipped');
+  const bytes = gunzipSync(gzipped);
+  const profile = Profile.decode(bytes);
+  const { strings } = profile.stringTable;
+  const text = (index) => {
+    const found = strings[Number(index)];
+    if (found === undefined) throw new Error(`string ${index} is not in the table`);
+    return found;
+  };
+  const byId = (entries) => new Map(entries.map((entry) => [Number(entry.id), entry]));
+  const locations = byId(profile.location);
+  const functions = byId(profile.function);
+  if (locations.has(0) || functions.has(0)) throw new Error('an id is 0');
+  const find = (map, id) => map.get(Number(id)) ?? fail(`id ${id} points nowhere`);
+  const frame = ({ functionId, line }) => {
+    const { name, filename, startLine } = find(functions, functionId);
+    return {
+      name: text(name),
+      file: text(filename),
+      startLine: Number(startLine),
+      line: Number(line),
+    };
+  };
+  const valueType = ({ type, unit }) => ({ type: text(type), unit: text(unit) });
+  const types = profile.sampleType.map(valueType);
+  const samples = profile.sample.map(({ locationId, value, label }) => {
+    if (value.length !== types.length) throw new Error('values do not match the sample types');
+    if (label.some(({ num, str }) => Number(num) !== 0 || Number(str) === 0)) {
+      throw new Error('a label is not text');
+    }
+    return {
+      stack: locationId.flatMap((id) => find(locations, id).line.map(frame)),
+      count: Number(value[0]),
+      nanos: Number(value[1]),
+      labels: label.map(({ key, str }) => [text(key), text(str)]),
+    };
+  });
+  return {
+    types,
+    periodType: valueType(profile.periodType),
+    period: Number(profile.period),
+    timeNanos: BigInt(profile.timeNanos),
+    durationNanos: BigInt(profile.durationNanos),
+    samples,
+    strings,
+    bytes: bytes.length,
+  };
+}
+
+/** What is wrong with a decoded profile, of a series with these labels. */
+export function complaintsAbout(profile, series, { otlp = false } = {}) {
+  const complaints = [];
+  const check = (right, complaint) => right || complaints.push(complaint);
+  const types = profile.types.map(({ type, unit }) => `${type}/${unit}`).join();
+  check(types === (otlp ? 'samples/count' : 'samples/count,cpu/nanoseconds'), `types ${types}`);
+  check(!profile.types.some(({ type }) => /wall|-/.test(type)), 'a sample type is renamed');
+  const period = `${profile.periodType.type}/${profile.periodType.unit}`;
+  check(
+    period === 'cpu/nanoseconds' && profile.period >= 1e6,
+    `period ${profile.period} ${period}`,
+  );
+  check(profile.strings[0] === '', 'the first string is not empty');
+  check(!profile.strings.some((text) => text.includes('\uFFFD')), 'a string is not UTF-8');
+
+  const now = BigInt(Date.now()) * 1_000_000n;
+  const age = now - profile.timeNanos;
+  check(age < 3_600n * SECOND && age > -600n * SECOND, `it starts ${age} ns before now`);
+  check(profile.durationNanos > 0n && profile.durationNanos < 3_600n * SECOND, 'duration');
+
+  check(profile.samples.length > 0 && profile.samples.length <= 16_000, 'number of samples');
+  check((profile.bytes ?? 0) <= 4 * 1024 * 1024, `${profile.bytes} bytes`);
+  for (const sample of profile.samples) complaints.push(...complaintsAboutSample(sample, series));
+  complaints.push(...complaintsAboutSeries(series));
+  return [...new Set(complaints)];
+}
+
+function complaintsAboutSample({ stack, count, nanos, labels }, series) {
+  const complaints = [];
+  const check = (right, complaint) => right || complaints.push(complaint);
+  check(count > 0 && nanos > 0, `values ${count}, ${nanos}`);
+  check(stack.length > 0 && stack.length <= 1_000, `${stack.length} frames`);
+  const names = labels.map(([name]) => name);
+  check(new Set(names).size === names.length && names.length <= 100, `labels ${names}`);
+  check(!(names.includes('profile_id') && names.includes('span_id')), 'profile_id and span_id');
+  for (const [name, value] of labels) {
+    if (name === 'span_id') check(/^[0-9a-f]{16}$/.test(value), `span_id ${value}`);
+    else if (name === 'trace_id') check(/^[0-9a-f]{32}$/.test(value), `trace_id ${value}`);
+    else complaints.push(...complaintsAboutLabel(name, value));
+  }
+  const ofSeries = names.filter((name) => name !== 'span_id' && name !== 'trace_id').length;
+  const all = ofSeries + Object.keys(series).length + SERVER_LABELS;
+  check(all <= 30, `${all} label names in a series`);
+  return complaints;
+}
+
+function complaintsAboutSeries(series) {
+  const complaints = Object.entries(series).flatMap((label) => complaintsAboutLabel(...label));
+  if (!series.service_name) complaints.push('no service_name');
+  return complaints;
+}
+
+function complaintsAboutLabel(name, value) {
+  const right =
+    /^[A-Za-z_][A-Za-z0-9_.]*$/.test(name) &&
+    Buffer.byteLength(name) <= 1_024 &&
+    Buffer.byteLength(value) <= 2_048 &&
+    value !== '';
+  return right ? [] : [`label ${name} = ${value}`];
+}
+
+/** The `name` of /ingest; throws where the server's parser answers 400. */
+export function parseIngestName(name) {
+  const [, app, labels] = /^([^{]*)\{([^{}]*)\}$/.exec(name) ?? fail(`name ${name}`);
+  if (!/^[A-Za-z0-9_./-]+$/.test(app)) fail(`application name ${app}`);
+  const series = {};
+  for (const pair of labels === '' ? [] : labels.split(',')) {
+    const [, key, value] = /^([A-Za-z0-9_.]+)=(.*)$/.exec(pair) ?? fail(`label ${pair}`);
+    if (key === '__name__' || key in series) fail(`label ${key}`);
+    series[key] = value.trim();
+  }
+  return { app, series };
+}
+
+export function fail(message) {
+  throw new Error(message);
+}
