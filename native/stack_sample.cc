@@ -30,6 +30,22 @@ SIGNAL_SAFE void ReadRegisters(const void* ucontext,
 #endif
 }
 
+// Where a leaf without a frame of its own returns to; the stack pointer must be
+// on this thread's stack.
+SIGNAL_SAFE uintptr_t
+ReadReturnAddress(const v8::RegisterState& state) noexcept {
+#if defined(__aarch64__)
+  // A call leaves it in the link register. Code with pointer authentication
+  // may have signed it: hint 7 is XPACLRI, which takes the signature out of
+  // that register, and does nothing on processors without.
+  register uintptr_t link asm("x30") = reinterpret_cast<uintptr_t>(state.lr);
+  asm("hint #7" : "+r"(link));
+  return link;
+#else
+  return *static_cast<const uintptr_t*>(state.sp);
+#endif
+}
+
 // The registers in which V8's interpreter keeps the bytecode array and the
 // offset in it.
 SIGNAL_SAFE void ReadInterpreterRegisters(const void* ucontext,
@@ -310,8 +326,7 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
   const uintptr_t sp = reinterpret_cast<uintptr_t>(registers.sp);
   const bool on_stack = bounds_.Contains(sp);
   header->pc = reinterpret_cast<uintptr_t>(registers.pc);
-  header->stack_top =
-      on_stack ? *reinterpret_cast<const uintptr_t*>(sp) : uintptr_t{0};
+  header->stack_top = on_stack ? ReadReturnAddress(registers) : uintptr_t{0};
   header->frame_count = 0;
   header->truncated = 0;
   header->fast_call = 0;

@@ -21,7 +21,7 @@ struct SampleHeader {
   uint8_t truncated;
   uint8_t fast_call;  // JS calls C++ without an exit frame, see Capture()
   uintptr_t pc;
-  uintptr_t stack_top;          // the word at the stack pointer, or 0
+  uintptr_t stack_top;          // where a leaf without a frame returns to, or 0
   uintptr_t external_callback;  // the native function that JS has called, or 0
   // The interpreter's registers, if it runs: bytecode array and offset in it.
   uintptr_t bytecode_array;

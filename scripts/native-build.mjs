@@ -187,8 +187,9 @@ function prepare(directory) {
   }
 }
 
-function runNodeGyp(directory, headers, commands, gypArguments, quiet) {
-  const env = { ...process.env };
+function runNodeGyp(directory, headers, commands, gypArguments, options) {
+  const { quiet } = options;
+  const env = { ...options.env };
   // node-gyp prefers these to its arguments.
   for (const name of Object.keys(env)) {
     if (/^npm_config_(nodedir|target|runtime|disturl|dist_url|devdir|debug)$/i.test(name)) {
@@ -215,6 +216,29 @@ export function wantsWerror(flag) {
 }
 
 /**
+ * Builds the addon in `directory` against the headers in the prefix `headers`, and returns what
+ * `publish` makes of the path of the built binary. One build at a time in a directory.
+ *
+ * @param {{ directory: string, headers: string, gypArguments?: string[], arch?: string,
+ *   env?: NodeJS.ProcessEnv, debug?: boolean, clean?: boolean, quiet?: boolean }} build
+ *   env: with CC and CXX where the compiler is not the usual one.
+ */
+export function buildAddon(build, publish) {
+  const { directory, headers, gypArguments = [], arch, env = process.env, quiet = false } = build;
+  mkdirSync(directory, { recursive: true });
+  return withLock(directory, () => {
+    if (build.clean) rmSync(path.join(directory, 'build'), { recursive: true, force: true });
+    prepare(directory);
+    const mode = [build.debug ? '--debug' : '--release', ...(arch ? [`--arch=${arch}`] : [])];
+    const run = (command, gyp) => runNodeGyp(directory, headers, command, gyp, { env, quiet });
+    run(['configure', ...mode], gypArguments);
+    run(['build', ...mode, '--jobs=2'], []);
+    const folder = build.debug ? 'Debug' : 'Release';
+    return publish(path.join(directory, 'build', folder, 'otelpyroscope.node'));
+  });
+}
+
+/**
  * Builds for `node` (see describeNode) and returns the path of the binary. Fails rather than
  * build against the headers of another Node.
  *
@@ -222,24 +246,15 @@ export function wantsWerror(flag) {
  *   clean: start over; quiet: print nothing unless it fails.
  */
 export function buildNative(node, options = {}) {
-  const { werror, debug = false, clean = false, quiet = false } = options;
-  const headers = findHeaders(node);
-  const directory = buildDirectory(node);
-  mkdirSync(directory, { recursive: true });
-  return withLock(directory, () => {
-    if (clean) rmSync(path.join(directory, 'build'), { recursive: true, force: true });
-    prepare(directory);
-    const mode = debug ? ['--debug'] : ['--release'];
-    runNodeGyp(
-      directory,
-      headers,
-      ['configure', ...mode],
-      [`-Dwerror=${wantsWerror(werror) ? 1 : 0}`],
-      quiet,
-    );
-    runNodeGyp(directory, headers, ['build', ...mode, '--jobs=2'], [], quiet);
-    const built = path.join(directory, 'build', debug ? 'Debug' : 'Release', 'otelpyroscope.node');
-    const target = binaryPath(node);
+  const { werror, ...rest } = options;
+  const build = {
+    ...rest,
+    directory: buildDirectory(node),
+    headers: findHeaders(node),
+    gypArguments: [`-Dwerror=${wantsWerror(werror) ? 1 : 0}`],
+  };
+  const target = binaryPath(node);
+  return buildAddon(build, (built) => {
     publishBinary(built, target);
     return target;
   });

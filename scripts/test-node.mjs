@@ -4,10 +4,10 @@
  *     node scripts/test-node.mjs 22 24 26 [-- <arguments for mocha>]
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { buildNative, describeNode, messageOf, packageRoot } from './native-build.mjs';
+import { installNode } from './nodes.mjs';
 
 const require = createRequire(import.meta.url);
 
@@ -19,21 +19,6 @@ function run(command, args, options = {}) {
   });
   if (result.error) throw result.error;
   return result.status;
-}
-
-/** The prefix of that version of Node, installed where it is missing. */
-function installNode(version) {
-  const name = `node-${process.platform}-${process.arch}`;
-  const directory = path.join(packageRoot, '.nodes', version);
-  const prefix = path.join(directory, 'node_modules', name);
-  if (existsSync(path.join(prefix, 'bin', 'node'))) return prefix;
-  mkdirSync(directory, { recursive: true });
-  // A package of its own, or npm would install into the checkout.
-  writeFileSync(path.join(directory, 'package.json'), '{ "private": true }\n');
-  const flags = ['--no-save', '--no-package-lock', '--no-audit', '--no-fund', '--loglevel=error'];
-  const status = run('npm', ['install', ...flags, `${name}@${version}`], { cwd: directory });
-  if (status !== 0) throw new Error(`Node ${version} could not be installed.`);
-  return prefix;
 }
 
 /** True when the whole suite passes on that version. */

@@ -134,6 +134,8 @@ interface NativeModule {
   open(threadName: string, wake: () => void): NativeSampler | undefined;
 }
 
+/** Unless the code was bundled into a file of somebody else's. */
+const PACKAGE_ROOT = path.resolve(__dirname, '..');
 const SUPPORTED_PLATFORM = 'linux';
 const SUPPORTED_ARCHITECTURES = ['x64', 'arm64'];
 
@@ -181,18 +183,28 @@ function loadModule(): NativeModule {
   throw new ProfilerError(
     'ERR_NATIVE_MISSING',
     `no native binary for Node ${process.versions.node} (ABI ${abi}, ${libc()}): ` +
-      `${problems.join('; ')}. Labels and spans work without it. To build it: npm rebuild otelpyroscope`,
+      `${problems.join('; ')}. Labels and spans work without it. ${remedy()}`,
     cause === undefined ? undefined : { cause },
+  );
+}
+
+function remedy(): string {
+  if (existsSync(path.join(PACKAGE_ROOT, 'binding.gyp'))) {
+    return 'To build it: npm rebuild otelpyroscope';
+  }
+  return (
+    `otelpyroscope has been bundled into ${__filename}, where its binary is not: ` +
+    'keep it external (esbuild: --external:otelpyroscope; webpack: ' +
+    "externals: { otelpyroscope: 'commonjs otelpyroscope' }) and install it beside the bundle"
   );
 }
 
 /** Where the binary may be: as the package ships or installs it, then as a plain node-gyp build leaves it. */
 function candidates(abi: string): string[] {
-  const root = path.resolve(__dirname, '..');
   const folder = `${process.platform}-${process.arch}`;
   return [
-    path.join(root, 'prebuilds', folder, `otelpyroscope.abi${abi}.${libc()}.node`),
-    path.join(root, 'build', 'Release', 'otelpyroscope.node'),
+    path.join(PACKAGE_ROOT, 'prebuilds', folder, `otelpyroscope.abi${abi}.${libc()}.node`),
+    path.join(PACKAGE_ROOT, 'build', 'Release', 'otelpyroscope.node'),
   ];
 }
 

@@ -1,6 +1,9 @@
 // The main() of the plain C++ tests: runs the one case that it is told.
 #include "check.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
@@ -36,6 +39,8 @@ int64_t ThreadCpuNs() {
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
   return int64_t{now.tv_sec} * 1000000000 + now.tv_nsec;
 }
+
+pid_t ThreadId() { return static_cast<pid_t>(syscall(SYS_gettid)); }
 
 void Burn(int64_t ns) {
   const int64_t until = ThreadCpuNs() + ns;

@@ -3,6 +3,8 @@
 #ifndef TEST_NATIVE_CHECK_H_
 #define TEST_NATIVE_CHECK_H_
 
+#include <sys/types.h>
+
 #include <cstdint>
 
 namespace check {
@@ -25,6 +27,9 @@ int64_t ThreadCpuNs();
 
 // Burns that much CPU time of the calling thread.
 void Burn(int64_t ns);
+
+// Of the calling thread. glibc has gettid() since 2.30 only.
+pid_t ThreadId();
 
 constexpr int64_t kMillisecond = 1000000;
 

@@ -27,12 +27,15 @@ int refuse_timer_create = 0;
 int refuse_from_signal = 0;  // timer_create refuses this signal and higher ones
 int refuse_timer_settime = 0;
 
+}  // namespace
+
+// A static program has no second definition to call.
+#if defined(__GLIBC__)
+
 template <typename Function>
-Function Real(const char* name) {
+static Function Real(const char* name) {
   return reinterpret_cast<Function>(dlsym(RTLD_NEXT, name));
 }
-
-}  // namespace
 
 // These stand before the C library's, as a sandbox or qemu-user would.
 extern "C" int timer_create(clockid_t clock, struct sigevent* event,
@@ -59,6 +62,8 @@ extern "C" int timer_settime(timer_t timer, int flags,
                                                          old);
 }
 
+#endif  // __GLIBC__
+
 namespace otelpyroscope {
 namespace {
 
@@ -79,7 +84,7 @@ void CountSignal(void* owner, uint32_t weight, void* ucontext) noexcept {
   count->signals.fetch_add(1, std::memory_order_relaxed);
   count->weight.fetch_add(weight, std::memory_order_relaxed);
   count->cpu_ns.store(ThreadCpuNs(), std::memory_order_relaxed);
-  count->thread.store(gettid(), std::memory_order_relaxed);
+  count->thread.store(check::ThreadId(), std::memory_order_relaxed);
   count->stack.store(reinterpret_cast<uintptr_t>(&count),
                      std::memory_order_relaxed);
   if (ucontext == nullptr) abort();
@@ -171,7 +176,7 @@ void ExpectWeightsEqualCpuTime(int64_t interval_ns) {
   EXPECT_LE(counted, count.cpu_ns.load() - before_start);
   EXPECT_GE(counted, count.cpu_ns.load() - after_start - interval_ns -
                          kMillisecond);  // from the count to the clock
-  EXPECT_EQ(count.thread.load(), gettid());
+  EXPECT_EQ(count.thread.load(), check::ThreadId());
 }
 
 TEST(timer_weights_equal_cpu_time_at_10_ms) {
@@ -202,7 +207,7 @@ TEST(timer_counts_its_own_thread_only) {
     CpuTimer timer;
     EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &busy_count), 0);
     BurnUntilSignals(busy_count, 20);
-    EXPECT_EQ(busy_count.thread.load(), gettid());
+    EXPECT_EQ(busy_count.thread.load(), check::ThreadId());
     timer.Stop();
   });
   busy.join();
@@ -492,7 +497,9 @@ TEST(timer_uses_a_large_alternate_stack) {
 }
 
 TEST(timer_replaces_a_small_alternate_stack) {
-  OnAlternateStack(getauxval(AT_MINSIGSTKSZ) + 1024, true);
+  // The kernel names the least size, an emulator may not.
+  const size_t least = getauxval(AT_MINSIGSTKSZ);
+  OnAlternateStack((least != 0 ? least : size_t{MINSIGSTKSZ}) + 1024, true);
 }
 
 }  // namespace

@@ -1,37 +1,12 @@
 /** Builds the plain C++ tests, plain and under each sanitizer, and reports every case of theirs. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import {
-  buildDirectory,
-  compile,
-  compileObjects,
-  nativeDirectory,
-  testDirectory,
-} from './toolchain.mjs';
+import { sharedSources, tests } from './cases.mjs';
+import { buildDirectory, compile, compileObjects, testDirectory } from './toolchain.mjs';
 
 const run = promisify(execFile);
-
-/** Whether a file of native/ includes V8, libuv or Node-API, itself or through another. */
-function needsNode(file) {
-  const includes = [
-    ...readFileSync(path.join(nativeDirectory, file), 'utf8').matchAll(
-      /^#include [<"]([^>"]+)[>"]/gm,
-    ),
-  ].map((match) => match[1]);
-  return includes.some(
-    (name) =>
-      /^(v8|uv|node|napi)/.test(name) ||
-      (name !== file && existsSync(path.join(nativeDirectory, name)) && needsNode(name)),
-  );
-}
-
-/** What can be built without V8, and so can run without Node. */
-const sourcesUnderTest = readdirSync(nativeDirectory).filter(
-  (file) => file.endsWith('.cc') && !needsNode(file),
-);
 
 const variants = [
   { name: 'plain', flags: ['-O2'] },
@@ -41,13 +16,6 @@ const variants = [
     flags: ['-O1', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'],
   },
 ];
-
-const tests = readdirSync(testDirectory)
-  .filter((file) => file.endsWith('_test.cc') && file !== 'check_test.cc')
-  .map((file) => {
-    const text = readFileSync(path.join(testDirectory, file), 'utf8');
-    return { file, cases: [...text.matchAll(/^TEST\((\w+)\)/gm)].map((match) => match[1]) };
-  });
 
 const environment = {
   ...process.env,
@@ -65,14 +33,7 @@ for (const { name: variant, flags } of variants) {
 
     before(async function () {
       this.timeout(120_000);
-      shared = await compileObjects(
-        path.join(directory, 'shared'),
-        [
-          path.join(testDirectory, 'check.cc'),
-          ...sourcesUnderTest.map((file) => path.join(nativeDirectory, file)),
-        ],
-        flags,
-      );
+      shared = await compileObjects(path.join(directory, 'shared'), sharedSources, flags);
     });
 
     for (const { file, cases } of tests) {

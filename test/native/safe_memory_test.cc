@@ -18,6 +18,9 @@ bool refuse_process_vm_readv = false;
 
 }  // namespace
 
+// A static program has no second definition to call.
+#if defined(__GLIBC__)
+
 // Stands before the C library's, as a seccomp profile or qemu-user would.
 extern "C" ssize_t process_vm_readv(pid_t pid, const struct iovec* local,
                                     unsigned long local_count,
@@ -32,6 +35,8 @@ extern "C" ssize_t process_vm_readv(pid_t pid, const struct iovec* local,
       dlsym(RTLD_NEXT, "process_vm_readv"));
   return real(pid, local, local_count, remote, remote_count, flags);
 }
+
+#endif  // __GLIBC__
 
 namespace otelpyroscope {
 namespace {

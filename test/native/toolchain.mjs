@@ -22,7 +22,8 @@ export const nativeDirectory = path.join(packageRoot, 'native');
 /** Where the programs of the native tests are built. */
 export const buildDirectory = path.join(packageRoot, '.cache', 'test-native');
 
-const compiler = process.env.CXX ?? 'c++';
+/** The compiler of this machine; for other machines, see scripts/zig.mjs. */
+const host = { compiler: process.env.CXX ?? 'c++', env: process.env };
 const commonFlags = [
   '-std=gnu++20',
   '-g1',
@@ -51,9 +52,9 @@ function fingerprint(parts) {
   return hash.digest('hex');
 }
 
-async function compileOne(source, object, flags) {
+async function compileOne(source, object, flags, { compiler, env }) {
   try {
-    await run(compiler, [...commonFlags, ...flags, '-c', '-o', object, source]);
+    await run(compiler, [...commonFlags, ...flags, '-c', '-o', object, source], { env });
   } catch (error) {
     throw new Error(`${path.relative(packageRoot, source)} does not compile:\n${error.stderr}`, {
       cause: error,
@@ -67,11 +68,11 @@ function upToDate(output, print) {
 }
 
 /** Compiles all, two at a time. */
-async function compileAll(jobs, flags) {
+async function compileAll(jobs, flags, toolchain) {
   const waiting = [...jobs];
   const worker = async () => {
     for (let job = waiting.shift(); job; job = waiting.shift()) {
-      await compileOne(job.source, job.object, flags);
+      await compileOne(job.source, job.object, flags, toolchain);
     }
   };
   await Promise.all([worker(), worker()]);
@@ -81,16 +82,16 @@ async function compileAll(jobs, flags) {
  * Compiles `sources` (absolute paths) into `directory` and returns the object files. Warnings are
  * errors. Does nothing when nothing has changed.
  */
-export async function compileObjects(directory, sources, flags) {
+export async function compileObjects(directory, sources, flags, toolchain = host) {
   const jobs = sources.map((source) => ({
     source,
     object: path.join(directory, `${path.basename(source)}.o`),
   }));
   const objects = jobs.map(({ object }) => object);
-  const print = fingerprint([compiler, ...commonFlags, ...flags, ...sources]);
+  const print = fingerprint([toolchain.compiler, ...commonFlags, ...flags, ...sources]);
   if (objects.every(existsSync) && upToDate(objects[0], print)) return objects;
   mkdirSync(directory, { recursive: true });
-  await compileAll(jobs, flags);
+  await compileAll(jobs, flags, toolchain);
   writeFileSync(`${objects[0]}.stamp`, print);
   return objects;
 }
@@ -99,7 +100,8 @@ export async function compileObjects(directory, sources, flags) {
  * Compiles and links `sources` (absolute paths) into `output`, a program or, with `-shared` in
  * `linkFlags`, a shared object. Warnings are errors. Does nothing when nothing has changed.
  */
-export async function compile(output, sources, flags = [], linkFlags = []) {
+export async function compile(output, sources, flags = [], linkFlags = [], toolchain = host) {
+  const { compiler, env } = toolchain;
   const print = fingerprint([compiler, ...commonFlags, ...flags, ...linkFlags, ...sources]);
   if (upToDate(output, print)) return;
   mkdirSync(path.dirname(output), { recursive: true });
@@ -107,10 +109,11 @@ export async function compile(output, sources, flags = [], linkFlags = []) {
     source,
     object: path.join(path.dirname(output), `${path.basename(source)}.${process.pid}.o`),
   }));
-  await compileAll(jobs, flags);
+  await compileAll(jobs, flags, toolchain);
   const temporary = `${output}.${process.pid}`;
   const objects = jobs.map(({ object }) => object);
-  await run(compiler, ['-pthread', ...flags, ...linkFlags, '-o', temporary, ...objects, '-ldl']);
+  const link = ['-pthread', ...flags, ...linkFlags, '-o', temporary, ...objects, '-ldl'];
+  await run(compiler, link, { env });
   for (const object of objects) rmSync(object);
   renameSync(temporary, output);
   writeFileSync(`${output}.stamp`, print);

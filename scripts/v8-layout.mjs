@@ -1,0 +1,126 @@
+/**
+ * Prints V8's memory layout as native/v8_layout.h has it and as a Node's own binary tells it, builds
+ * the addon for that Node, and runs the sampler's self-checks on it.
+ *
+ *     node scripts/v8-layout.mjs 25
+ */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { buildNative, describeNode, messageOf, packageRoot } from './native-build.mjs';
+import { installNode } from './nodes.mjs';
+
+/** Fields of CodeLayout that V8 exports for debuggers, some in all versions, some in a few. */
+const debugNames = {
+  instruction_start: ['v8dbg_class_Code__instruction_start__Address'],
+  script: ['v8dbg_class_SharedFunctionInfo__script__HeapObject'],
+  literals_index: ['v8dbg_class_DeoptimizationData__LiteralArrayIndex__int'],
+  inlining_positions_index: ['v8dbg_DeoptimizationDataInliningPositionsIndex'],
+};
+
+/** The table that the sources have for that V8; undefined where they have none. */
+function tableOf(v8Major) {
+  const text = readFileSync(path.join(packageRoot, 'native', 'v8_layout.h'), 'utf8');
+  const struct = /struct CodeLayout \{([\s\S]*?)\n\};/.exec(text)[1];
+  const names = [...struct.matchAll(/size_t (\w+);/g)].map((match) => match[1]);
+  const branches = text.matchAll(
+    /#(?:el)?if ([^\n]*V8_MAJOR_VERSION[^\n]*)\n#define OTELPYROSCOPE_HAS_CODE_LAYOUT 1\nconstexpr CodeLayout kCodeLayout = \{([\s\S]*?)\};/g,
+  );
+  for (const [, condition, values] of branches) {
+    const majors = [...condition.matchAll(/== (\d+)/g)].map((match) => match[1]);
+    if (!majors.includes(v8Major)) continue;
+    const numbers = values.split(',').map((value) => Number(value.trim()));
+    return Object.fromEntries(names.map((name, index) => [name, numbers[index]]));
+  }
+  return undefined;
+}
+
+/** The numbers of the v8dbg_ symbols in that binary, by name. */
+function debugConstants(binary) {
+  const symbols = execFileSync('readelf', ['-sW', binary], {
+    encoding: 'utf8',
+    maxBuffer: 1 << 30,
+  });
+  const sections = execFileSync('readelf', ['-SW', binary], { encoding: 'utf8' });
+  const areas = [...sections.matchAll(/\]\s+\S+\s+\w+\s+([0-9a-f]{16}) ([0-9a-f]+) ([0-9a-f]+)/g)]
+    .map((match) => match.slice(1).map((text) => Number.parseInt(text, 16)))
+    .map(([address, offset, size]) => ({ address, offset, size }));
+  const bytes = readFileSync(binary);
+  const found = new Map();
+  for (const [, value, name] of symbols.matchAll(/:\s+([0-9a-f]{16})\s+4 OBJECT.*\s(v8dbg_\w+)/g)) {
+    const at = Number.parseInt(value, 16);
+    const area = areas.find(({ address, size }) => at >= address && at < address + size);
+    // A constant zero has no bytes in the file.
+    if (area === undefined) continue;
+    const place = at - area.address + area.offset;
+    if (place + 4 <= bytes.length) found.set(name, bytes.readInt32LE(place));
+  }
+  return found;
+}
+
+/** Works until V8 has optimized and inlined; prints the metrics. Runs on the Node in question. */
+const exercise = `
+  const { CpuProfiler } = require(${JSON.stringify(packageRoot)});
+  const inner = (n) => { let x = 1; for (let i = 0; i < n; i++) x = (Math.imul(x, 31) + i) | 0; return x; };
+  function outer(ms) {
+    const start = process.cpuUsage();
+    for (;;) {
+      for (let i = 0; i < 10; i++) inner(50_000);
+      const { user, system } = process.cpuUsage(start);
+      if ((user + system) / 1_000 >= ms) return;
+    }
+  }
+  (async () => {
+    const profiler = new CpuProfiler({ intervalMicros: 1_000 });
+    profiler.start();
+    for (let i = 0; i < 20 && profiler.metrics().inlinedFrames < 100; i++) {
+      outer(100);
+      await profiler.collect();
+    }
+    console.log(JSON.stringify(profiler.metrics()));
+    await profiler.stop();
+  })();`;
+
+function main() {
+  const [version] = process.argv.slice(2);
+  if (version === undefined) throw new Error('Which version of Node? For example: 25');
+  const node = describeNode(installNode(version));
+  const print = 'console.log(process.versions.v8)';
+  const v8 = execFileSync(node.execPath, ['-e', print], { encoding: 'utf8' }).trim();
+  console.log(`Node ${node.version}, ABI ${node.abi}, V8 ${v8}, ${node.platform}-${node.arch}\n`);
+
+  const table = tableOf(v8.split('.')[0]);
+  const constants = debugConstants(node.execPath);
+  console.log('field                              v8_layout.h   v8dbg');
+  for (const [name, value] of Object.entries(table ?? tableOf('12'))) {
+    const told = (debugNames[name] ?? [])
+      .map((symbol) => constants.get(symbol))
+      .find(Number.isInteger);
+    const known = table === undefined ? '?' : String(value);
+    console.log(`${name.padEnd(34)} ${known.padStart(11)} ${String(told ?? '-').padStart(7)}`);
+  }
+  console.log(`\n${constants.size} v8dbg_ constants; instance types:`);
+  for (const type of ['Code__CODE', 'SharedFunctionInfo__SHARED_FUNCTION_INFO', 'Script__SCRIPT']) {
+    console.log(`  ${type.padEnd(44)} ${constants.get(`v8dbg_type_${type}_TYPE`) ?? '-'}`);
+  }
+
+  buildNative(node, { quiet: true });
+  const output = execFileSync(node.execPath, ['-e', exercise], { encoding: 'utf8' });
+  const { samples, inlinedFrames, layoutFallbacks } = JSON.parse(output);
+  console.log(`\n${samples} samples, ${inlinedFrames} inlined frames`);
+  if (layoutFallbacks > 0) {
+    throw new Error(`${layoutFallbacks} self-checks failed: an offset in v8_layout.h is wrong.`);
+  }
+  console.log(
+    inlinedFrames > 0
+      ? 'all self-checks passed'
+      : `plain frames: there is no layout for V8 ${v8.split('.')[0]} in v8_layout.h`,
+  );
+}
+
+try {
+  main();
+} catch (error) {
+  console.error(`otelpyroscope: ${messageOf(error)}`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,34 @@
+/** The plain C++ tests: their cases, and the sources that they are built with. */
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { nativeDirectory, testDirectory } from './toolchain.mjs';
+
+/** Whether a file of native/ includes V8, libuv or Node-API, itself or through another. */
+function needsNode(file) {
+  const includes = [
+    ...readFileSync(path.join(nativeDirectory, file), 'utf8').matchAll(
+      /^#include [<"]([^>"]+)[>"]/gm,
+    ),
+  ].map((match) => match[1]);
+  return includes.some(
+    (name) =>
+      /^(v8|uv|node|napi)/.test(name) ||
+      (name !== file && existsSync(path.join(nativeDirectory, name)) && needsNode(name)),
+  );
+}
+
+/** What can be built without V8, and so can run without Node, and the tests' main(). Absolute paths. */
+export const sharedSources = [
+  path.join(testDirectory, 'check.cc'),
+  ...readdirSync(nativeDirectory)
+    .filter((file) => file.endsWith('.cc') && !needsNode(file))
+    .map((file) => path.join(nativeDirectory, file)),
+];
+
+/** The test programs and the names of their cases. */
+export const tests = readdirSync(testDirectory)
+  .filter((file) => file.endsWith('_test.cc') && file !== 'check_test.cc')
+  .map((file) => {
+    const text = readFileSync(path.join(testDirectory, file), 'utf8');
+    return { file, cases: [...text.matchAll(/^TEST\((\w+)\)/gm)].map((match) => match[1]) };
+  });

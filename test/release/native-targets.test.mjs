@@ -1,0 +1,82 @@
+/** Runs the plain C++ tests as programs for arm64 and for musl, which this machine's compiler cannot make. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { zigCompilers, zigEnvironment } from '../../scripts/zig.mjs';
+import { sharedSources, tests } from '../native/cases.mjs';
+import { buildDirectory, compile, compileObjects, testDirectory } from '../native/toolchain.mjs';
+import { requireQemu, runOnArm64 } from './qemu.mjs';
+
+const run = promisify(execFile);
+
+/** Cases that a target cannot run, and why; a name that is no case is an error. */
+const targets = [
+  {
+    arch: 'x64',
+    libc: 'musl',
+    link: ['-static'],
+    execute: run,
+    // They put functions before those of the C library, which a static program cannot.
+    not: [
+      'timer_passes_over_signals_that_the_kernel_refuses',
+      'timer_refused_by_the_kernel_is_an_error',
+      'timer_that_cannot_be_armed_is_an_error',
+      'memory_reads_without_process_vm_readv',
+    ],
+  },
+  {
+    arch: 'arm64',
+    libc: 'glibc',
+    link: [],
+    execute: runOnArm64,
+    // qemu-user has 32 timers.
+    not: ['timer_limit_is_named'],
+  },
+];
+
+for (const { arch, libc, link, execute, not } of targets) {
+  describe(`native layers, ${arch} ${libc}`, function () {
+    const directory = path.join(buildDirectory, `${arch}-${libc}`);
+    // -g0: zig rebuilds its libraries for every level of it. The warnings are another compiler's.
+    const flags = ['-O2', '-fPIC', '-g0', '-Wno-error', '-fno-sanitize=undefined'];
+    let toolchain;
+    let shared;
+
+    before(async function () {
+      this.timeout(300_000);
+      if (arch === 'arm64') requireQemu();
+      toolchain = { compiler: zigCompilers({ arch, libc }).cxx, env: zigEnvironment() };
+      const place = path.join(directory, 'shared');
+      shared = await compileObjects(place, sharedSources, flags, toolchain);
+    });
+
+    it('leaves out cases that there are', function () {
+      const all = tests.flatMap(({ cases }) => cases);
+      assert.deepEqual(
+        not.filter((name) => !all.includes(name)),
+        [],
+      );
+    });
+
+    for (const { file, cases } of tests) {
+      describe(file, function () {
+        const program = path.join(directory, path.basename(file, '.cc'));
+
+        before(async function () {
+          // The first one waits for zig to compile the C++ library.
+          this.timeout(300_000);
+          const source = path.join(testDirectory, file);
+          await compile(program, [source], flags, ['-O2', '-s', ...link, ...shared], toolchain);
+        });
+
+        for (const name of cases.filter((one) => !not.includes(one))) {
+          it(name.replaceAll('_', ' '), async function () {
+            const { stdout } = await execute(program, [name], { timeout: 60_000 });
+            assert.equal(stdout, `ok ${name}\n`);
+          });
+        }
+      });
+    }
+  });
+}

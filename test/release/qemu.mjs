@@ -1,0 +1,29 @@
+/** Runs programs for arm64 on this machine: qemu-user, with the libraries of Debian's cross packages. */
+import { execFile, execFileSync } from 'node:child_process';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const QEMU = 'qemu-aarch64';
+const LIBRARIES = '/usr/aarch64-linux-gnu';
+
+/** The Debian packages that bring qemu, and what Node for arm64 needs to run under it. */
+export const packages = [
+  'qemu-user',
+  'libc6-arm64-cross',
+  'libstdc++6-arm64-cross',
+  'libatomic1-arm64-cross',
+];
+
+/** Throws where they are not installed. */
+export function requireQemu() {
+  try {
+    execFileSync(QEMU, ['--version'], { stdio: 'ignore' });
+  } catch (cause) {
+    throw new Error(`Install ${packages.join(' ')} to run programs for arm64.`, { cause });
+  }
+}
+
+/** What a program for arm64 printed; rejects when it does not exit with 0. */
+export function runOnArm64(program, args, options = {}) {
+  return run(QEMU, ['-L', LIBRARIES, program, ...args], options);
+}
