@@ -3,13 +3,18 @@
 
 #include <cstring>
 
+#include "heap_reader.h"
 #include "safe_memory.h"
 #include "v8_layout.h"
 
 namespace otelpyroscope {
 namespace {
 
-using namespace v8_layout;  // NOLINT(build/namespaces)
+using v8_layout::kHeapObjectTag;
+using v8_layout::kSmiShift;
+using v8_layout::kTagMask;
+using v8_layout::Layout;
+using v8_layout::layout;
 
 // More AsyncLocalStorages than any process has; the bound is for the case
 // that the memory is not what we think it is.
@@ -45,9 +50,9 @@ template <typename Reader>
 SIGNAL_SAFE bool ReadInstanceType(uintptr_t object, uint16_t* type) noexcept {
   uintptr_t map = 0;
   return IsObject(object) &&
-         Reader::Read(object - kHeapObjectTag + kMapOffset, &map) &&
+         Reader::Read(object - kHeapObjectTag + layout().map, &map) &&
          IsObject(map) &&
-         Reader::Read(map - kHeapObjectTag + kMapInstanceTypeOffset, type);
+         Reader::Read(map - kHeapObjectTag + layout().map_instance_type, type);
 }
 
 template <typename Reader>
@@ -58,40 +63,110 @@ SIGNAL_SAFE bool ReadSmi(uintptr_t address, uint64_t* value) noexcept {
   return true;
 }
 
-// The small integer under `key` in the JSMap `context`, or 0.
-template <typename Reader>
-SIGNAL_SAFE uint32_t FindLabel(uintptr_t context, uintptr_t key,
-                               uint16_t map_type) noexcept {
-  uint16_t type = 0;
-  if (!ReadInstanceType<Reader>(context, &type) || type != map_type) return 0;
+// The table of a JSMap and its sizes.
+struct HashMap {
   uintptr_t table = 0;
-  if (!Reader::Read(context - kHeapObjectTag + kJsMapTableOffset, &table) ||
-      !IsObject(table)) {
-    return 0;
-  }
-  table -= kHeapObjectTag;
   uint64_t elements = 0;
   uint64_t deleted = 0;
   uint64_t buckets = 0;
-  if (!ReadSmi<Reader>(table + kHashMapElementsOffset, &elements) ||
-      !ReadSmi<Reader>(table + kHashMapDeletedOffset, &deleted) ||
-      !ReadSmi<Reader>(table + kHashMapBucketsOffset, &buckets)) {
-    return 0;
+};
+
+template <typename Reader>
+SIGNAL_SAFE bool ReadHashMap(uintptr_t map, uint16_t map_type,
+                             HashMap* found) noexcept {
+  const Layout& at = layout();
+  uint16_t type = 0;
+  uintptr_t table = 0;
+  uint64_t length = 0;
+  if (!ReadInstanceType<Reader>(map, &type) || type != map_type ||
+      !Reader::Read(map - kHeapObjectTag + at.js_map_table, &table) ||
+      !IsObject(table)) {
+    return false;
   }
-  const uint64_t entries = elements + deleted;
-  if (entries > kMaxEntries || buckets > kMaxEntries) return 0;
+  table -= kHeapObjectTag;
+  found->table = table;
+  if (!ReadSmi<Reader>(table + at.hash_map_elements, &found->elements) ||
+      !ReadSmi<Reader>(table + at.hash_map_deleted, &found->deleted) ||
+      !ReadSmi<Reader>(table + at.hash_map_buckets, &found->buckets) ||
+      !ReadSmi<Reader>(table + at.array_length, &length)) {
+    return false;
+  }
+  // Room for two entries a bucket, and the table ends behind it.
+  const uint64_t room = 2 * found->buckets;
+  return found->buckets <= kMaxEntries &&
+         found->elements + found->deleted <= room &&
+         at.array_data + length * sizeof(uintptr_t) ==
+             at.hash_map_data + found->buckets * at.hash_map_bucket_bytes +
+                 room * at.hash_map_entry_bytes;
+}
+
+// The small integer under `key` in the JSMap `map`, or 0.
+template <typename Reader>
+SIGNAL_SAFE uint32_t FindNumber(uintptr_t map, uintptr_t key,
+                                uint16_t map_type) noexcept {
+  const Layout& at = layout();
+  HashMap found;
+  if (!ReadHashMap<Reader>(map, map_type, &found)) return 0;
   // A scan of a handful of entries is faster than finding the key's hash.
-  uintptr_t entry = table + kHashMapDataOffset + buckets * kHashMapBucketBytes;
-  for (uint64_t i = 0; i < entries; i++, entry += kHashMapEntryBytes) {
+  uintptr_t entry = found.table + at.hash_map_data +
+                    found.buckets * at.hash_map_bucket_bytes;
+  for (uint64_t left = found.elements + found.deleted; left > 0; left--) {
     uintptr_t word = 0;
     if (!Reader::Read(entry, &word)) return 0;
-    if (word != key) continue;
-    uint64_t id = 0;
-    if (!ReadSmi<Reader>(entry + kHashMapValueOffset, &id)) return 0;
-    return id <= INT32_MAX ? static_cast<uint32_t>(id) : 0;
+    if (word == key) {
+      uint64_t id = 0;
+      if (!ReadSmi<Reader>(entry + at.hash_map_value, &id)) return 0;
+      return id <= INT32_MAX ? static_cast<uint32_t>(id) : 0;
+    }
+    entry += at.hash_map_entry_bytes;
   }
   return 0;
 }
+
+#ifdef OTELPYROSCOPE_HAS_CONTINUATION_DATA
+// What the known map holds: 2 … 6, each with a hundred more as value,
+// behind a deleted 1. No two of its sizes are equal.
+constexpr int kLastKey = 6;
+constexpr int kKeyToValue = 100;
+
+v8::MaybeLocal<v8::Object> KnownMap(v8::Isolate* isolate) {
+  const v8::Local<v8::Context> context = isolate->GetCurrentContext();
+  const v8::Local<v8::Map> map = v8::Map::New(isolate);
+  const v8::Local<v8::Value> first = v8::Integer::New(isolate, 1);
+  for (int key = 1; key <= kLastKey; key++) {
+    if (map->Set(context, v8::Integer::New(isolate, key),
+                 v8::Integer::New(isolate, key + kKeyToValue))
+            .IsEmpty()) {
+      return {};
+    }
+  }
+  if (!map->Delete(context, first).FromMaybe(false)) return {};
+  return map;
+}
+
+// Whether the known map is found to hold what it holds. Tells the instance type
+// of maps.
+bool IsAsKnown(uintptr_t map, uint16_t* type) {
+  const uint16_t told = InstanceTypes::OfThisV8().js_map;
+  HashMap found;
+  if (!ReadInstanceType<SafeMemory>(map, type) ||
+      (told != 0 && *type != told) ||
+      !ReadHashMap<SafeMemory>(map, *type, &found) ||
+      found.elements != kLastKey - 1 || found.deleted != 1 ||
+      found.buckets != 4) {
+    return false;
+  }
+  for (int key = 1; key <= kLastKey; key++) {
+    const uint32_t expected =
+        key == 1 ? 0 : static_cast<uint32_t>(key + kKeyToValue);
+    if (FindNumber<SafeMemory>(map, static_cast<uintptr_t>(key) << kSmiShift,
+                               *type) != expected) {
+      return false;
+    }
+  }
+  return true;
+}
+#endif
 
 }  // namespace
 
@@ -111,22 +186,24 @@ void AsyncContext::Reset() {
 
 uint32_t AsyncContext::Probe(v8::Isolate* isolate) {
 #ifdef OTELPYROSCOPE_HAS_CONTINUATION_DATA
-  if (!kHeapIsReadable || storage_.IsEmpty()) return 0;
+  if (!v8_layout::kHeapIsReadable || storage_.IsEmpty()) return 0;
   v8::HandleScope scope(isolate);
-  v8::Global<v8::Object> fresh_map(isolate, v8::Map::New(isolate));
+  v8::Local<v8::Object> map;
+  if (!KnownMap(isolate).ToLocal(&map)) return 0;
+  const v8::Global<v8::Object> known_map(isolate, map);
   uintptr_t map_object = 0;
   uintptr_t key = 0;
   uintptr_t context = 0;
   uint16_t type = 0;
-  if (!SafeMemory::Read(HandleLocation(fresh_map), &map_object) ||
-      !ReadInstanceType<SafeMemory>(map_object, &type) ||
+  if (!SafeMemory::Read(HandleLocation(known_map), &map_object) ||
+      !IsAsKnown(map_object, &type) ||
       !SafeMemory::Read(HandleLocation(storage_), &key) ||
       !SafeMemory::Read(
-          reinterpret_cast<uintptr_t>(isolate) + kContinuationDataOffset,
+          reinterpret_cast<uintptr_t>(isolate) + layout().continuation_data,
           &context)) {
     return 0;
   }
-  const uint32_t id = FindLabel<SafeMemory>(context, key, type);
+  const uint32_t id = FindNumber<SafeMemory>(context, key, type);
   if (id == 0) return 0;
   map_instance_type_ = type;
   std::atomic_signal_fence(std::memory_order_release);
@@ -146,8 +223,8 @@ AsyncContext::ReadLabel(v8::Isolate* isolate) const noexcept {
   uintptr_t context = 0;
   PlainReader::Read(HandleLocation(storage_), &key);
   PlainReader::Read(
-      reinterpret_cast<uintptr_t>(isolate) + kContinuationDataOffset, &context);
-  return FindLabel<PlainReader>(context, key, map_instance_type_);
+      reinterpret_cast<uintptr_t>(isolate) + layout().continuation_data, &context);
+  return FindNumber<PlainReader>(context, key, map_instance_type_);
 #else
   static_cast<void>(isolate);
   return 0;

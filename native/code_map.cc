@@ -128,6 +128,7 @@ void CodeMap::Add(uintptr_t start, size_t size, bool is_bytecode, FunctionId id,
         event_name.substr(0, event_name.size() - name.size());
     entry.optimized = entry.kind == CodeKind::kMachineCode && !tier.empty() &&
                       tier.find_first_of("~^") == std::string_view::npos;
+    entry.baseline = tier == "^";
     event_name = name;
     if (id.script_id != 0) LearnScriptUrl(id.script_id, name);
   }
@@ -136,6 +137,21 @@ void CodeMap::Add(uintptr_t start, size_t size, bool is_bytecode, FunctionId id,
   entry.sequence = next_sequence_++;
   Insert(std::move(entry));
   if (entries_.size() > kMaxEntries) ForgetOldest();
+}
+
+bool CodeMap::AddFound(uintptr_t start, size_t size, FunctionId id) {
+  const auto known = functions_.find(id.key());
+  if (known == functions_.end()) return false;
+  CodeEntry entry;
+  entry.start = start;
+  entry.size = size;
+  entry.kind = CodeKind::kMachineCode;
+  entry.optimized = true;
+  entry.function = known->second->shared_from_this();
+  entry.sequence = next_sequence_++;
+  EraseOverlapping(start, size);
+  Insert(std::move(entry));
+  return true;
 }
 
 std::shared_ptr<CodeFunction> CodeMap::FunctionOf(FunctionId id, bool in_script,
@@ -156,6 +172,16 @@ std::shared_ptr<CodeFunction> CodeMap::FunctionOf(FunctionId id, bool in_script,
 const CodeFunction* CodeMap::FindFunction(FunctionId id) const {
   const auto found = functions_.find(id.key());
   return found == functions_.end() ? nullptr : found->second;
+}
+
+const CodeEntry* CodeMap::FindBytecode(FunctionId id) const {
+  for (const auto& [start, entry] : entries_) {
+    if (entry.kind == CodeKind::kBytecode &&
+        entry.function->id.key() == id.key()) {
+      return &entry;
+    }
+  }
+  return nullptr;
 }
 
 void CodeMap::ApplyMoves(const CodeMove* moves, size_t count) {

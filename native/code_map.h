@@ -40,6 +40,7 @@ struct CodeEntry {
   size_t size = 0;
   CodeKind kind = CodeKind::kOther;
   bool optimized = false;  // by Maglev or TurboFan: calls may be inlined
+  bool baseline = false;   // by Sparkplug
   uint64_t sequence = 0;
   std::shared_ptr<CodeFunction> function;
   // Read when a sample first hits the code, see inlining.h.
@@ -68,6 +69,10 @@ class CodeMap {
   void Add(uintptr_t start, size_t size, bool is_bytecode, FunctionId id,
            std::string_view event_name);
 
+  // Adds optimized code of a known function that V8 has not told of. False: the
+  // function is not known.
+  bool AddFound(uintptr_t start, size_t size, FunctionId id);
+
   // Applies moves in the order in which they happened.
   void ApplyMoves(const CodeMove* moves, size_t count);
 
@@ -76,6 +81,9 @@ class CodeMap {
 
   // The function, as long as code of it is known; or null.
   const CodeFunction* FindFunction(FunctionId id) const;
+
+  // The function's bytecode, or null. Looks at every entry.
+  const CodeEntry* FindBytecode(FunctionId id) const;
 
   // The URL of a script as its top-level code tells it, or empty.
   std::string_view ScriptUrl(int script_id) const;

@@ -1,60 +1,31 @@
 // The walk from code to its Code object, its positions and inlined functions.
 #include "inlining.h"
 
-#include <dlfcn.h>
-
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <vector>
 
+#include "baseline_positions.h"
+#include "code_object.h"
+#include "heap_reader.h"
 #include "safe_memory.h"
 #include "v8_layout.h"
 
 namespace otelpyroscope {
 namespace {
 
-using namespace v8_layout;  // NOLINT(build/namespaces)
+using v8_layout::kHeapObjectTag;
+using v8_layout::layout;
 
-// Larger ones exist in no program; the bound is for the case that the memory
-// is not what we think it is.
-constexpr uint64_t kMaxTableBytes = 4 << 20;
+// More exist in no program; the bound is for the case that the memory is not
+// what we think it is.
 constexpr uint64_t kMaxInlinedCalls = 1 << 16;
+constexpr uint64_t kMaxBytecodeBytes = 4 << 20;
 
 // Weak references have the second lowest bit set as well; 3 is a cleared one.
 constexpr uintptr_t kWeakTag = 2;
 constexpr uintptr_t kClearedReference = 3;
-
-// The instance types of the running V8, which its binary exports for
-// debuggers. 0 where it does not.
-struct InstanceTypes {
-  uint16_t code;
-  uint16_t shared_function_info;
-  uint16_t script;
-  uint16_t byte_array;
-  uint16_t trusted_byte_array;
-
-  bool IsByteArray(uint16_t type) const {
-    return type != 0 && (type == byte_array || type == trusted_byte_array);
-  }
-};
-
-uint16_t DebugConstant(const char* name) {
-  const void* symbol = dlsym(RTLD_DEFAULT, name);
-  int value = 0;
-  if (symbol != nullptr) memcpy(&value, symbol, sizeof(value));
-  return static_cast<uint16_t>(value);
-}
-
-const InstanceTypes& Types() {
-  static const InstanceTypes types = {
-      DebugConstant("v8dbg_type_Code__CODE_TYPE"),
-      DebugConstant("v8dbg_type_SharedFunctionInfo__SHARED_FUNCTION_INFO_TYPE"),
-      DebugConstant("v8dbg_type_Script__SCRIPT_TYPE"),
-      DebugConstant("v8dbg_type_ByteArray__BYTE_ARRAY_TYPE"),
-      DebugConstant("v8dbg_type_TrustedByteArray__TRUSTED_BYTE_ARRAY_TYPE"),
-  };
-  return types;
-}
 
 bool ProbeMemory() {
   const uint64_t written = 0x5eed;
@@ -63,105 +34,64 @@ bool ProbeMemory() {
          read == written;
 }
 
-bool IsObject(uintptr_t word) {
-  return (word & kTagMask) == kHeapObjectTag && word > kTagMask;
-}
-
-bool ReadWord(uintptr_t object, size_t offset, uintptr_t* word) {
-  return SafeMemory::Read(object - kHeapObjectTag + offset, word);
-}
-
-bool ReadSmi(uintptr_t object, size_t offset, uint64_t* value) {
-  uintptr_t word = 0;
-  if (!ReadWord(object, offset, &word) || static_cast<uint32_t>(word) != 0) {
-    return false;
-  }
-  *value = word >> kSmiShift;
-  return true;
-}
-
-bool ReadInt(uintptr_t object, size_t offset, int32_t* value) {
-  return SafeMemory::Read(object - kHeapObjectTag + offset, value);
-}
-
-uint16_t InstanceType(uintptr_t object) {
-  uintptr_t map = 0;
-  uint16_t type = 0;
-  if (!IsObject(object) || !ReadWord(object, kMapOffset, &map) ||
-      !IsObject(map) ||
-      !SafeMemory::Read(map - kHeapObjectTag + kMapInstanceTypeOffset, &type)) {
-    return 0;
-  }
-  return type;
-}
-
-// A copy of a byte array. Fails for everything else.
-bool ReadBytes(uintptr_t object, std::vector<uint8_t>* bytes) {
-  uint64_t length = 0;
-  if (!Types().IsByteArray(InstanceType(object)) ||
-      !ReadSmi(object, kArrayLengthOffset, &length) ||
-      length > kMaxTableBytes) {
-    return false;
-  }
-  bytes->resize(length);
-  return length == 0 ||
-         SafeMemory::Read(object - kHeapObjectTag + kArrayDataOffset,
-                          bytes->data(), length);
-}
-
-// A copy of an array's element. Fails outside of the array.
-bool ReadElement(uintptr_t array, uint64_t index, uintptr_t* element) {
-  uint64_t length = 0;
-  return IsObject(array) && ReadSmi(array, kArrayLengthOffset, &length) &&
-         index < length &&
-         ReadWord(array, kArrayDataOffset + index * sizeof(uintptr_t), element);
-}
-
 bool ReadPositionTable(uintptr_t table, size_t code_size,
                        std::vector<CodePosition>* positions) {
   std::vector<uint8_t> bytes;
-  return ReadBytes(table, &bytes) &&
+  return heap::ReadBytes(table, &bytes) &&
          DecodeSourcePositions(bytes.data(), bytes.size(), code_size,
-                               kPositionFlagBits, positions);
+                               v8_layout::kPositionFlagBits, positions);
 }
 
-bool ReadFunction(uintptr_t function, FunctionId* id) {
-  uintptr_t script = 0;
-  uint64_t script_id = 0;
-  if (InstanceType(function) != Types().shared_function_info ||
-      !ReadInt(function, kCodeLayout.function_literal_id, &id->literal_id) ||
-      !ReadWord(function, kCodeLayout.script, &script) ||
-      // With a debugger attached, V8 11 has a DebugInfo there.
-      InstanceType(script) != Types().script ||
-      !ReadSmi(script, kScriptIdOffset, &script_id)) {
+// The position table of bytecode, checked against the bytecode itself. False
+// where a check fails; no positions where V8 has not made the table.
+bool ReadBytecodePositions(uintptr_t bytecode_start, size_t size,
+                           std::vector<CodePosition>* positions,
+                           std::vector<uint32_t>* starts) {
+  const uintptr_t array =
+      bytecode_start - layout().bytecode_header + kHeapObjectTag;
+  uint64_t length = 0;
+  uintptr_t table = 0;
+  if (heap::InstanceType(array) != InstanceTypes::OfThisV8().bytecode_array ||
+      !heap::ReadSmi(array, layout().array_length, &length) || length != size ||
+      !SafeMemory::Read(
+          bytecode_start - layout().bytecode_positions_before_start, &table)) {
     return false;
   }
-  id->script_id = static_cast<int>(script_id);
-  return id->known();
+  if (!heap::IsByteArray(table)) return true;
+  std::vector<uint8_t> bytecode(size);
+  const v8_layout::Bytecodes& known = v8_layout::bytecodes();
+  return ReadPositionTable(table, size, positions) &&
+         SafeMemory::Read(bytecode_start, bytecode.data(), size) &&
+         FindBytecodes(bytecode.data(), size, {known.lengths, known.scalable},
+                       starts) &&
+         AreOfBytecodes(*positions, *starts);
 }
 
 bool ReadInlinedCalls(uintptr_t code, std::vector<InlinedCall>* calls) {
+  const v8_layout::Layout& at = layout();
   uintptr_t data = 0;
   uintptr_t count_word = 0;
   uintptr_t literals = 0;
   uintptr_t positions = 0;
   std::vector<uint8_t> bytes;
-  if (!ReadWord(code, kCodeLayout.deoptimization_data, &data) ||
-      !ReadElement(data, kInlinedCountIndex, &count_word) ||
+  const size_t entry_bytes = at.inlining_position_bytes;
+  if (!heap::ReadWord(code, at.deoptimization_data, &data) ||
+      !heap::ReadElement(data, at.inlined_count_index, &count_word) ||
       static_cast<uint32_t>(count_word) != 0 ||
-      !ReadElement(data, kCodeLayout.literals_index, &literals) ||
-      !ReadElement(data, kCodeLayout.inlining_positions_index, &positions) ||
-      !ReadBytes(positions, &bytes) ||
-      bytes.size() % kInliningPositionBytes != 0 ||
-      bytes.size() / kInliningPositionBytes > kMaxInlinedCalls) {
+      !heap::ReadElement(data, at.literals_index, &literals) ||
+      !heap::ReadElement(data, at.inlining_positions_index, &positions) ||
+      !heap::ReadBytes(positions, &bytes) ||
+      at.inlined_function + sizeof(int32_t) > entry_bytes ||
+      bytes.size() % entry_bytes != 0 ||
+      bytes.size() / entry_bytes > kMaxInlinedCalls) {
     return false;
   }
-  const uint64_t function_count = count_word >> kSmiShift;
-  for (size_t at = 0; at < bytes.size(); at += kInliningPositionBytes) {
+  std::vector<bool> is_called(count_word >> v8_layout::kSmiShift);
+  for (size_t entry = 0; entry < bytes.size(); entry += entry_bytes) {
     uint64_t position = 0;
     int32_t index = 0;
-    memcpy(&position, &bytes[at], sizeof(position));
-    memcpy(&index, &bytes[at + kInlinedFunctionOffset], sizeof(index));
+    memcpy(&position, &bytes[entry], sizeof(position));
+    memcpy(&index, &bytes[entry + at.inlined_function], sizeof(index));
     InlinedCall call;
     call.call = SourcePosition::Unpack(position);
     call.is_itself = index == -1;
@@ -171,49 +101,89 @@ bool ReadInlinedCalls(uintptr_t code, std::vector<InlinedCall>* calls) {
     }
     if (!call.is_itself) {
       uintptr_t function = 0;
-      if (index < 0 || static_cast<uint64_t>(index) >= function_count ||
-          !ReadElement(literals, static_cast<uint64_t>(index), &function)) {
+      if (index < 0 || static_cast<size_t>(index) >= is_called.size() ||
+          !heap::ReadElement(literals, static_cast<uint64_t>(index),
+                             &function)) {
         return false;
       }
+      is_called[static_cast<size_t>(index)] = true;
       if (function == kClearedReference) return false;
       function &= ~kWeakTag;
-      if (!ReadFunction(function, &call.function)) return false;
+      if (!heap::ReadFunctionId(function, &call.function)) return false;
     }
     calls->push_back(call);
   }
+  // V8 lists no function that is not called.
+  return std::find(is_called.begin(), is_called.end(), false) ==
+         is_called.end();
+}
+
+// The bytecode that baseline code was made from.
+bool FindBytecodeOf(uintptr_t code, uintptr_t* start, size_t* size) {
+  const InstanceTypes& types = InstanceTypes::OfThisV8();
+  uintptr_t array = 0;
+  uint64_t length = 0;
+  if (!heap::ReadWord(code, layout().deoptimization_data, &array)) return false;
+  if (heap::InstanceType(array) == types.interpreter_data &&
+      !heap::ReadWord(array, layout().interpreter_data_bytecode, &array)) {
+    return false;
+  }
+  if (heap::InstanceType(array) != types.bytecode_array ||
+      !heap::ReadSmi(array, layout().array_length, &length) ||
+      length > kMaxBytecodeBytes) {
+    return false;
+  }
+  *start = array - kHeapObjectTag + layout().bytecode_header;
+  *size = length;
   return true;
+}
+
+std::atomic<CodeReader::Trust> trust{CodeReader::Trust::kUnchecked};
+
+// What a handle refers to.
+template <typename T>
+uintptr_t ObjectOf(v8::Local<T> handle) {
+  uintptr_t location = 0;
+  uintptr_t object = 0;
+  static_assert(sizeof(handle) == sizeof(location));
+  memcpy(&location, static_cast<void*>(&handle), sizeof(location));
+  memcpy(&object, reinterpret_cast<const void*>(location), sizeof(object));
+  return object;
 }
 
 }  // namespace
 
+bool CodeReader::Possible() {
+  static const bool possible = [] {
+    const InstanceTypes& types = InstanceTypes::OfThisV8();
+    return v8_layout::HasCodeLayout() && types.code != 0 &&
+           types.js_function != 0 && types.shared_function_info != 0 &&
+           types.script != 0 && types.bytecode_array != 0 &&
+           types.byte_array != 0 && ProbeMemory();
+  }();
+  return possible;
+}
+
 bool CodeReader::Available() {
-#ifdef OTELPYROSCOPE_HAS_CODE_LAYOUT
-  static const bool available = kHeapIsReadable && Types().code != 0 &&
-                                Types().shared_function_info != 0 &&
-                                Types().script != 0 &&
-                                Types().byte_array != 0 && ProbeMemory();
-  return available;
-#else
-  return false;
-#endif
+  return trust.load(std::memory_order_relaxed) == Trust::kAll;
+}
+
+CodeReader::Trust CodeReader::GetTrust() {
+  return trust.load(std::memory_order_relaxed);
+}
+
+void CodeReader::SetTrust(Trust checked) {
+  trust.store(checked, std::memory_order_relaxed);
 }
 
 std::shared_ptr<const CodePositions> CodeReader::ReadOptimized(
     uintptr_t code_start, size_t code_size, uint64_t* failures) {
   if (!Available()) return nullptr;
-  uintptr_t code = 0;
-  uintptr_t instruction_start = 0;
-  int32_t instruction_size = 0;
   uintptr_t table = 0;
   auto result = std::make_shared<CodePositions>();
-  if (!SafeMemory::Read(code_start - kCodeLayout.code_pointer_before_start,
-                        &code) ||
-      InstanceType(code) != Types().code ||
-      !ReadWord(code, kCodeLayout.instruction_start, &instruction_start) ||
-      instruction_start != code_start ||
-      !ReadInt(code, kCodeLayout.instruction_size, &instruction_size) ||
-      static_cast<size_t>(instruction_size) != code_size ||
-      !ReadWord(code, kCodeLayout.source_position_table, &table) ||
+  const uintptr_t code = CodeObject::Of(code_start, code_size);
+  if (code == 0 ||
+      !heap::ReadWord(code, layout().source_position_table, &table) ||
       !ReadPositionTable(table, code_size, &result->positions) ||
       !ReadInlinedCalls(code, &result->inlined)) {
     ++*failures;
@@ -228,56 +198,85 @@ std::shared_ptr<const CodePositions> CodeReader::ReadOptimized(
   return result;
 }
 
-std::shared_ptr<const CodePositions> CodeReader::ReadBytecode(
+std::shared_ptr<const CodePositions> CodeReader::ReadBaseline(
     uintptr_t code_start, size_t code_size, uint64_t* failures) {
   if (!Available()) return nullptr;
+  uintptr_t bytecode_start = 0;
+  size_t bytecode_size = 0;
   uintptr_t table = 0;
-  if (!SafeMemory::Read(
-          code_start - kCodeLayout.bytecode_positions_before_start, &table)) {
+  std::vector<uint8_t> offsets;
+  std::vector<CodePosition> positions;
+  std::vector<uint32_t> starts;
+  auto result = std::make_shared<CodePositions>();
+  const uintptr_t code = CodeObject::Of(code_start, code_size);
+  if (code == 0 || !FindBytecodeOf(code, &bytecode_start, &bytecode_size) ||
+      !ReadBytecodePositions(bytecode_start, bytecode_size, &positions,
+                             &starts) ||
+      !heap::ReadWord(code, layout().source_position_table, &table) ||
+      !heap::ReadBytes(table, &offsets)) {
     ++*failures;
     return nullptr;
   }
-  // V8 may not have made the table yet; that is no failure.
-  if (!Types().IsByteArray(InstanceType(table))) return nullptr;
-  auto result = std::make_shared<CodePositions>();
-  if (!ReadPositionTable(table, code_size, &result->positions)) {
+  if (positions.empty()) return nullptr;
+  if (!DecodeBaselinePositions(offsets.data(), offsets.size(), code_size,
+                               starts, positions, &result->positions)) {
     ++*failures;
     return nullptr;
   }
   return result;
 }
 
+std::shared_ptr<const CodePositions> CodeReader::ReadBytecode(
+    uintptr_t code_start, size_t code_size, uint64_t* failures) {
+  if (!Available()) return nullptr;
+  auto result = std::make_shared<CodePositions>();
+  if (!CheckBytecode(code_start, code_size, &result->positions)) {
+    ++*failures;
+    return nullptr;
+  }
+  return result;
+}
+
+bool CodeReader::CheckBytecode(uintptr_t code_start, size_t code_size,
+                               std::vector<CodePosition>* positions) {
+  std::vector<uint32_t> starts;
+  return ReadBytecodePositions(code_start, code_size, positions, &starts);
+}
+
+FunctionId CodeReader::CheckFunction(v8::Local<v8::Function> function) {
+  FunctionId id;
+  uintptr_t shared = 0;
+  const uintptr_t object = ObjectOf(function);
+  if (heap::InstanceType(object) != InstanceTypes::OfThisV8().js_function ||
+      !heap::ReadWord(object, layout().function_shared, &shared) ||
+      !heap::ReadFunctionId(shared, &id)) {
+    return FunctionId();
+  }
+  return id;
+}
+
 FunctionId CodeReader::ReadFunctionId(v8::Local<v8::UnboundScript> script,
                                       int script_id) {
   FunctionId id;
-  if (!Available() || script.IsEmpty()) return id;
-  uintptr_t location = 0;
-  uintptr_t function = 0;
-  static_assert(sizeof(script) == sizeof(location));
-  memcpy(&location, static_cast<void*>(&script), sizeof(location));
-  // One of these comes with every code event, thousands at start: the layout
-  // is checked once, then a field of a live object is read as it is.
-  static std::atomic<bool> checked{false};
-  memcpy(&function, reinterpret_cast<const void*>(location), sizeof(function));
-  if (checked.load(std::memory_order_relaxed)) {
-    id.script_id = script_id;
-    memcpy(&id.literal_id,
-           reinterpret_cast<const void*>(function - kHeapObjectTag +
-                                         kCodeLayout.function_literal_id),
-           sizeof(id.literal_id));
+  const Trust checked = GetTrust();
+  if ((checked != Trust::kFunctions && checked != Trust::kAll) ||
+      script.IsEmpty()) {
     return id;
   }
-  if (!ReadFunction(function, &id) || id.script_id != script_id) {
-    return FunctionId();
-  }
-  checked.store(true, std::memory_order_relaxed);
+  // One of these comes with every code event, thousands at start: a field of a
+  // live object is read as it is.
+  id.script_id = script_id;
+  memcpy(&id.literal_id,
+         reinterpret_cast<const void*>(ObjectOf(script) - kHeapObjectTag +
+                                       layout().function_literal_id),
+         sizeof(id.literal_id));
   return id;
 }
 
 int64_t CodeReader::BytecodeOffset(uintptr_t array_register,
                                    uintptr_t offset_register,
                                    uintptr_t code_start, size_t code_size) {
-  const size_t header = kCodeLayout.bytecode_header - kHeapObjectTag;
+  const size_t header = layout().bytecode_header - kHeapObjectTag;
   if (array_register + header != code_start || offset_register < header ||
       offset_register - header >= code_size) {
     return -1;

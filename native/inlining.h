@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "code_map.h"
 #include "source_positions.h"
@@ -20,7 +21,15 @@ namespace otelpyroscope {
 
 class CodeReader {
  public:
-  // Whether positions can be read at all in this process. Probes once.
+  // How far the table of offsets has been found right in this process: see
+  // layout_check.h.
+  enum class Trust : uint8_t { kUnchecked, kFunctions, kAll, kNone };
+  static Trust GetTrust();
+  static void SetTrust(Trust checked);
+
+  // Whether positions might be read in this process. Probes once.
+  static bool Possible();
+  // Whether they are read.
   static bool Available();
 
   // Of optimized code: positions and inlined calls. Null: no such code, or a
@@ -28,10 +37,21 @@ class CodeReader {
   static std::shared_ptr<const CodePositions> ReadOptimized(
       uintptr_t code_start, size_t code_size, uint64_t* failures);
 
+  // Of baseline code: its positions, as its bytecode has them.
+  static std::shared_ptr<const CodePositions> ReadBaseline(uintptr_t code_start,
+                                                           size_t code_size,
+                                                           uint64_t* failures);
+
   // Of bytecode: its positions.
   static std::shared_ptr<const CodePositions> ReadBytecode(uintptr_t code_start,
                                                            size_t code_size,
                                                            uint64_t* failures);
+
+  // For layout_check.h: what is read whether trusted or not. False, or an
+  // unknown function, where a check fails.
+  static bool CheckBytecode(uintptr_t code_start, size_t code_size,
+                            std::vector<CodePosition>* positions);
+  static FunctionId CheckFunction(v8::Local<v8::Function> function);
 
   // The function behind a code event; `script_id` is that of `script`.
   static FunctionId ReadFunctionId(v8::Local<v8::UnboundScript> script,

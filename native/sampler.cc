@@ -9,6 +9,7 @@
 
 #include "code_ranges.h"
 #include "inlining.h"
+#include "layout_check.h"
 #include "v8-profiler.h"
 
 namespace otelpyroscope {
@@ -101,7 +102,13 @@ int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
   // Without it V8 keeps too few positions in optimized code to find an inlined
   // leaf. Cannot be undone for the isolate, and is cheap the second time.
   v8::CpuProfiler::UseDetailedSourcePositionsForProfiling(isolate);
-  Listen();
+  {
+    LayoutCheck check(isolate);
+    Listen();
+    check.Finish(code_map_);
+  }
+  const bool is_wrong = CodeReader::Possible() && !CodeReader::Available();
+  metrics_.resolve.layout_fallbacks += is_wrong;
   const int error = timer_.Start(interval_ns, HandleSignal, this);
   if (error != 0) Forget();
   return error;

@@ -3,34 +3,9 @@
 
 #include <algorithm>
 
+#include "variable_length.h"
+
 namespace otelpyroscope {
-namespace {
-
-class Reader {
- public:
-  Reader(const uint8_t* bytes, size_t size)
-      : next_(bytes), end_(bytes + size) {}
-
-  bool done() const { return next_ == end_; }
-
-  bool Read(uint64_t* value) {
-    uint64_t bits = 0;
-    for (int shift = 0; next_ != end_ && shift < 64; shift += 7) {
-      const uint8_t byte = *next_++;
-      bits |= static_cast<uint64_t>(byte & 0x7f) << shift;
-      if ((byte & 0x80) != 0) continue;
-      *value = bits;
-      return true;
-    }
-    return false;
-  }
-
- private:
-  const uint8_t* next_;
-  const uint8_t* end_;
-};
-
-}  // namespace
 
 SourcePosition SourcePosition::Unpack(uint64_t bits) {
   SourcePosition position;
@@ -45,7 +20,7 @@ bool DecodeSourcePositions(const uint8_t* bytes, size_t size, size_t code_size,
                            int flag_bits,
                            std::vector<CodePosition>* positions) {
   positions->clear();
-  Reader reader(bytes, size);
+  VariableLengthReader reader(bytes, size);
   // Unsigned: hostile differences wrap around instead of overflowing.
   uint64_t code_offset = 0;
   uint64_t position = 0;

@@ -280,6 +280,9 @@ const CodePositions* Resolver::PositionsOf(const CodeEntry& entry) {
     if (entry.optimized) {
       entry.positions = CodeReader::ReadOptimized(entry.start, entry.size,
                                                   &counts_->layout_fallbacks);
+    } else if (entry.baseline) {
+      entry.positions = CodeReader::ReadBaseline(entry.start, entry.size,
+                                                 &counts_->layout_fallbacks);
     } else if (entry.kind == CodeKind::kBytecode) {
       entry.positions = CodeReader::ReadBytecode(entry.start, entry.size,
                                                  &counts_->layout_fallbacks);

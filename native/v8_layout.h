@@ -1,16 +1,17 @@
-// Every private offset of V8 that this project relies on.
+// Every private offset of V8 that this project relies on: one table per
+// version.
 //
 // None of these is part of V8's API. Each is checked at run time before it is
-// trusted (see the file that uses it), and a failed check turns the feature
-// off instead of reading on. Offsets are in bytes from the untagged start of
-// an object, for 64-bit builds without pointer compression, and are the same
-// in the V8 of Node 20, 22, 24 and 26 unless a version is named.
+// trusted (layout_check.h, and the files that use it), and a failed check turns
+// the feature off instead of reading on. Offsets are in bytes from the untagged
+// start of an object, for 64-bit builds without pointer compression.
 #ifndef NATIVE_V8_LAYOUT_H_
 #define NATIVE_V8_LAYOUT_H_
 
 #include <cstddef>
 #include <cstdint>
 
+#include "signal_safety.h"
 #include "v8-internal.h"
 #include "v8-version.h"
 
@@ -21,8 +22,6 @@ namespace v8_layout {
 // a place known to its headers. Node 20 keeps its context elsewhere.
 #if V8_MAJOR_VERSION >= 12
 #define OTELPYROSCOPE_HAS_CONTINUATION_DATA 1
-constexpr int kContinuationDataOffset =
-    v8::internal::Internals::kContinuationPreservedEmbedderDataOffset;
 #endif
 
 #ifdef V8_COMPRESS_POINTERS
@@ -37,72 +36,87 @@ constexpr uintptr_t kTagMask = 3;
 constexpr uintptr_t kHeapObjectTag = 1;
 constexpr int kSmiShift = 32;
 
-// Every object: its map (hidden class); every map: the type of its instances.
-constexpr size_t kMapOffset = 0;
-constexpr size_t kMapInstanceTypeOffset = 12;
+// Flags in the first number of an entry of a source position table: one for
+// statements, and another one since V8 14.
+constexpr int kPositionFlagBits = V8_MAJOR_VERSION >= 14 ? 2 : 1;
 
-// JSMap (the AsyncContextFrame of Node is one) and its OrderedHashMap.
-constexpr size_t kJsMapTableOffset = 24;
-constexpr size_t kHashMapElementsOffset = 16;
-constexpr size_t kHashMapDeletedOffset = 24;
-constexpr size_t kHashMapBucketsOffset = 32;
-constexpr size_t kHashMapDataOffset = 40;
-constexpr size_t kHashMapBucketBytes = 8;
-constexpr size_t kHashMapEntryBytes = 24;  // key, value, chain
-constexpr size_t kHashMapValueOffset = 8;  // in an entry
+// Instance types are not here: the binary tells them (v8dbg_ symbols).
+struct Layout {
+  // Every object: its map (hidden class); every map: the type of its instances.
+  size_t map;
+  size_t map_instance_type;
+  // Arrays of tagged words or of bytes: their length, a small integer, and
+  // where their elements begin.
+  size_t array_length;
+  size_t array_data;
 
-// Arrays of tagged words or of bytes: their length, a small integer, and where
-// their elements begin.
-constexpr size_t kArrayLengthOffset = 8;
-constexpr size_t kArrayDataOffset = 16;
+  // Isolate: the continuation's data.
+  size_t continuation_data;
+  // JSMap (the AsyncContextFrame of Node is one) and its OrderedHashMap. Of an
+  // entry: key, value, chain.
+  size_t js_map_table;
+  size_t hash_map_elements;
+  size_t hash_map_deleted;
+  size_t hash_map_buckets;
+  size_t hash_map_data;
+  size_t hash_map_bucket_bytes;
+  size_t hash_map_entry_bytes;
+  size_t hash_map_value;
 
-// An inlined call in optimized code: a packed position, the index of the
-// function in the literals (-1: the function itself), and padding.
-constexpr size_t kInliningPositionBytes = 16;
-constexpr size_t kInlinedFunctionOffset = 8;
+  // JSFunction: its SharedFunctionInfo; that one's number in its script, and
+  // the Script; the Script's id, a small integer.
+  size_t function_shared;
+  size_t function_literal_id;
+  size_t function_script;
+  size_t script_id;
 
-// What differs between the versions, and is needed to find where code came
-// from. Instance types are not here: the binary tells them (v8dbg_ symbols).
-struct CodeLayout {
-  // The word that many bytes before the code points to its Code object.
+  // BytecodeArray: from its object to the bytecode, and from the bytecode back
+  // to the pointer to its position table. InterpreterData: its bytecode.
+  size_t bytecode_header;
+  size_t bytecode_positions_before_start;
+  size_t interpreter_data_bytecode;
+
+  // The word that many bytes before machine code points to its Code object.
   size_t code_pointer_before_start;
-  // Code
+  // Code. The first two are, in baseline code, the bytecode and the bytecode
+  // offset table.
   size_t deoptimization_data;
   size_t source_position_table;
   size_t instruction_start;
   size_t instruction_size;
-  // DeoptimizationData: indices of its elements
+  // DeoptimizationData: indices of its elements. The function is a
+  // SharedFunctionInfo, or an object with one at `function_wrapper_shared`.
+  size_t inlined_count_index;
   size_t literals_index;
+  size_t function_index;
   size_t inlining_positions_index;
-  // SharedFunctionInfo
-  size_t function_literal_id;
-  size_t script;
-  // BytecodeArray: from its object, and the pointer to its position table
-  size_t bytecode_header;
-  size_t bytecode_positions_before_start;
+  size_t function_wrapper_shared;
+  // An inlined call in optimized code: a packed position, the index of the
+  // function in the literals (-1: the function itself), and padding.
+  size_t inlining_position_bytes;
+  size_t inlined_function;
 };
-constexpr size_t kInlinedCountIndex = 1;
 
-// Script: its id, a small integer.
-constexpr size_t kScriptIdOffset = 64;
+// Where the bytecode of this V8 is not known: no lines in baseline code.
+struct Bytecodes {
+  // A digit for each bytecode: its length in bytes with the opcode, and how
+  // many of its bytes become two behind Wide, and four behind ExtraWide.
+  const char* lengths;
+  const char* scalable;
+};
 
-// V8 11.3 is in Node 20, 12.4 in 22, 13.6 in 24, 14 in 26.
-#if V8_MAJOR_VERSION == 11
-#define OTELPYROSCOPE_HAS_CODE_LAYOUT 1
-constexpr CodeLayout kCodeLayout = {8, 16, 24, 40, 56, 2, 7, 52, 32, 54, 22};
-#elif V8_MAJOR_VERSION == 12
-#define OTELPYROSCOPE_HAS_CODE_LAYOUT 1
-constexpr CodeLayout kCodeLayout = {24, 8, 16, 40, 52, 2, 7, 52, 32, 64, 40};
-#elif V8_MAJOR_VERSION == 13 || V8_MAJOR_VERSION == 14
-#define OTELPYROSCOPE_HAS_CODE_LAYOUT 1
-constexpr CodeLayout kCodeLayout = {24, 8, 16, 40, 56, 3, 8, 60, 40, 64, 40};
-#else
-constexpr CodeLayout kCodeLayout = {};
-#endif
+// The table of the V8 that this was compiled for; nothing but the tests'
+// ShiftEntry() writes it.
+extern Layout table;
 
-// Flags in the first number of an entry of a source position table: one for
-// statements, and another one since V8 14.
-constexpr int kPositionFlagBits = V8_MAJOR_VERSION >= 14 ? 2 : 1;
+SIGNAL_SAFE inline const Layout& layout() noexcept { return table; }
+// Whether there is a table for this V8's code.
+bool HasCodeLayout();
+const Bytecodes& bytecodes();
+
+// For tests: makes an entry of the table wrong. Before anything has been read
+// by it. Returns the entry's name, or null: there is no such entry.
+const char* ShiftEntry(size_t entry, int bytes);
 
 }  // namespace v8_layout
 }  // namespace otelpyroscope

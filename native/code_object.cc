@@ -1,0 +1,84 @@
+// From code to its Code object, and from an address to its code.
+#include "code_object.h"
+
+#include <cstring>
+#include <vector>
+
+#include "heap_reader.h"
+#include "safe_memory.h"
+#include "v8_layout.h"
+
+namespace otelpyroscope {
+namespace {
+
+using v8_layout::layout;
+
+// What V8 aligns code to, at least.
+constexpr size_t kAlignment = 32;
+constexpr size_t kPageBytes = 4096;
+
+// Whether `code` is a Code object, of code that begins at `start`.
+bool IsCodeAt(uintptr_t code, uintptr_t start, size_t* size) {
+  uintptr_t instruction_start = 0;
+  int32_t instruction_size = 0;
+  if (heap::InstanceType(code) != InstanceTypes::OfThisV8().code ||
+      !heap::ReadWord(code, layout().instruction_start, &instruction_start) ||
+      instruction_start != start ||
+      !heap::ReadInt(code, layout().instruction_size, &instruction_size) ||
+      instruction_size <= 0) {
+    return false;
+  }
+  *size = static_cast<size_t>(instruction_size);
+  return true;
+}
+
+bool ReadOwner(uintptr_t code, FunctionId* id) {
+  uintptr_t data = 0;
+  uintptr_t function = 0;
+  if (!heap::ReadWord(code, layout().deoptimization_data, &data) ||
+      !heap::ReadElement(data, layout().function_index, &function) ||
+      !heap::IsObject(function)) {
+    return false;
+  }
+  if (heap::ReadFunctionId(function, id)) return true;
+  return heap::ReadWord(function, layout().function_wrapper_shared,
+                        &function) &&
+         heap::ReadFunctionId(function, id);
+}
+
+}  // namespace
+
+uintptr_t CodeObject::Of(uintptr_t start, size_t size) {
+  uintptr_t code = 0;
+  size_t own_size = 0;
+  return SafeMemory::Read(start - layout().code_pointer_before_start, &code) &&
+                 IsCodeAt(code, start, &own_size) && own_size == size
+             ? code
+             : 0;
+}
+
+bool CodeObject::FindOptimized(uintptr_t address, FoundCode* found) {
+  const size_t before = layout().code_pointer_before_start;
+  uint8_t page[kPageBytes];
+  uintptr_t page_start = 0;
+  for (uintptr_t start = address & ~(kAlignment - 1);
+       address - start <= kMaxDistance; start -= kAlignment) {
+    const uintptr_t place = start - before;
+    if (place % sizeof(uintptr_t) != 0) return false;
+    if ((place & ~(kPageBytes - 1)) != page_start) {
+      page_start = place & ~(kPageBytes - 1);
+      if (!SafeMemory::Read(page_start, page, sizeof(page))) return false;
+    }
+    uintptr_t code = 0;
+    memcpy(&code, page + place % kPageBytes, sizeof(code));
+    size_t size = 0;
+    if (!heap::IsObject(code) || !IsCodeAt(code, start, &size)) continue;
+    // The nearest code before the address: it is this one's or nobody's.
+    found->start = start;
+    found->size = size;
+    return address - start < size && ReadOwner(code, &found->function);
+  }
+  return false;
+}
+
+}  // namespace otelpyroscope

@@ -1,0 +1,37 @@
+// The Code objects of machine code, on V8's heap.
+//
+// Safe reads, each checked: a Code object says itself where its code begins and
+// how long it is.
+#ifndef NATIVE_CODE_OBJECT_H_
+#define NATIVE_CODE_OBJECT_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "source_positions.h"
+
+namespace otelpyroscope {
+
+// Code that V8 has not told of.
+struct FoundCode {
+  uintptr_t start = 0;
+  size_t size = 0;
+  FunctionId function;
+};
+
+class CodeObject {
+ public:
+  // How far before an address its code may begin to be found.
+  static constexpr size_t kMaxDistance = 256 << 10;
+
+  // The Code object of the code at [start, start + size), or 0.
+  static uintptr_t Of(uintptr_t start, size_t size);
+
+  // The optimized code around `address`, which lies where V8 puts its code; or
+  // false. Looks backwards for the beginning: a microsecond for every few KB.
+  static bool FindOptimized(uintptr_t address, FoundCode* found);
+};
+
+}  // namespace otelpyroscope
+
+#endif  // NATIVE_CODE_OBJECT_H_

@@ -1,0 +1,126 @@
+// Safe reads by the table of offsets, and the instance types.
+#include "heap_reader.h"
+
+#include <dlfcn.h>
+
+#include <cstring>
+
+#include "safe_memory.h"
+#include "v8_layout.h"
+
+namespace otelpyroscope {
+namespace {
+
+using v8_layout::kHeapObjectTag;
+using v8_layout::layout;
+
+// Larger ones exist in no program; the bound is for the case that the memory
+// is not what we think it is.
+constexpr uint64_t kMaxTableBytes = 4 << 20;
+
+uint16_t DebugConstant(const char* name) {
+  const void* symbol = dlsym(RTLD_DEFAULT, name);
+  int value = 0;
+  if (symbol != nullptr) memcpy(&value, symbol, sizeof(value));
+  return static_cast<uint16_t>(value);
+}
+
+}  // namespace
+
+const InstanceTypes& InstanceTypes::OfThisV8() {
+  static const InstanceTypes types = {
+      DebugConstant("v8dbg_type_Code__CODE_TYPE"),
+      DebugConstant("v8dbg_type_JSFunction__JS_FUNCTION_TYPE"),
+      DebugConstant("v8dbg_type_SharedFunctionInfo__SHARED_FUNCTION_INFO_TYPE"),
+      DebugConstant("v8dbg_type_Script__SCRIPT_TYPE"),
+      DebugConstant("v8dbg_type_BytecodeArray__BYTECODE_ARRAY_TYPE"),
+      DebugConstant("v8dbg_type_InterpreterData__INTERPRETER_DATA_TYPE"),
+      DebugConstant("v8dbg_type_ByteArray__BYTE_ARRAY_TYPE"),
+      DebugConstant("v8dbg_type_TrustedByteArray__TRUSTED_BYTE_ARRAY_TYPE"),
+      DebugConstant("v8dbg_type_JSMap__JS_MAP_TYPE"),
+  };
+  return types;
+}
+
+namespace heap {
+
+bool IsObject(uintptr_t word) {
+  return (word & v8_layout::kTagMask) == kHeapObjectTag &&
+         word > v8_layout::kTagMask;
+}
+
+bool ReadWord(uintptr_t object, size_t offset, uintptr_t* word) {
+  return SafeMemory::Read(object - kHeapObjectTag + offset, word);
+}
+
+bool ReadSmi(uintptr_t object, size_t offset, uint64_t* value) {
+  uintptr_t word = 0;
+  if (!ReadWord(object, offset, &word) || static_cast<uint32_t>(word) != 0) {
+    return false;
+  }
+  *value = word >> v8_layout::kSmiShift;
+  return true;
+}
+
+bool ReadInt(uintptr_t object, size_t offset, int32_t* value) {
+  return SafeMemory::Read(object - kHeapObjectTag + offset, value);
+}
+
+uint16_t InstanceType(uintptr_t object) {
+  uintptr_t map = 0;
+  uint16_t type = 0;
+  if (!IsObject(object) || !ReadWord(object, layout().map, &map) ||
+      !IsObject(map) ||
+      !SafeMemory::Read(map - kHeapObjectTag + layout().map_instance_type,
+                        &type)) {
+    return 0;
+  }
+  return type;
+}
+
+bool IsByteArray(uintptr_t object) {
+  const InstanceTypes& types = InstanceTypes::OfThisV8();
+  const uint16_t type = InstanceType(object);
+  return type != 0 &&
+         (type == types.byte_array || type == types.trusted_byte_array);
+}
+
+bool ReadBytes(uintptr_t object, std::vector<uint8_t>* bytes) {
+  uint64_t length = 0;
+  if (!IsByteArray(object) ||
+      !ReadSmi(object, layout().array_length, &length) ||
+      length > kMaxTableBytes) {
+    return false;
+  }
+  bytes->resize(length);
+  return length == 0 ||
+         SafeMemory::Read(object - kHeapObjectTag + layout().array_data,
+                          bytes->data(), length);
+}
+
+bool ReadElement(uintptr_t array, uint64_t index, uintptr_t* element) {
+  uint64_t length = 0;
+  return IsObject(array) && ReadSmi(array, layout().array_length, &length) &&
+         index < length &&
+         ReadWord(array, layout().array_data + index * sizeof(uintptr_t),
+                  element);
+}
+
+bool ReadFunctionId(uintptr_t shared, FunctionId* id) {
+  const InstanceTypes& types = InstanceTypes::OfThisV8();
+  uintptr_t script = 0;
+  uint64_t script_id = 0;
+  if (InstanceType(shared) != types.shared_function_info ||
+      !ReadInt(shared, layout().function_literal_id, &id->literal_id) ||
+      !ReadWord(shared, layout().function_script, &script) ||
+      // With a debugger attached, V8 11 has a DebugInfo there.
+      InstanceType(script) != types.script ||
+      !ReadSmi(script, layout().script_id, &script_id)) {
+    return false;
+  }
+  id->script_id = static_cast<int>(script_id);
+  return id->known();
+}
+
+}  // namespace heap
+}  // namespace otelpyroscope

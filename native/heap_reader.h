@@ -1,0 +1,55 @@
+// Fields of V8's heap objects, copied by reads that cannot fault.
+//
+// Every function takes whatever word was found where an object should be, and
+// fails where it cannot be one.
+#ifndef NATIVE_HEAP_READER_H_
+#define NATIVE_HEAP_READER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "source_positions.h"
+
+namespace otelpyroscope {
+
+// The instance types of the running V8, which its binary exports for
+// debuggers. 0 where it does not.
+struct InstanceTypes {
+  uint16_t code;
+  uint16_t js_function;
+  uint16_t shared_function_info;
+  uint16_t script;
+  uint16_t bytecode_array;
+  uint16_t interpreter_data;
+  uint16_t byte_array;
+  uint16_t trusted_byte_array;
+  uint16_t js_map;
+
+  static const InstanceTypes& OfThisV8();
+};
+
+namespace heap {
+
+bool IsObject(uintptr_t word);
+bool ReadWord(uintptr_t object, size_t offset, uintptr_t* word);
+bool ReadSmi(uintptr_t object, size_t offset, uint64_t* value);
+bool ReadInt(uintptr_t object, size_t offset, int32_t* value);
+
+// 0: not an object.
+uint16_t InstanceType(uintptr_t object);
+bool IsByteArray(uintptr_t object);
+
+// A copy of a byte array, at most 4 MiB. Fails for everything else.
+bool ReadBytes(uintptr_t object, std::vector<uint8_t>* bytes);
+
+// A copy of an array's element. Fails outside of the array.
+bool ReadElement(uintptr_t array, uint64_t index, uintptr_t* element);
+
+// Which function a SharedFunctionInfo is.
+bool ReadFunctionId(uintptr_t shared, FunctionId* id);
+
+}  // namespace heap
+}  // namespace otelpyroscope
+
+#endif  // NATIVE_HEAP_READER_H_
