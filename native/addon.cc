@@ -20,6 +20,7 @@
 #include "profiled_thread.h"
 #include "sample_windows.h"
 #include "sampler.h"
+#include "v8_layout.h"
 
 namespace otelpyroscope {
 namespace {
@@ -329,9 +330,20 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   return binding;
 }
 
+// shiftLayoutForTest(entry, bytes): the name of the entry, or undefined: there
+// is none. For the tests of the layout's self-checks alone, before open().
+Napi::Value ShiftLayoutForTest(const Napi::CallbackInfo& info) {
+  const char* name = v8_layout::ShiftEntry(ToUint32(info[0]),
+                                           info[1].As<Napi::Number>());
+  return name == nullptr ? info.Env().Undefined()
+                         : Napi::String::New(info.Env(), name);
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["abi"] = Napi::Number::New(env, NODE_MODULE_VERSION);
   exports["open"] = Napi::Function::New(env, Open, "open");
+  exports["shiftLayoutForTest"] =
+      Napi::Function::New(env, ShiftLayoutForTest, "shiftLayoutForTest");
   return exports;
 }
 

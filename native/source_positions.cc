@@ -6,6 +6,12 @@
 #include "variable_length.h"
 
 namespace otelpyroscope {
+namespace {
+
+// The function's entry counts as an offset of its own before the code.
+constexpr int64_t kFunctionEntry = -1;
+
+}  // namespace
 
 SourcePosition SourcePosition::Unpack(uint64_t bits) {
   SourcePosition position;
@@ -22,7 +28,7 @@ bool DecodeSourcePositions(const uint8_t* bytes, size_t size, size_t code_size,
   positions->clear();
   VariableLengthReader reader(bytes, size);
   // Unsigned: hostile differences wrap around instead of overflowing.
-  uint64_t code_offset = 0;
+  uint64_t code_offset = static_cast<uint64_t>(kFunctionEntry);
   uint64_t position = 0;
   while (!reader.done()) {
     uint64_t first = 0;
@@ -30,9 +36,11 @@ bool DecodeSourcePositions(const uint8_t* bytes, size_t size, size_t code_size,
     if (!reader.Read(&first) || !reader.Read(&second)) return false;
     code_offset += first >> flag_bits;
     position += (second >> 1) ^ (~(second & 1) + 1);
-    if (code_offset > code_size) return false;
+    const uint64_t begin =
+        code_offset == static_cast<uint64_t>(kFunctionEntry) ? 0 : code_offset;
+    if (begin > code_size) return false;
     positions->push_back(
-        {static_cast<uint32_t>(code_offset), SourcePosition::Unpack(position)});
+        {static_cast<uint32_t>(begin), SourcePosition::Unpack(position)});
   }
   return true;
 }

@@ -2,7 +2,8 @@
 // code belongs to. Pure: from bytes to numbers.
 //
 // Format (V8's source-position-table.cc and source-position.h): entries of two
-// variable-length integers, the differences to the entry before. The lowest
+// variable-length integers, the differences to the entry before; the first
+// entry's to the code offset -1, which is the function's entry. The lowest
 // bits of the first are flags, the rest the code offset; the second is a 64-bit
 // position, zig-zag encoded. Of a position, bit 0
 // says that it is not in the script, bits 1-30 are the offset in the script
