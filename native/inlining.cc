@@ -244,9 +244,12 @@ bool CodeReader::CheckBytecode(uintptr_t code_start, size_t code_size,
 }
 
 FunctionId CodeReader::CheckFunction(v8::Local<v8::Function> function) {
+  return FunctionOf(ObjectOf(function));
+}
+
+FunctionId CodeReader::FunctionOf(uintptr_t object) {
   FunctionId id;
   uintptr_t shared = 0;
-  const uintptr_t object = ObjectOf(function);
   if (heap::InstanceType(object) != InstanceTypes::OfThisV8().js_function ||
       !heap::ReadWord(object, layout().function_shared, &shared) ||
       !heap::ReadFunctionId(shared, &id)) {

@@ -53,6 +53,9 @@ class CodeReader {
                             std::vector<CodePosition>* positions);
   static FunctionId CheckFunction(v8::Local<v8::Function> function);
 
+  // Which function a JSFunction is; unknown: a builtin's, or not one.
+  static FunctionId FunctionOf(uintptr_t object);
+
   // The function behind a code event; `script_id` is that of `script`.
   static FunctionId ReadFunctionId(v8::Local<v8::UnboundScript> script,
                                    int script_id);

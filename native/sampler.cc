@@ -213,6 +213,9 @@ void Sampler::DrainUntil(uint64_t ring_position, bool heap_is_of_then) {
     metrics_.truncated_stacks += header.truncated;
     metrics_.labelled_samples += header.label != 0;
     metrics_.stale_samples += !heap_is_of_then;
+    if (heap_is_of_then) {
+      late_code_.Learn(header, record + kSampleHeaderWords, &code_map_);
+    }
     ResolveStack(header, record + kSampleHeaderWords, heap_is_of_then,
                  code_map_, &stack_table_, &metrics_.resolve);
     ring_.Pop();

@@ -19,6 +19,7 @@
 #include "code_map.h"
 #include "cpu_timer.h"
 #include "label_slot.h"
+#include "late_code.h"
 #include "sample_ring.h"
 #include "script_lines.h"
 #include "signal_safety.h"
@@ -169,6 +170,7 @@ class Sampler {
 
   // Outside the handler.
   CodeMap code_map_;
+  LateCode late_code_;
   ScriptLines script_lines_;
   StackTable stack_table_;
   SamplerMetrics metrics_;

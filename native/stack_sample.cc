@@ -8,6 +8,7 @@
 #include "v8-internal.h"
 #include "v8-locker.h"
 #include "v8-unwinder.h"
+#include "v8_layout.h"
 
 namespace otelpyroscope {
 namespace {
@@ -97,6 +98,7 @@ class Resolver {
 
  private:
   size_t PushLeaf();
+  void PushOwner();
   void PushCaller(uintptr_t address);
   void PushFrameless();
   void PushUnknown(uintptr_t address);
@@ -111,6 +113,7 @@ class Resolver {
   const CodeMap& code_map_;
   StackTable* const table_;
   ResolveCounts* const counts_;
+  bool has_owner_ = false;  // of the innermost frame: it is pushed already
 };
 
 void Resolver::PushAll() {
@@ -119,7 +122,9 @@ void Resolver::PushAll() {
   } else if (header_.frame_count == 0) {
     PushFrameless();
   } else {
-    for (size_t i = PushLeaf(); i < header_.frame_count; i++) {
+    const size_t done = PushLeaf();
+    PushOwner();
+    for (size_t i = done; i < header_.frame_count; i++) {
       PushCaller(frames_[i]);
     }
     if (header_.truncated) table_->Push(PseudoFrame::kTruncated);
@@ -221,11 +226,36 @@ size_t Resolver::PushLeaf() {
     if (IsFunction(entry)) {
       PushCode(*entry,
                static_cast<int64_t>(header_.stack_top - 1 - entry->start));
+      has_owner_ = true;
       return 0;
     }
   }
   PushUnknown(header_.pc);
   return 0;
+}
+
+// A builtin without a frame of its own runs on its caller's, which
+// GetStackSample leaves out: the function of that frame.
+void Resolver::PushOwner() {
+  const CodeEntry* entry = code_map_.Find(header_.pc);
+  const bool in_builtin = entry == nullptr
+                              ? code_map_.IsGenerated(header_.pc)
+                              : entry->kind == CodeKind::kBuiltin;
+  if (has_owner_ || !in_builtin || header_.function == 0 ||
+      header_.fast_call != 0 || header_.external_callback != 0 ||
+      !heap_is_of_then_ || !CodeReader::Available()) {
+    return;
+  }
+  const CodeFunction* owner =
+      code_map_.FindFunction(CodeReader::FunctionOf(header_.function));
+  if (owner == nullptr) return;  // a builtin's own frame
+  const CodeEntry* caller = FindCaller(code_map_, header_.stack_top);
+  if (caller != nullptr && caller->function.get() == owner) {
+    PushCode(*caller,
+             static_cast<int64_t>(header_.stack_top - 1 - caller->start));
+  } else {
+    table_->Push(*owner, code_map_);
+  }
 }
 
 void Resolver::PushCaller(uintptr_t address) {
@@ -315,6 +345,18 @@ void StackCapture::Init(v8::Isolate* isolate, size_t max_frames) {
   uses_locker_ = v8::Locker::IsLocked(isolate);
 }
 
+// The JSFunction in the frame at `fp`, if it is a whole frame of JavaScript: its
+// context, which in other frames is a small integer, lies between it and `fp`.
+SIGNAL_SAFE uintptr_t FunctionOfFrame(const StackBounds& bounds, uintptr_t sp,
+                                      uintptr_t fp) noexcept {
+  constexpr uintptr_t kWord = sizeof(uintptr_t);
+  if (fp % kWord != 0 || fp < sp + 2 * kWord || !bounds.Contains(fp)) return 0;
+  const auto* words = reinterpret_cast<const uintptr_t*>(fp);
+  const uintptr_t context = words[-1];
+  return (context & v8_layout::kTagMask) == v8_layout::kHeapObjectTag ? words[-2]
+                                                                      : 0;
+}
+
 // Whether the isolate is what runs on this thread right now.
 SIGNAL_SAFE bool StackCapture::IsRunning() const noexcept {
   return v8::Isolate::TryGetCurrent() == isolate_ && isolate_->IsInUse() &&
@@ -330,6 +372,10 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
   const bool on_stack = bounds_.Contains(sp);
   header->pc = reinterpret_cast<uintptr_t>(registers.pc);
   header->stack_top = on_stack ? ReadReturnAddress(registers) : uintptr_t{0};
+  header->function =
+      on_stack ? FunctionOfFrame(bounds_, sp,
+                                 reinterpret_cast<uintptr_t>(registers.fp))
+               : uintptr_t{0};
   header->frame_count = 0;
   header->truncated = 0;
   header->fast_call = 0;

@@ -41,6 +41,7 @@ const nativeLayers = [
     'sample_windows',
     'flat_batch',
     'stack_sample',
+    'late_code',
     'sampler',
     'sampler_places',
     'profile_process',

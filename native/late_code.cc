@@ -1,0 +1,32 @@
+// From unknown addresses to entries of the code map.
+#include "late_code.h"
+
+#include "code_object.h"
+#include "inlining.h"
+
+namespace otelpyroscope {
+
+void LateCode::Learn(const SampleHeader& header, const uintptr_t* frames,
+                     CodeMap* code_map) {
+  if (!CodeReader::Available()) return;
+  LearnOne(header.pc, code_map);
+  for (uint32_t i = 0; i < header.frame_count; i++) {
+    LearnOne(frames[i] - 1, code_map);
+  }
+}
+
+void LateCode::LearnOne(uintptr_t address, CodeMap* code_map) {
+  if (!code_map->IsGenerated(address) || code_map->Find(address) != nullptr ||
+      misses_.contains(address)) {
+    return;
+  }
+  FoundCode found;
+  if (CodeObject::FindOptimized(address, &found) &&
+      code_map->AddFound(found.start, found.size, found.function)) {
+    return;
+  }
+  if (misses_.size() >= kMaxMisses) misses_.clear();
+  misses_.insert(address);
+}
+
+}  // namespace otelpyroscope
