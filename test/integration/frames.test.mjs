@@ -67,4 +67,37 @@ describe('frames', function () {
       );
     });
   });
+
+  describe('of one hot line', function () {
+    const file = fixture('hot-line.mjs');
+    const tiers = {
+      'in every tier': [],
+      'in baseline code': ['--no-opt', '--no-maglev', '--always-sparkplug'],
+      'in the interpreter': ['--no-opt', '--no-maglev', '--no-sparkplug'],
+    };
+    for (const [title, flags] of Object.entries(tiers)) {
+      it(`are on it, and their callers on the call, ${title}`, async () => {
+        const report = await messageOf(runNode([...flags, file]));
+        const lines = { hotFunction: '// the hot line', caller: '// the call' };
+        for (const [name, text] of Object.entries(lines)) {
+          const nanos = report.lines[name];
+          const all = Object.values(nanos).reduce((sum, each) => sum + each, 0);
+          const share = (nanos[lineWith(file, text)] ?? 0) / all;
+          assert.ok(share >= 0.95, `${name}: ${JSON.stringify(report)}`);
+        }
+        assert.ok(report.hotShare >= 0.9, JSON.stringify(report));
+        assert.equal(report.metrics.layoutFallbacks, 0);
+      });
+    }
+  });
+
+  describe('of a loop that V8 has replaced on the stack before the start', function () {
+    it('have their name and line', async () => {
+      const file = fixture('replaced.mjs');
+      const report = await messageOf(runNode([file]));
+      assert.ok(report.share >= 0.95, JSON.stringify(report));
+      assert.deepEqual(Object.keys(report.lines), [String(lineWith(file, '// the loop'))]);
+      assert.equal(report.metrics.layoutFallbacks, 0);
+    });
+  });
 });

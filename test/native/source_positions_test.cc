@@ -36,7 +36,7 @@ TEST(positions_come_back_as_they_were_written) {
         {130, {-1, 2}}, {131, {1 << 29, -1}}, {70000, {0, 1}},
     };
     std::vector<uint8_t> bytes;
-    uint64_t offset = 0;
+    uint64_t offset = UINT64_MAX;  // the function's entry
     uint64_t position = 0;
     for (const CodePosition& entry : written) {
       const uint64_t bits =
@@ -63,6 +63,15 @@ TEST(positions_come_back_as_they_were_written) {
     EXPECT(!DecodeSourcePositions(bytes.data(), bytes.size(), 69999, flag_bits,
                                   &read));
   }
+}
+
+TEST(the_entry_of_a_function_is_the_begin_of_its_code) {
+  const std::vector<uint8_t> bytes = {0, 4, 2, 4};
+  std::vector<CodePosition> read;
+  EXPECT(DecodeSourcePositions(bytes.data(), bytes.size(), 10, 1, &read));
+  EXPECT_EQ(read.size(), size_t{2});
+  EXPECT_EQ(read[0].code_offset, 0u);
+  EXPECT_EQ(read[1].code_offset, 0u);
 }
 
 TEST(positions_are_those_of_the_last_entry_before) {
