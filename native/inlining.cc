@@ -276,11 +276,15 @@ FunctionId CodeReader::ReadFunctionId(v8::Local<v8::UnboundScript> script,
   return id;
 }
 
+uintptr_t CodeReader::BytecodeStart(uintptr_t array) {
+  return array - kHeapObjectTag + layout().bytecode_header;
+}
+
 int64_t CodeReader::BytecodeOffset(uintptr_t array_register,
                                    uintptr_t offset_register,
                                    uintptr_t code_start, size_t code_size) {
   const size_t header = layout().bytecode_header - kHeapObjectTag;
-  if (array_register + header != code_start || offset_register < header ||
+  if (BytecodeStart(array_register) != code_start || offset_register < header ||
       offset_register - header >= code_size) {
     return -1;
   }

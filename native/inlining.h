@@ -60,6 +60,9 @@ class CodeReader {
   static FunctionId ReadFunctionId(v8::Local<v8::UnboundScript> script,
                                    int script_id);
 
+  // Where the bytecode of an array begins.
+  static uintptr_t BytecodeStart(uintptr_t array);
+
   // What the interpreter's registers say: the offset in the bytecode that
   // begins at `code_start`, or -1 where they are about something else.
   static int64_t BytecodeOffset(uintptr_t array_register,

@@ -99,6 +99,7 @@ class Resolver {
  private:
   size_t PushLeaf();
   void PushOwner();
+  bool OwnsFrame(const CodeEntry& entry) const;
   void PushCaller(uintptr_t address);
   void PushFrameless();
   void PushUnknown(uintptr_t address);
@@ -198,6 +199,15 @@ size_t Resolver::PushLeaf() {
     // The interpreter: the next frame is the one that it works on, and its
     // registers know better than the frame how far it is.
     const CodeEntry* caller = FindCaller(code_map_, frames_[0]);
+    const CodeEntry* running =
+        code_map_.Find(CodeReader::BytecodeStart(header_.bytecode_array));
+    if (running != nullptr && running != caller && OwnsFrame(*running)) {
+      // V8 11 does not know a handler in its copy of the builtins for one.
+      PushCode(*running, CodeReader::BytecodeOffset(
+                             header_.bytecode_array, header_.bytecode_offset,
+                             running->start, running->size));
+      return 0;
+    }
     if (caller == nullptr || caller->kind != CodeKind::kBytecode) return 0;
     PushCode(*caller, CodeReader::BytecodeOffset(header_.bytecode_array,
                                                  header_.bytecode_offset,
@@ -234,6 +244,14 @@ size_t Resolver::PushLeaf() {
   return 0;
 }
 
+// Whether the innermost frame is this function's.
+bool Resolver::OwnsFrame(const CodeEntry& entry) const {
+  return header_.function != 0 && heap_is_of_then_ && CodeReader::Available() &&
+         entry.kind == CodeKind::kBytecode &&
+         code_map_.FindFunction(CodeReader::FunctionOf(header_.function)) ==
+             entry.function.get();
+}
+
 // A builtin without a frame of its own runs on its caller's, which
 // GetStackSample leaves out: the function of that frame.
 void Resolver::PushOwner() {
@@ -249,6 +267,9 @@ void Resolver::PushOwner() {
   const CodeFunction* owner =
       code_map_.FindFunction(CodeReader::FunctionOf(header_.function));
   if (owner == nullptr) return;  // a builtin's own frame
+  // On the way into and out of V8's C++, the frame is not left out.
+  const CodeEntry* next = FindCaller(code_map_, frames_[0]);
+  if (next != nullptr && next->function.get() == owner) return;
   const CodeEntry* caller = FindCaller(code_map_, header_.stack_top);
   if (caller != nullptr && caller->function.get() == owner) {
     PushCode(*caller,

@@ -88,6 +88,12 @@ export class ProfileBuilder {
   readonly #locationIds = new Map<string, number>();
   readonly #labelNumbers = new Map<Labels, number>();
   readonly #stacks = new Map<string, Stack>();
+  readonly #lineNumbers: boolean;
+
+  /** Without `lineNumbers` frames are their functions: each is where its function starts. */
+  constructor(lineNumbers = true) {
+    this.#lineNumbers = lineNumbers;
+  }
 
   add(batch: SampleBatch): void {
     const ids = this.#locationsOf(batch);
@@ -213,7 +219,7 @@ export class ProfileBuilder {
     const ids = new Uint32Array(frames.length / 2);
     for (let i = 0; i < ids.length; i++) {
       const functionId = functionIds[frames[2 * i] as number] as number;
-      ids[i] = this.#locationId(functionId, frames[2 * i + 1] as number);
+      ids[i] = this.#locationId(functionId, this.#lineNumbers ? (frames[2 * i + 1] as number) : 0);
     }
     return ids;
   }
@@ -251,6 +257,10 @@ export class ProfileBuilder {
   #encodeLocations(originals: OriginalPositions | undefined): Location[] {
     return this.#locations.map(({ functionId, line }, index) => {
       const compiled = this.#functions[functionId - 1] as SourceFunction;
+      if (!this.#lineNumbers) {
+        const start = originals?.functionAt(compiled) ?? compiled;
+        return new Location({ id: index + 1, line: [{ functionId, line: start.line }] });
+      }
       // The sampler tells the line alone, not the column in it.
       const original = line === 0 ? undefined : originals?.lineAt(compiled, line, 0);
       return new Location({ id: index + 1, line: [{ functionId, line: original ?? line }] });

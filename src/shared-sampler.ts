@@ -25,11 +25,15 @@ const EXIT_ANSWER_MS = 100;
 
 /** The samples from `start()` or one `collect()` of a profiler to the next. */
 class ProfileSegment {
-  readonly #builder = new ProfileBuilder();
+  readonly #builder: ProfileBuilder;
   readonly #foreignLabels = new ForeignLabels();
   readonly #startNanos = BigInt(Date.now()) * 1_000_000n;
   readonly #startClock = process.hrtime.bigint();
   #durationNanos = 0n;
+
+  constructor(lineNumbers: boolean) {
+    this.#builder = new ProfileBuilder(lineNumbers);
+  }
 
   add(batch: SampleBatch): void {
     this.#builder.add(batch);
@@ -64,19 +68,22 @@ class ProfileSegment {
 
 /** One profiler's. */
 export class ProfileWindow {
-  current = new ProfileSegment();
+  current: ProfileSegment;
 
   constructor(
     readonly id: number,
     readonly intervalMicros: number,
     readonly maps: SourceMaps | undefined,
-  ) {}
+    readonly lineNumbers: boolean,
+  ) {
+    this.current = new ProfileSegment(lineNumbers);
+  }
 
   /** Ends the segment under way and begins the next. */
   turn(): ProfileSegment {
     const ended = this.current;
     ended.end();
-    this.current = new ProfileSegment();
+    this.current = new ProfileSegment(this.lineNumbers);
     return ended;
   }
 }
@@ -117,6 +124,7 @@ export class SharedSampler {
       opened[0] as number,
       opened[1] as number,
       options.sourceMaps ? this.#maps : undefined,
+      options.lineNumbers,
     );
     this.#windows.add(window);
     if (options.intervalMicros !== window.intervalMicros) {

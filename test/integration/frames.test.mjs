@@ -100,4 +100,57 @@ describe('frames', function () {
       assert.equal(report.metrics.layoutFallbacks, 0);
     });
   });
+
+  describe('with a wrong offset in the table of V8', function () {
+    const file = fixture('shifted.mjs');
+    // Each entry by 8 bytes, the next by -4, and so on: all are tried by both on two versions.
+    const bytesFor = (entry) => ((entry + Number(process.versions.modules)) % 2 === 0 ? 8 : -4);
+
+    it('are plain, or right all the same, and never wrong', async () => {
+      const reports = [];
+      let next = 0;
+      const take = async () => {
+        for (let entry = next++; ; entry = next++) {
+          const report = await messageOf(
+            runNode([file, String(entry), String(bytesFor(entry))], { timeoutMs: 30_000 }),
+          );
+          if (report.name === undefined) return;
+          reports.push(report);
+        }
+      };
+      await Promise.all([take(), take()]);
+      assert.ok(reports.length > 25);
+      for (const report of reports) {
+        const text = JSON.stringify(report);
+        assert.deepEqual(report.wrongChains, [], text);
+        assert.ok(report.labelled === 0 || report.labelled > 0.9, text);
+        assert.ok(report.rootShare > 0.8, text);
+      }
+      const named = Object.fromEntries(reports.map((report) => [report.name, report]));
+      for (const name of [
+        'map',
+        'map_instance_type',
+        'array_length',
+        'array_data',
+        'function_shared',
+        'function_literal_id',
+        'function_script',
+        'script_id',
+        'bytecode_header',
+        'bytecode_positions_before_start',
+        'code_pointer_before_start',
+        'deoptimization_data',
+        'source_position_table',
+        'instruction_start',
+        'instruction_size',
+        'inlined_count_index',
+        'literals_index',
+        'inlining_positions_index',
+        'inlining_position_bytes',
+        'inlined_function',
+      ]) {
+        assert.ok(named[name].metrics.layoutFallbacks > 0, JSON.stringify(named[name]));
+      }
+    }).timeout(120_000);
+  });
 });
