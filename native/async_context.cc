@@ -108,8 +108,8 @@ SIGNAL_SAFE uint32_t FindNumber(uintptr_t map, uintptr_t key,
   HashMap found;
   if (!ReadHashMap<Reader>(map, map_type, &found)) return 0;
   // A scan of a handful of entries is faster than finding the key's hash.
-  uintptr_t entry = found.table + at.hash_map_data +
-                    found.buckets * at.hash_map_bucket_bytes;
+  uintptr_t entry =
+      found.table + at.hash_map_data + found.buckets * at.hash_map_bucket_bytes;
   for (uint64_t left = found.elements + found.deleted; left > 0; left--) {
     uintptr_t word = 0;
     if (!Reader::Read(entry, &word)) return 0;
@@ -223,7 +223,8 @@ AsyncContext::ReadLabel(v8::Isolate* isolate) const noexcept {
   uintptr_t context = 0;
   PlainReader::Read(HandleLocation(storage_), &key);
   PlainReader::Read(
-      reinterpret_cast<uintptr_t>(isolate) + layout().continuation_data, &context);
+      reinterpret_cast<uintptr_t>(isolate) + layout().continuation_data,
+      &context);
   return FindNumber<PlainReader>(context, key, map_instance_type_);
 #else
   static_cast<void>(isolate);

@@ -21,7 +21,7 @@ struct SampleHeader {
   uint8_t truncated;
   uint8_t fast_call;  // JS calls C++ without an exit frame, see Capture()
   uintptr_t pc;
-  uintptr_t stack_top;          // where a leaf without a frame returns to, or 0
+  uintptr_t stack_top;  // where a leaf without a frame returns to, or 0
   // The JSFunction of the innermost frame, or 0: it is not JavaScript's.
   uintptr_t function;
   uintptr_t external_callback;  // the native function that JS has called, or 0

@@ -126,7 +126,7 @@ constexpr Bytecodes kBytecodes = {"", ""};
 
 struct Entry {
   const char* name;
-  size_t Layout::* offset;
+  size_t Layout::*offset;
 };
 
 constexpr Entry kEntries[] = {
@@ -148,7 +148,8 @@ constexpr Entry kEntries[] = {
     {"function_script", &Layout::function_script},
     {"script_id", &Layout::script_id},
     {"bytecode_header", &Layout::bytecode_header},
-    {"bytecode_positions_before_start", &Layout::bytecode_positions_before_start},
+    {"bytecode_positions_before_start",
+     &Layout::bytecode_positions_before_start},
     {"interpreter_data_bytecode", &Layout::interpreter_data_bytecode},
     {"code_pointer_before_start", &Layout::code_pointer_before_start},
     {"deoptimization_data", &Layout::deoptimization_data},
@@ -183,7 +184,7 @@ const Bytecodes& bytecodes() {
 }
 
 const char* ShiftEntry(size_t entry, int bytes) {
-  if (entry >= std::size(kEntries)) return nullptr;
+  if (entry >= std::size(kEntries)) return "";
   table.*kEntries[entry].offset += static_cast<size_t>(bytes);
   return kEntries[entry].name;
 }

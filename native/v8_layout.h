@@ -115,7 +115,7 @@ bool HasCodeLayout();
 const Bytecodes& bytecodes();
 
 // For tests: makes an entry of the table wrong. Before anything has been read
-// by it. Returns the entry's name, or null: there is no such entry.
+// by it. Returns the entry's name, empty where there is no such entry.
 const char* ShiftEntry(size_t entry, int bytes);
 
 }  // namespace v8_layout

@@ -41,6 +41,7 @@ const nativeLayers = [
     'sample_windows',
     'flat_batch',
     'stack_sample',
+    'stack_resolver',
     'late_code',
     'sampler',
     'sampler_places',

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -74,6 +74,47 @@ describe('pprof', function () {
       assert.ok(stack.length > 0 && stack.every((frame) => frame.name !== ''));
       if (labels.trace_id !== undefined) assert.match(labels.trace_id, /^[0-9a-f]{32}$/);
       if (labels.span_id !== undefined) assert.match(labels.span_id, /^[0-9a-f]{16}$/);
+    }
+  });
+
+  it('tells functions apart but not their lines without lineNumbers', async () => {
+    const { with: lines, without } = await messageOf(
+      runCode(`
+        const { CpuProfiler } = require('otelpyroscope');
+        const { burnSampled } = require('./test/support/burn.mjs');
+        const withLines = new CpuProfiler();
+        const without = new CpuProfiler({ lineNumbers: false });
+        withLines.start();
+        without.start();
+        function twoCalls() {
+          burnSampled(50);
+          burnSampled(50);
+        }
+        twoCalls();
+        Promise.all([withLines.stop(), without.stop()]).then(([a, b]) => {
+          process.send({ with: [...a], without: [...b] });
+          process.disconnect();
+        });
+      `),
+    );
+    const framesOf = (sent) =>
+      readProfile(Uint8Array.from(sent))
+        .samples.flatMap(({ stack }) => stack)
+        .filter(({ name }) => name === 'twoCalls');
+    assert.deepEqual(
+      new Set(framesOf(lines).map(({ line, startLine }) => line - startLine)),
+      new Set([1, 2]),
+    );
+    const plain = framesOf(without);
+    assert.ok(plain.length > 0 && plain.every(({ line, startLine }) => line === startLine));
+    const keys = readProfile(Uint8Array.from(without)).samples.map(({ stack, labels }) =>
+      JSON.stringify([stack.map((f) => [f.name, f.file, f.startLine]), labels]),
+    );
+    assert.equal(new Set(keys).size, keys.length);
+    if (spawnSync('go', ['version']).status === 0) {
+      const plainFile = path.join(directory, 'plain.pb.gz');
+      writeFileSync(plainFile, Uint8Array.from(without));
+      await run('go', ['tool', 'pprof', '-raw', plainFile]);
     }
   });
 

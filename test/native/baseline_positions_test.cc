@@ -71,8 +71,8 @@ TEST(baseline_code_has_the_positions_of_its_bytecode) {
   // Longer than the code; one number less; one more.
   EXPECT(!DecodeBaselinePositions(table.data(), table.size(), 221, starts,
                                   bytecode, &read));
-  EXPECT(!DecodeBaselinePositions(table.data(), 4, 222, starts, bytecode,
-                                  &read));
+  EXPECT(
+      !DecodeBaselinePositions(table.data(), 4, 222, starts, bytecode, &read));
   EXPECT(!DecodeBaselinePositions(table.data(), table.size(), 222, {0, 2, 5},
                                   bytecode, &read));
 }
