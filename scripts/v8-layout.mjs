@@ -1,5 +1,5 @@
 /**
- * Prints V8's memory layout as native/v8_layout.h has it and as a Node's own binary tells it, builds
+ * Prints V8's memory layout as native/v8_layout.cc has it and as a Node's own binary tells it, builds
  * the addon for that Node, and runs the sampler's self-checks on it.
  *
  *     node scripts/v8-layout.mjs 25
@@ -10,27 +10,31 @@ import path from 'node:path';
 import { buildNative, describeNode, messageOf, packageRoot } from './native-build.mjs';
 import { installNode } from './nodes.mjs';
 
-/** Fields of CodeLayout that V8 exports for debuggers, some in all versions, some in a few. */
+/** Entries of the table that V8 exports for debuggers, some in all versions, some in a few. */
 const debugNames = {
   instruction_start: ['v8dbg_class_Code__instruction_start__Address'],
-  script: ['v8dbg_class_SharedFunctionInfo__script__HeapObject'],
+  function_shared: ['v8dbg_class_JSFunction__shared__SharedFunctionInfo'],
+  function_script: ['v8dbg_class_SharedFunctionInfo__script__HeapObject'],
+  bytecode_header: ['v8dbg_class_BytecodeArray__data__uintptr_t'],
   literals_index: ['v8dbg_class_DeoptimizationData__LiteralArrayIndex__int'],
   inlining_positions_index: ['v8dbg_DeoptimizationDataInliningPositionsIndex'],
 };
 
 /** The table that the sources have for that V8; undefined where they have none. */
 function tableOf(v8Major) {
-  const text = readFileSync(path.join(packageRoot, 'native', 'v8_layout.h'), 'utf8');
-  const struct = /struct CodeLayout \{([\s\S]*?)\n\};/.exec(text)[1];
-  const names = [...struct.matchAll(/size_t (\w+);/g)].map((match) => match[1]);
+  const text = readFileSync(path.join(packageRoot, 'native', 'v8_layout.cc'), 'utf8');
+  const common = /constexpr Layout kCommon = \{([\s\S]*?)\n\};/.exec(text)[1];
   const branches = text.matchAll(
-    /#(?:el)?if ([^\n]*V8_MAJOR_VERSION[^\n]*)\n#define OTELPYROSCOPE_HAS_CODE_LAYOUT 1\nconstexpr CodeLayout kCodeLayout = \{([\s\S]*?)\};/g,
+    /#(?:el)?if ([^\n]*V8_MAJOR_VERSION[^\n]*)\n#define OTELPYROSCOPE_HAS_CODE_LAYOUT 1\nconstexpr Layout TableOfThisVersion\(\) \{([\s\S]*?)\}\n/g,
   );
-  for (const [, condition, values] of branches) {
+  for (const [, condition, changes] of branches) {
     const majors = [...condition.matchAll(/== (\d+)/g)].map((match) => match[1]);
     if (!majors.includes(v8Major)) continue;
-    const numbers = values.split(',').map((value) => Number(value.trim()));
-    return Object.fromEntries(names.map((name, index) => [name, numbers[index]]));
+    const entries = [
+      ...common.matchAll(/\.(\w+) = (\d+),/g),
+      ...changes.matchAll(/layout\.(\w+) = (\d+);/g),
+    ];
+    return Object.fromEntries(entries.map(([, name, value]) => [name, Number(value)]));
   }
   return undefined;
 }
@@ -91,7 +95,7 @@ function main() {
 
   const table = tableOf(v8.split('.')[0]);
   const constants = debugConstants(node.execPath);
-  console.log('field                              v8_layout.h   v8dbg');
+  console.log('field                             v8_layout.cc   v8dbg');
   for (const [name, value] of Object.entries(table ?? tableOf('12'))) {
     const told = (debugNames[name] ?? [])
       .map((symbol) => constants.get(symbol))
@@ -109,12 +113,12 @@ function main() {
   const { samples, inlinedFrames, layoutFallbacks } = JSON.parse(output);
   console.log(`\n${samples} samples, ${inlinedFrames} inlined frames`);
   if (layoutFallbacks > 0) {
-    throw new Error(`${layoutFallbacks} self-checks failed: an offset in v8_layout.h is wrong.`);
+    throw new Error(`${layoutFallbacks} self-checks failed: an offset in v8_layout.cc is wrong.`);
   }
   console.log(
     inlinedFrames > 0
       ? 'all self-checks passed'
-      : `plain frames: there is no layout for V8 ${v8.split('.')[0]} in v8_layout.h`,
+      : `plain frames: there is no layout for V8 ${v8.split('.')[0]} in v8_layout.cc`,
   );
 }
 
