@@ -172,16 +172,17 @@ describe('otelpyroscope run', function () {
     assert.ok(inCompiler / profile.totalNanos > 0.3, ended.stderr);
   });
 
-  it('runs TypeScript where Node.js does, and writes beside the caller by default', async function () {
-    if (!process.features.typescript) this.skip();
-    mkdirSync(path.join(directory, 'sources'));
-    const code = `import { burn } from ${JSON.stringify(fixture('burn.cjs'))};
-      const millis: number = 150; console.log(typeof burn(millis));`;
-    writeFileSync(path.join(directory, 'sources', 'main.mts'), code);
-    const ended = await run(['sources/main.mts'], { cwd: directory });
-    assert.deepEqual([ended.code, ended.stdout], [0, 'number\n'], ended.stderr);
-    profileOf(ended, path.join(directory, 'main.cpu.pb.gz'));
-  });
+  if (process.features.typescript) {
+    it('runs TypeScript where Node.js does, and writes beside the caller by default', async () => {
+      mkdirSync(path.join(directory, 'sources'));
+      const code = `import { burn } from ${JSON.stringify(fixture('burn.cjs'))};
+        const millis: number = 150; console.log(typeof burn(millis));`;
+      writeFileSync(path.join(directory, 'sources', 'main.mts'), code);
+      const ended = await run(['sources/main.mts'], { cwd: directory });
+      assert.deepEqual([ended.code, ended.stdout], [0, 'number\n'], ended.stderr);
+      profileOf(ended, path.join(directory, 'main.cpu.pb.gz'));
+    });
+  }
 
   it('serves the live view while the program runs, and does not keep it from its end', async function () {
     let answers;
