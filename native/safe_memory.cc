@@ -5,12 +5,19 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstring>
+
 namespace otelpyroscope {
 namespace {
 
 // No object lies in the first page; what points there is a small integer or a
 // cleared reference.
 constexpr uintptr_t kLowestAddress = 4096;
+// Larger reads are of tables, which are read once.
+constexpr size_t kMaxCachedBytes = 64;
+
+thread_local SafeMemory::Cache* current_cache = nullptr;
 
 bool ReadByVm(uintptr_t address, void* to, size_t size) {
   const iovec local = {to, size};
@@ -40,9 +47,46 @@ bool VmReadWorks() {
 
 bool SafeMemory::Read(uintptr_t address, void* to, size_t size) {
   if (address < kLowestAddress) return false;
+  if (current_cache != nullptr && size <= kMaxCachedBytes &&
+      current_cache->Read(address, static_cast<uint8_t*>(to), size)) {
+    return true;
+  }
+  return ReadMemory(address, to, size);
+}
+
+bool SafeMemory::ReadMemory(uintptr_t address, void* to, size_t size) {
   static const bool vm_read_works = VmReadWorks();
   return vm_read_works ? ReadByVm(address, to, size)
                        : ReadByFile(address, to, size);
 }
+
+bool SafeMemory::Cache::Read(uintptr_t address, uint8_t* to, size_t size) {
+  while (size > 0) {
+    const uintptr_t block = address / kBlockBytes;
+    const size_t place = (block ^ (block >> 6)) % kBlocks;
+    uint8_t* bytes = blocks_[place];
+    if (block_readings_[place] != reading_ ||
+        block_addresses_[place] != block) {
+      block_readings_[place] = 0;
+      if (!ReadMemory(block * kBlockBytes, bytes, kBlockBytes)) return false;
+      block_readings_[place] = reading_;
+      block_addresses_[place] = block;
+    }
+    const size_t offset = address % kBlockBytes;
+    const size_t part = std::min(size, kBlockBytes - offset);
+    memcpy(to, bytes + offset, part);
+    address += part;
+    to += part;
+    size -= part;
+  }
+  return true;
+}
+
+SafeMemory::Reading::Reading(Cache* cache) {
+  cache->reading_++;
+  current_cache = cache;
+}
+
+SafeMemory::Reading::~Reading() { current_cache = nullptr; }
 
 }  // namespace otelpyroscope

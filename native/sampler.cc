@@ -175,6 +175,7 @@ void Sampler::Drain() {
     return;
   }
   const uint64_t begin_ns = NowNs();
+  const SafeMemory::Reading reading(&heap_cache_);
   if (has_moves_.load(std::memory_order_acquire)) {
     std::vector<CodeMove> moves;
     {

@@ -20,6 +20,7 @@
 #include "cpu_timer.h"
 #include "label_slot.h"
 #include "late_code.h"
+#include "safe_memory.h"
 #include "sample_ring.h"
 #include "script_lines.h"
 #include "signal_safety.h"
@@ -169,6 +170,7 @@ class Sampler {
   std::atomic<uint64_t> handler_ns_{0};
 
   // Outside the handler.
+  SafeMemory::Cache heap_cache_;  // of a drain, in which the heap rests
   CodeMap code_map_;
   LateCode late_code_;
   ScriptLines script_lines_;

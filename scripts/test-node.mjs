@@ -22,8 +22,13 @@ function run(command, args, options = {}) {
   return result.status;
 }
 
-/** The plain C++ tests, which need no Node, and the page in a browser. */
-const SAME_ON_ALL = ['test/native/native.test.mjs', 'test/viewer.test.mjs'];
+/** The plain C++ tests, which need no Node; the page in a browser; building and installing. */
+const SAME_ON_ALL = [
+  'test/native/native.test.mjs',
+  'test/viewer.test.mjs',
+  'test/package/build.test.mjs',
+  'test/package/install.test.mjs',
+];
 
 /** True when the suite passes on that version. */
 function testOn(version, mochaArguments) {

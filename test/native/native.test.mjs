@@ -4,7 +4,13 @@ import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { sharedSources, tests } from './cases.mjs';
-import { buildDirectory, compile, compileObjects, testDirectory } from './toolchain.mjs';
+import {
+  buildDirectory,
+  compile,
+  compileObjects,
+  testDirectory,
+  twoAtATime,
+} from './toolchain.mjs';
 
 const run = promisify(execFile);
 
@@ -29,21 +35,19 @@ for (const { name: variant, flags } of variants) {
   const directory = path.join(buildDirectory, variant);
 
   describe(`native layers, ${title}`, function () {
-    let shared;
+    const programOf = (file) => path.join(directory, path.basename(file, '.cc'));
 
     before(async function () {
-      this.timeout(120_000);
-      shared = await compileObjects(path.join(directory, 'shared'), sharedSources, flags);
+      this.timeout(300_000);
+      const shared = await compileObjects(path.join(directory, 'shared'), sharedSources, flags);
+      await twoAtATime(tests, ({ file }) =>
+        compile(programOf(file), [path.join(testDirectory, file)], flags, shared),
+      );
     });
 
     for (const { file, cases } of tests) {
       describe(file, function () {
-        const program = path.join(directory, path.basename(file, '.cc'));
-
-        before(async function () {
-          this.timeout(60_000);
-          await compile(program, [path.join(testDirectory, file)], flags, shared);
-        });
+        const program = programOf(file);
 
         for (const name of cases) {
           it(name.replaceAll('_', ' '), async function () {

@@ -74,5 +74,37 @@ TEST(memory_reads_without_process_vm_readv) {
   ExpectReadsThatCannotFault();
 }
 
+TEST(reads_through_a_cache_are_the_same) {
+  static SafeMemory::Cache cache;
+  {
+    const SafeMemory::Reading reading(&cache);
+    ExpectReadsThatCannotFault();
+  }
+  static uint8_t bytes[4096];
+  for (size_t i = 0; i < sizeof(bytes); i++) bytes[i] = i % 251;
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(bytes);
+  for (int round = 0; round < 2; round++) {
+    const SafeMemory::Reading reading(&cache);
+    for (size_t i = 0; i + 24 <= sizeof(bytes); i++) {
+      uint8_t read[24] = {};
+      EXPECT(SafeMemory::Read(begin + i, read, sizeof(read)));
+      EXPECT(memcmp(read, bytes + i, sizeof(read)) == 0);
+    }
+  }
+}
+
+TEST(reads_through_a_cache_begin_anew_each_time) {
+  static SafeMemory::Cache cache;
+  static volatile uint64_t word = 1;
+  const uintptr_t address = reinterpret_cast<uintptr_t>(&word);
+  for (uint64_t value = 1; value < 4; value++) {
+    word = value;
+    const SafeMemory::Reading reading(&cache);
+    uint64_t read = 0;
+    EXPECT(SafeMemory::Read(address, &read));
+    EXPECT_EQ(read, value);
+  }
+}
+
 }  // namespace
 }  // namespace otelpyroscope

@@ -67,13 +67,11 @@ function upToDate(output, print) {
   return existsSync(output) && existsSync(stamp) && readFileSync(stamp, 'utf8') === print;
 }
 
-/** Compiles all, two at a time. */
-async function compileAll(jobs, flags, toolchain) {
-  const waiting = [...jobs];
+/** Does the work for all items, two at a time: small machines have two cores. */
+export async function twoAtATime(items, work) {
+  const waiting = [...items];
   const worker = async () => {
-    for (let job = waiting.shift(); job; job = waiting.shift()) {
-      await compileOne(job.source, job.object, flags, toolchain);
-    }
+    for (let item = waiting.shift(); item; item = waiting.shift()) await work(item);
   };
   await Promise.all([worker(), worker()]);
 }
@@ -91,7 +89,7 @@ export async function compileObjects(directory, sources, flags, toolchain = host
   const print = fingerprint([toolchain.compiler, ...commonFlags, ...flags, ...sources]);
   if (objects.every(existsSync) && upToDate(objects[0], print)) return objects;
   mkdirSync(directory, { recursive: true });
-  await compileAll(jobs, flags, toolchain);
+  await twoAtATime(jobs, ({ source, object }) => compileOne(source, object, flags, toolchain));
   writeFileSync(`${objects[0]}.stamp`, print);
   return objects;
 }
@@ -109,7 +107,7 @@ export async function compile(output, sources, flags = [], linkFlags = [], toolc
     source,
     object: path.join(path.dirname(output), `${path.basename(source)}.${process.pid}.o`),
   }));
-  await compileAll(jobs, flags, toolchain);
+  await twoAtATime(jobs, ({ source, object }) => compileOne(source, object, flags, toolchain));
   const temporary = `${output}.${process.pid}`;
   const objects = jobs.map(({ object }) => object);
   const link = ['-pthread', ...flags, ...linkFlags, '-o', temporary, ...objects, '-ldl'];
