@@ -1,0 +1,97 @@
+/**
+ * An hour of windows in minutes: collects at a high rate under an eval storm, changing labels and
+ * modules that are loaded again and again. Says what memory does, and fails where it grows.
+ *
+ *     node --expose-gc test/stress/rotation.mjs [collects, default 10000]
+ */
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import os from 'node:os';
+import path from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
+import { CpuProfiler, withLabels } from 'otelpyroscope';
+
+const collects = Number(process.argv[2] ?? 10_000);
+/** After so many, everything that is bounded may be full. */
+const warmUp = Math.floor(collects / 4);
+const MEGABYTE = 1 << 20;
+
+const directory = mkdtempSync(path.join(os.tmpdir(), 'rotation-'));
+const module = path.join(directory, 'module.cjs');
+writeFileSync(
+  module,
+  'module.exports = function loaded(n) { let s = 0; while (n--) s += n; return s; };',
+);
+const require = createRequire(import.meta.url);
+
+let made = 0;
+/** New code, run until V8 has compiled it once or twice, then garbage. */
+function storm() {
+  for (let i = 0; i < 20; i++) {
+    const work = new Function(
+      'n',
+      `/* ${made++} */ let s = 0; for (let i = 0; i < n; i++) s += i; return s;`,
+    );
+    for (let j = 0; j < 20; j++) work(200);
+  }
+  eval(`(function evaluated_${made}() { return ${made}; })()`);
+  delete require.cache[module];
+  require(module)(2_000);
+}
+
+/** Each garbage collected first, so that what is left is held by somebody. */
+function memory() {
+  globalThis.gc();
+  const { rss, heapUsed, external, arrayBuffers } = process.memoryUsage();
+  return { rss, heapUsed, external: external + arrayBuffers };
+}
+
+const profiler = new CpuProfiler({ intervalMicros: 1_000 });
+profiler.start();
+const readings = [];
+let bytes = 0;
+for (let i = 0; i < collects; i++) {
+  withLabels({ trace_id: i.toString(16).padStart(32, '0'), span_name: `request ${i % 50}` }, storm);
+  bytes += (await profiler.collect()).length;
+  await turn();
+  if (i % Math.ceil(collects / 20) === 0 || i === collects - 1) {
+    const { codeEntries, codeBytes, activeLabelSets, samples } = profiler.metrics();
+    const reading = {
+      collects: i + 1,
+      ...memory(),
+      codeEntries,
+      codeBytes,
+      activeLabelSets,
+      samples,
+    };
+    readings.push(reading);
+    const megabytes = (value) => (value / MEGABYTE).toFixed(1);
+    console.log(
+      `${i + 1}: rss ${megabytes(reading.rss)} MiB, heap ${megabytes(reading.heapUsed)} MiB, ` +
+        `code entries ${codeEntries}, code names ${megabytes(codeBytes)} MiB, ` +
+        `label sets ${activeLabelSets}, samples ${samples}`,
+    );
+  }
+}
+await profiler.stop();
+rmSync(directory, { recursive: true });
+
+const settled = readings.filter((reading) => reading.collects >= warmUp);
+const half = Math.ceil(settled.length / 2);
+const largest = (part, key) => Math.max(...part.map((reading) => reading[key]));
+let failed = false;
+for (const key of ['rss', 'heapUsed']) {
+  const before = largest(settled.slice(0, half), key);
+  const after = largest(settled.slice(half), key);
+  const growth = after / before - 1;
+  console.log(`${key}: ${(100 * growth).toFixed(1)} % from the second to the last part`);
+  if (growth > 0.1) failed = true;
+}
+console.log(
+  `${collects} profiles, ${(bytes / MEGABYTE).toFixed(1)} MiB in all, ${made} functions made`,
+);
+if (failed) {
+  console.error('memory grows');
+  process.exitCode = 1;
+}
