@@ -14,7 +14,10 @@ const rounds = Number(process.argv[2] ?? 15);
 
 const results = await inTurns(
   Object.fromEntries(
-    ['off', 'on', 'small', 'large'].map((mode) => [mode, () => runVariant([PROGRAM, mode])]),
+    ['off', 'on', 'datadog', 'small', 'large'].map((mode) => [
+      mode,
+      () => runVariant([PROGRAM, mode]),
+    ]),
   ),
   rounds,
 );
@@ -24,8 +27,11 @@ const show = ({ low, median, high }) =>
 console.log(`Node ${process.version}, ${rounds} rounds, median (middle half)`);
 console.log(`off: ${show(spread(cpu('off')))} ms of CPU`);
 console.log(`on:  ${show(spread(cpu('on')))} ms of CPU`);
-const ratios = cpu('on').map((value, round) => value / cpu('off')[round]);
-console.log(`on / off, paired: ${(100 * (median(ratios) - 1)).toFixed(1)} %`);
+console.log(`@datadog/pprof: ${show(spread(cpu('datadog')))} ms of CPU`);
+for (const mode of ['on', 'datadog']) {
+  const ratios = cpu(mode).map((value, round) => value / cpu('off')[round]);
+  console.log(`${mode} / off, paired: ${(100 * (median(ratios) - 1)).toFixed(1)} %`);
+}
 for (const name of ['drainNanos', 'jitEventNanos', 'handlerNanos']) {
   const values = results.on.map(({ metrics }) => metrics[name] / 1e6);
   console.log(`  ${name}: ${median(values).toFixed(1)} ms`);

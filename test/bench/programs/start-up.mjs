@@ -1,5 +1,6 @@
-/** Loads what large services load; see start-up.mjs. Argument: off, on, small or large. */
+/** Loads what large services load; see start-up.mjs. Argument: off, on, datadog, small or large. */
 
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { thisThreadNanos } from '../../support/thread-cpu.mjs';
 
@@ -13,13 +14,26 @@ const load = () => {
   require('express');
   require('fastify');
   const ts = require('typescript');
-  const file = require.resolve('typescript/lib/lib.es2015.core.d.ts');
-  const program = ts.createProgram([file], { noEmit: true });
-  ts.getPreEmitDiagnostics(program);
+  const source = readFileSync(new URL('../../../src/shared-sampler.ts', import.meta.url), 'utf8');
+  ts.transpileModule(source, { compilerOptions: { module: ts.ModuleKind.CommonJS } });
 };
 
 const result = { mode };
-if (mode === 'off' || mode === 'on') {
+if (mode === 'datadog') {
+  const { time } = require('@datadog/pprof');
+  require('otelpyroscope'); // as the others
+  const begin = cpuMillis();
+  time.start({
+    intervalMicros: 10_000,
+    durationMillis: 60_000,
+    withContexts: true,
+    collectCpuTime: true,
+    lineNumbers: false,
+  });
+  load();
+  result.cpuMillis = cpuMillis() - begin;
+  time.stop(false);
+} else if (mode === 'off' || mode === 'on') {
   // Both load the package: what is compared is profiling.
   const { CpuProfiler } = require('otelpyroscope');
   const profiler = new CpuProfiler();
