@@ -147,7 +147,8 @@ size_t Resolver::PushLeaf() {
     const CodeEntry* caller = FindCaller(code_map_, frames_[0]);
     const CodeEntry* running =
         code_map_.Find(CodeReader::BytecodeStart(header_.bytecode_array));
-    if (running != nullptr && running != caller && OwnsFrame(*running)) {
+    if (running != nullptr && running != caller &&
+        running->kind == CodeKind::kBytecode && OwnsFrame(*running)) {
       // V8 11 does not know a handler in its copy of the builtins for one.
       PushCode(*running, CodeReader::BytecodeOffset(
                              header_.bytecode_array, header_.bytecode_offset,
@@ -177,9 +178,11 @@ size_t Resolver::PushLeaf() {
   }
   if (header_.vm_state == v8::JS && header_.stack_top != 0 &&
       !code_map_.IsGenerated(header_.pc)) {
-    // A leaf without a frame of its own, called from generated code.
+    // A leaf without a frame of its own, called from generated code. One with a
+    // frame has anything at the top of the stack, old return addresses too: the
+    // function there must be the innermost frame's.
     entry = FindCaller(code_map_, header_.stack_top);
-    if (IsFunction(entry)) {
+    if (IsFunction(entry) && OwnsFrame(*entry)) {
       PushCode(*entry,
                static_cast<int64_t>(header_.stack_top - 1 - entry->start));
       has_owner_ = true;
@@ -193,7 +196,6 @@ size_t Resolver::PushLeaf() {
 // Whether the innermost frame is this function's.
 bool Resolver::OwnsFrame(const CodeEntry& entry) const {
   return header_.function != 0 && heap_is_of_then_ && CodeReader::Available() &&
-         entry.kind == CodeKind::kBytecode &&
          code_map_.FindFunction(CodeReader::FunctionOf(header_.function)) ==
              entry.function.get();
 }
@@ -202,6 +204,7 @@ bool Resolver::OwnsFrame(const CodeEntry& entry) const {
 // GetStackSample leaves out: the function of that frame.
 void Resolver::PushOwner() {
   const CodeEntry* entry = code_map_.Find(header_.pc);
+  // Native code may have anything where generated code has its frame.
   const bool in_builtin = entry == nullptr ? code_map_.IsGenerated(header_.pc)
                                            : entry->kind == CodeKind::kBuiltin;
   if (has_owner_ || !in_builtin || header_.function == 0 ||

@@ -20,6 +20,7 @@ export const allowed = new Map([
   ['v8::Isolate::GetStackSample', "what V8's own profiler calls in its handler"],
   ['v8::Isolate::IsInUse', 'reads one field'],
   ['v8::Isolate::TryGetCurrent', 'reads one thread-local of the executable'],
+  ['otelpyroscope::v8_layout::table', 'data of another file: the offsets'],
   ['v8::Locker::IsLocked', 'reads one atomic'],
   ['v8::RegisterState::RegisterState', 'sets four pointers to null'],
   ['v8::RegisterState::~RegisterState', 'frees nothing: callee_saved is null except on 32-bit Arm'],
