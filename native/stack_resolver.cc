@@ -45,6 +45,7 @@ class Resolver {
  private:
   size_t PushLeaf();
   void PushOwner();
+  const CodeFunction* FrameOwner() const;
   bool OwnsFrame(const CodeEntry& entry) const;
   void PushCaller(uintptr_t address);
   void PushFrameless();
@@ -60,7 +61,6 @@ class Resolver {
   const CodeMap& code_map_;
   StackTable* const table_;
   ResolveCounts* const counts_;
-  bool has_owner_ = false;  // of the innermost frame: it is pushed already
 };
 
 void Resolver::PushAll() {
@@ -185,7 +185,6 @@ size_t Resolver::PushLeaf() {
     if (IsFunction(entry) && OwnsFrame(*entry)) {
       PushCode(*entry,
                static_cast<int64_t>(header_.stack_top - 1 - entry->start));
-      has_owner_ = true;
       return 0;
     }
   }
@@ -193,11 +192,16 @@ size_t Resolver::PushLeaf() {
   return 0;
 }
 
-// Whether the innermost frame is this function's.
+// The function of the innermost frame; null: not known, or a builtin.
+const CodeFunction* Resolver::FrameOwner() const {
+  if (header_.function == 0 || !heap_is_of_then_ || !CodeReader::Available()) {
+    return nullptr;
+  }
+  return code_map_.FindFunction(CodeReader::FunctionOf(header_.function));
+}
+
 bool Resolver::OwnsFrame(const CodeEntry& entry) const {
-  return header_.function != 0 && heap_is_of_then_ && CodeReader::Available() &&
-         code_map_.FindFunction(CodeReader::FunctionOf(header_.function)) ==
-             entry.function.get();
+  return FrameOwner() == entry.function.get();
 }
 
 // A builtin without a frame of its own runs on its caller's, which
@@ -207,14 +211,11 @@ void Resolver::PushOwner() {
   // Native code may have anything where generated code has its frame.
   const bool in_builtin = entry == nullptr ? code_map_.IsGenerated(header_.pc)
                                            : entry->kind == CodeKind::kBuiltin;
-  if (has_owner_ || !in_builtin || header_.function == 0 ||
-      header_.fast_call != 0 || header_.external_callback != 0 ||
-      !heap_is_of_then_ || !CodeReader::Available()) {
+  if (!in_builtin || header_.fast_call != 0 || header_.external_callback != 0) {
     return;
   }
-  const CodeFunction* owner =
-      code_map_.FindFunction(CodeReader::FunctionOf(header_.function));
-  if (owner == nullptr) return;  // a builtin's own frame
+  const CodeFunction* owner = FrameOwner();
+  if (owner == nullptr) return;
   // On the way into and out of V8's C++, the frame is not left out.
   const CodeEntry* next = FindCaller(code_map_, frames_[0]);
   if (next != nullptr && next->function.get() == owner) return;

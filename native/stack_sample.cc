@@ -61,6 +61,20 @@ SIGNAL_SAFE void ReadInterpreterRegisters(const void* ucontext,
 #endif
 }
 
+// The JSFunction in the frame at `fp`, if it is a whole frame of JavaScript:
+// its context, which in other frames is a small integer, lies between it and
+// `fp`.
+SIGNAL_SAFE uintptr_t FunctionOfFrame(const StackBounds& bounds, uintptr_t sp,
+                                      uintptr_t fp) noexcept {
+  constexpr uintptr_t kWord = sizeof(uintptr_t);
+  if (fp % kWord != 0 || fp < sp + 2 * kWord || !bounds.Contains(fp)) return 0;
+  const auto* words = reinterpret_cast<const uintptr_t*>(fp);
+  const uintptr_t context = words[-1];
+  return (context & v8_layout::kTagMask) == v8_layout::kHeapObjectTag
+             ? words[-2]
+             : 0;
+}
+
 }  // namespace
 
 StackBounds StackBounds::OfThisThread() {
@@ -83,20 +97,6 @@ void StackCapture::Init(v8::Isolate* isolate, size_t max_frames) {
   bounds_ = StackBounds::OfThisThread();
   // An embedder that never uses a Locker never holds one.
   uses_locker_ = v8::Locker::IsLocked(isolate);
-}
-
-// The JSFunction in the frame at `fp`, if it is a whole frame of JavaScript:
-// its context, which in other frames is a small integer, lies between it and
-// `fp`.
-SIGNAL_SAFE uintptr_t FunctionOfFrame(const StackBounds& bounds, uintptr_t sp,
-                                      uintptr_t fp) noexcept {
-  constexpr uintptr_t kWord = sizeof(uintptr_t);
-  if (fp % kWord != 0 || fp < sp + 2 * kWord || !bounds.Contains(fp)) return 0;
-  const auto* words = reinterpret_cast<const uintptr_t*>(fp);
-  const uintptr_t context = words[-1];
-  return (context & v8_layout::kTagMask) == v8_layout::kHeapObjectTag
-             ? words[-2]
-             : 0;
 }
 
 // Whether the isolate is what runs on this thread right now.

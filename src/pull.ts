@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { CpuProfiler } from './cpu-profiler.js';
 import { warnOnce } from './diagnostics.js';
-import { startLiveViewer, type LiveViewer } from './live-viewer.js';
+import { startLiveViewer } from './live-viewer.js';
 import {
   checkNames,
   CPU_OPTION_NAMES,
@@ -90,12 +90,12 @@ export function pprofHandler(options: PprofHandlerOptions = {}): PprofHandler {
  */
 export async function servePprof(options: ServePprofOptions = {}): Promise<Server> {
   checkNames(options, [...HANDLER_OPTION_NAMES, 'port', 'host', 'ui'], () => false);
-  const { port, host = '127.0.0.1', ui = false, ...handlerOptions } = options;
+  const { port, host = '127.0.0.1', ui = false, maxSeconds, maxConcurrent, ...cpu } = options;
   const checkedPort = integer('port', port, 0, 0, 65_535);
   if (typeof host !== 'string') throw new TypeError('host must be a string');
   if (typeof ui !== 'boolean') throw new TypeError('ui must be true or false');
-  const routes = new Map([[PROFILE_PATH, pprofHandler(handlerOptions)]]);
-  const live = ui ? startLive(host, handlerOptions) : undefined;
+  const routes = new Map([[PROFILE_PATH, pprofHandler({ maxSeconds, maxConcurrent, ...cpu })]]);
+  const live = ui ? asOwnWork(() => startLiveViewer(host, cpu)) : undefined;
   const server = createServer((req, res) => {
     if (live !== undefined && asOwnWork(() => live.handle(req, res))) return;
     const handler = routes.get((req.url ?? '').split('?')[0] as string);
@@ -119,12 +119,6 @@ export async function servePprof(options: ServePprofOptions = {}): Promise<Serve
     });
   });
   return server.unref();
-}
-
-function startLive(host: string, options: PprofHandlerOptions): LiveViewer {
-  const { intervalMicros, maxFrames, lineNumbers, sourceMaps } = options;
-  const profilerOptions = { intervalMicros, maxFrames, lineNumbers, sourceMaps };
-  return asOwnWork(() => startLiveViewer(host, profilerOptions));
 }
 
 const PROFILE_HEADERS = {

@@ -66,6 +66,16 @@ class ProfileSegment {
   }
 }
 
+/** The end of a segment: what waits for the other threads, and then is their part and ours. */
+interface EndedSegment {
+  /** Whether all threads have handed in what they had. */
+  readonly isComplete: () => boolean;
+  /** Has those that have not hand it in without labels. */
+  readonly force: () => void;
+  /** The segment with what has been handed in. */
+  readonly take: () => ProfileSegment;
+}
+
 /** One profiler's. */
 export class ProfileWindow {
   current: ProfileSegment;
@@ -142,8 +152,7 @@ export class SharedSampler {
 
   /** Closes the window, and stops sampling where it was the last. */
   close(window: ProfileWindow): Promise<Uint8Array> {
-    this.#thread?.native.beginClose(window.id);
-    this.#thread?.follow();
+    this.#beginClose(window);
     return this.#turn(window, true);
   }
 
@@ -152,20 +161,13 @@ export class SharedSampler {
    * until the other threads have answered, or the time is up.
    */
   closeSync(window: ProfileWindow): Uint8Array {
-    const thread = this.#thread as ThreadSampler;
-    thread.native.beginClose(window.id);
-    thread.follow();
-    thread.flush();
-    const segment = thread.native.turn(window.id);
-    const ended = window.turn();
-    this.#windows.delete(window);
-    const isComplete = (): boolean => thread.native.isComplete(window.id, segment);
+    this.#beginClose(window);
+    const { isComplete, force, take } = this.#endSegment(window, true);
     if (!becomeSync(isComplete, EXIT_ANSWER_MS)) {
-      thread.native.force(window.id, segment);
+      force();
       becomeSync(isComplete, FORCED_ANSWER_MS);
     }
-    ended.addOthers(thread, window.id, segment);
-    return ended.encodeSync(window.intervalMicros * 1_000);
+    return take().encodeSync(window.intervalMicros * 1_000);
   }
 
   /** Of this thread's sampler; undefined where it has none. */
@@ -174,18 +176,36 @@ export class SharedSampler {
   }
 
   async #turn(window: ProfileWindow, last: boolean): Promise<Uint8Array> {
-    const thread = this.#thread as ThreadSampler;
-    thread.flush();
-    const segment = thread.native.turn(window.id);
-    const ended = window.turn();
-    if (last) this.#windows.delete(window);
-    const isComplete = (): boolean => thread.native.isComplete(window.id, segment);
+    const { isComplete, force, take } = this.#endSegment(window, last);
     if (!(await this.#become(isComplete, ANSWER_MS)) && last) {
-      thread.native.force(window.id, segment);
+      force();
       await this.#become(isComplete, FORCED_ANSWER_MS);
     }
-    ended.addOthers(thread, window.id, segment);
-    return ended.encode(window.intervalMicros * 1_000, window.maps);
+    return take().encode(window.intervalMicros * 1_000, window.maps);
+  }
+
+  #beginClose(window: ProfileWindow): void {
+    this.#thread?.native.beginClose(window.id);
+    this.#thread?.follow();
+  }
+
+  #endSegment(window: ProfileWindow, last: boolean): EndedSegment {
+    const thread = this.#thread as ThreadSampler;
+    const { native } = thread;
+    thread.flush();
+    const segment = native.turn(window.id);
+    const ended = window.turn();
+    if (last) this.#windows.delete(window);
+    return {
+      isComplete: () => native.isComplete(window.id, segment),
+      force: () => {
+        native.force(window.id, segment);
+      },
+      take: () => {
+        ended.addOthers(thread, window.id, segment);
+        return ended;
+      },
+    };
   }
 
   /** Resolves to whether the condition has come true before the time was up. */

@@ -28,7 +28,12 @@ For options of Node.js itself, use NODE_OPTIONS.
 
 /** Passed on; what the terminal sends to all its programs by itself is not sent twice. */
 const SIGNALS: readonly NodeJS.Signals[] = [
-  ...(['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2'] as const),
+  'SIGHUP',
+  'SIGINT',
+  'SIGQUIT',
+  'SIGTERM',
+  'SIGUSR1',
+  'SIGUSR2',
 ];
 const TERMINAL_SIGNALS: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGINT', 'SIGQUIT'];
 /** Ctrl-C so often kills a program that does not react, as one in an endless loop. */
