@@ -1,8 +1,6 @@
 // The walk over bytecode and bytecode offset table.
 #include "baseline_positions.h"
 
-#include <algorithm>
-
 #include "variable_length.h"
 
 namespace otelpyroscope {
@@ -41,11 +39,12 @@ bool FindBytecodes(const uint8_t* bytecode, size_t size,
 
 bool AreOfBytecodes(const std::vector<CodePosition>& positions,
                     const std::vector<uint32_t>& starts) {
-  return std::all_of(positions.begin(), positions.end(),
-                     [&starts](const CodePosition& entry) {
-                       return std::binary_search(starts.begin(), starts.end(),
-                                                 entry.code_offset);
-                     });
+  auto start = starts.begin();
+  for (const CodePosition& entry : positions) {
+    while (start != starts.end() && *start < entry.code_offset) ++start;
+    if (start == starts.end() || *start != entry.code_offset) return false;
+  }
+  return true;
 }
 
 bool DecodeBaselinePositions(const uint8_t* table, size_t table_size,

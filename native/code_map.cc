@@ -13,8 +13,19 @@ namespace {
 // Roughly a tree node with its allocation overhead.
 constexpr size_t kEntryBytes = sizeof(CodeEntry) + 64;
 
-// One URL a script; when full, names of further scripts are cut by guess.
+// One URL a script. When full, one is forgotten for each that is learned, and
+// names of its script are cut by guess.
 constexpr size_t kMaxScriptUrls = 20000;
+
+// Entries that are looked at for one that can be forgotten: no event of V8 may
+// take long. Where none is found the map grows, but not beyond its limit and a
+// quarter.
+constexpr int kLooks = 16;
+
+bool IsOfScript(const CodeEntry& entry) {
+  return entry.kind == CodeKind::kMachineCode ||
+         entry.kind == CodeKind::kBytecode;
+}
 
 struct KindPrefix {
   std::string_view prefix;
@@ -120,8 +131,7 @@ void CodeMap::Add(uintptr_t start, size_t size, bool is_bytecode, FunctionId id,
     }
   }
   if (is_bytecode) entry.kind = CodeKind::kBytecode;
-  const bool in_script =
-      entry.kind == CodeKind::kMachineCode || entry.kind == CodeKind::kBytecode;
+  const bool in_script = IsOfScript(entry);
   if (in_script) {
     const std::string_view name = WithoutTier(event_name);
     const std::string_view tier =
@@ -132,11 +142,8 @@ void CodeMap::Add(uintptr_t start, size_t size, bool is_bytecode, FunctionId id,
     event_name = name;
     if (id.script_id != 0) LearnScriptUrl(id.script_id, name);
   }
-  EraseOverlapping(start, size);
   entry.function = FunctionOf(id, in_script, event_name);
-  entry.sequence = next_sequence_++;
   Insert(std::move(entry));
-  if (entries_.size() > kMaxEntries) ForgetOldest();
 }
 
 bool CodeMap::AddFound(uintptr_t start, size_t size, FunctionId id) {
@@ -148,24 +155,23 @@ bool CodeMap::AddFound(uintptr_t start, size_t size, FunctionId id) {
   entry.kind = CodeKind::kMachineCode;
   entry.optimized = true;
   entry.function = known->second->shared_from_this();
-  entry.sequence = next_sequence_++;
-  EraseOverlapping(start, size);
   Insert(std::move(entry));
   return true;
 }
 
 std::shared_ptr<CodeFunction> CodeMap::FunctionOf(FunctionId id, bool in_script,
                                                   std::string_view name) {
+  CodeFunction** place = nullptr;
   if (id.known()) {
-    const auto known = functions_.find(id.key());
-    if (known != functions_.end()) return known->second->shared_from_this();
+    place = &functions_.try_emplace(id.key(), nullptr).first->second;
+    if (*place != nullptr) return (*place)->shared_from_this();
   }
   auto function = std::make_shared<CodeFunction>();
+  if (place != nullptr) *place = function.get();
   function->name = name;
   function->id = id;
   function->in_script = in_script;
   name_bytes_ += sizeof(CodeFunction) + function->name.capacity();
-  if (id.known()) functions_.emplace(id.key(), function.get());
   return function;
 }
 
@@ -199,12 +205,12 @@ void CodeMap::ApplyMoves(const CodeMove* moves, size_t count) {
     for (size_t i = begin; i < end; i++) {
       const auto found = entries_.find(moves[i].from);
       if (found == entries_.end()) continue;
+      TakeFromOrder(&found->second);
       moving.push_back(std::move(found->second));
       moving.back().start = moves[i].to;
       entries_.erase(found);
     }
     for (CodeEntry& entry : moving) {
-      EraseOverlapping(entry.start, entry.size);
       Insert(std::move(entry));
     }
     begin = end;
@@ -235,6 +241,7 @@ void CodeMap::Clear() {
   entries_.clear();
   functions_.clear();
   script_urls_.clear();
+  oldest_ = newest_ = nullptr;
   name_bytes_ = 0;
   version_++;
 }
@@ -243,15 +250,18 @@ size_t CodeMap::bytes() const {
   return entries_.size() * kEntryBytes + name_bytes_;
 }
 
-void CodeMap::EraseOverlapping(uintptr_t start, size_t size) {
-  auto first = entries_.lower_bound(start);
-  if (first != entries_.begin()) {
-    const auto before = std::prev(first);
-    if (before->first + before->second.size > start) first = before;
+void CodeMap::Insert(CodeEntry&& entry) {
+  const uintptr_t start = entry.start;
+  const uintptr_t end = start + std::max<size_t>(entry.size, 1);
+  auto after = entries_.lower_bound(start);
+  if (after != entries_.begin()) {
+    const auto before = std::prev(after);
+    if (before->first + before->second.size > start) after = before;
   }
-  while (first != entries_.end() && first->first < start + size) {
-    first = Erase(first);
-  }
+  while (after != entries_.end() && after->first < end) after = Erase(after);
+  const auto place = entries_.emplace_hint(after, start, std::move(entry));
+  AppendToOrder(&place->second);
+  if (entries_.size() > kMaxEntries) ForgetOne();
   version_++;
 }
 
@@ -261,44 +271,34 @@ CodeMap::Entries::iterator CodeMap::Erase(Entries::iterator place) {
     name_bytes_ -= sizeof(CodeFunction) + function->name.capacity();
     if (function->id.known()) functions_.erase(function->id.key());
   }
+  TakeFromOrder(&place->second);
   return entries_.erase(place);
 }
 
-void CodeMap::Insert(CodeEntry&& entry) {
-  const uintptr_t start = entry.start;
-  entries_.insert_or_assign(start, std::move(entry));
+void CodeMap::AppendToOrder(CodeEntry* entry) {
+  entry->older = newest_;
+  entry->newer = nullptr;
+  (newest_ == nullptr ? oldest_ : newest_->newer) = entry;
+  newest_ = entry;
 }
 
-void CodeMap::ForgetOldest() {
-  std::vector<uint64_t> unused;
-  unused.reserve(entries_.size());
-  const auto is_unused = [](const CodeEntry& entry) {
-    return !entry.hit && (entry.kind == CodeKind::kMachineCode ||
-                          entry.kind == CodeKind::kBytecode);
-  };
-  for (const auto& [start, entry] : entries_) {
-    if (is_unused(entry)) unused.push_back(entry.sequence);
-  }
-  // All of it in use by samples: then the oldest of any kind go.
-  const bool only_unused = unused.size() >= entries_.size() / 4;
-  if (!only_unused) {
-    unused.clear();
-    for (const auto& [start, entry] : entries_) {
-      unused.push_back(entry.sequence);
+void CodeMap::TakeFromOrder(CodeEntry* entry) {
+  (entry->older == nullptr ? oldest_ : entry->older->newer) = entry->newer;
+  (entry->newer == nullptr ? newest_ : entry->newer->older) = entry->older;
+}
+
+void CodeMap::ForgetOne() {
+  const bool must = entries_.size() > kMaxEntries + kMaxEntries / 4;
+  for (int i = 0; i < kLooks; i++) {
+    CodeEntry* entry = oldest_;
+    if (must || (IsOfScript(*entry) && !entry->hit)) {
+      Erase(entries_.find(entry->start));
+      return;
     }
+    entry->hit = false;
+    TakeFromOrder(entry);
+    AppendToOrder(entry);
   }
-  const auto border =
-      unused.begin() + static_cast<ptrdiff_t>(unused.size() / 4);
-  std::nth_element(unused.begin(), border, unused.end());
-  for (auto it = entries_.begin(); it != entries_.end();) {
-    const CodeEntry& entry = it->second;
-    if (entry.sequence < *border && (!only_unused || is_unused(entry))) {
-      it = Erase(it);
-    } else {
-      ++it;
-    }
-  }
-  version_++;
 }
 
 void CodeMap::LearnScriptUrl(int script_id, std::string_view name) {
@@ -314,7 +314,12 @@ void CodeMap::LearnScriptUrl(int script_id, std::string_view name) {
     url = without_position;
   }
   if (url.empty()) return;
-  if (script_urls_.size() >= kMaxScriptUrls) script_urls_.clear();
+  if (script_urls_.size() >= kMaxScriptUrls) {
+    auto next = script_urls_.upper_bound(url_clock_);
+    if (next == script_urls_.end()) next = script_urls_.begin();
+    url_clock_ = next->first;
+    script_urls_.erase(next);
+  }
   script_urls_.emplace(script_id, url);
 }
 

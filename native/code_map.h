@@ -41,12 +41,14 @@ struct CodeEntry {
   CodeKind kind = CodeKind::kOther;
   bool optimized = false;  // by Maglev or TurboFan: calls may be inlined
   bool baseline = false;   // by Sparkplug
-  uint64_t sequence = 0;
   std::shared_ptr<CodeFunction> function;
   // Read when a sample first hits the code, see inlining.h.
   mutable bool hit = false;
   mutable bool positions_read = false;
   mutable std::shared_ptr<const CodePositions> positions;
+  // The map's order of age.
+  CodeEntry* older = nullptr;
+  CodeEntry* newer = nullptr;
 };
 
 // Code that the garbage collector has moved.
@@ -60,8 +62,9 @@ struct CodeMove {
 // Not thread-safe: the isolate's thread only, outside the signal handler.
 class CodeMap {
  public:
-  // About 40 MiB. When full, the oldest quarter of the functions that no
-  // sample has hit is forgotten: eval storms produce such code.
+  // About 40 MiB. When full, each new code replaces the oldest of a function
+  // that no sample has hit since it was looked at last: eval storms produce
+  // such code.
   static constexpr size_t kMaxEntries = 200000;
 
   // Adds code by the name of its V8 event ("JS:*fn url:1:2"). What it overlaps
@@ -126,24 +129,28 @@ class CodeMap {
   };
   static constexpr size_t kCacheLines = 1024;
 
-  void EraseOverlapping(uintptr_t start, size_t size);
-  Entries::iterator Erase(Entries::iterator place);
+  // As the newest. What it overlaps is gone.
   void Insert(CodeEntry&& entry);
+  Entries::iterator Erase(Entries::iterator place);
+  void AppendToOrder(CodeEntry* entry);
+  void TakeFromOrder(CodeEntry* entry);
   std::shared_ptr<CodeFunction> FunctionOf(FunctionId id, bool in_script,
                                            std::string_view name);
-  void ForgetOldest();
+  void ForgetOne();
   void LearnScriptUrl(int script_id, std::string_view name);
 
   Entries entries_;
   // Functions with a known id; owned by their entries.
   std::unordered_map<uint64_t, CodeFunction*> functions_;
-  std::unordered_map<int, std::string> script_urls_;
+  std::map<int, std::string> script_urls_;
+  int url_clock_ = 0;  // the script behind which the next URL is forgotten
   uintptr_t generated_start_ = 0;
   size_t generated_size_ = 0;
   uintptr_t copy_start_ = 0;
   size_t copy_size_ = 0;
   uintptr_t copy_original_ = 0;
-  uint64_t next_sequence_ = 1;
+  CodeEntry* oldest_ = nullptr;
+  CodeEntry* newest_ = nullptr;
   uint64_t version_ = 1;
   size_t name_bytes_ = 0;
   mutable CacheLine cache_[kCacheLines];

