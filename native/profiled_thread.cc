@@ -197,6 +197,7 @@ void ProfiledThread::CutSamples() {
       cut.batch->weight += weight;
     }
     table->MoveTo(&cut.batch->table);
+    cut.batch->lines.swap(lines_);
   }
   Process& process = TheProcess();
   std::lock_guard<std::mutex> lock(process.mutex);
@@ -211,7 +212,8 @@ void ProfiledThread::CutSamples() {
 const std::deque<ProfiledThread::Cut>& ProfiledThread::BeginFlush() {
   flushing_ = true;
   sampler_->TakeFlushRequest();
-  sampler_->stack_table()->LearnSymbols(kSymbolsWaitMs);
+  StackTable* table = sampler_->stack_table();
+  table->LearnSymbols(table->symbols() == nullptr ? kSymbolsWaitMs : 0);
   CutSamples();
   for (Cut& cut : cuts_) Complete(cut.batch.get(), true);
   return cuts_;
@@ -229,17 +231,29 @@ bool ProfiledThread::HasListeners() {
   return process.windows.AnyOfOthers(serial_);
 }
 
-// Adds lines and the names of native functions. A cut that could not wait for
-// JavaScript has the lines where its functions begin: V8 may not be asked then.
-void ProfiledThread::Complete(SampleBatch* batch, bool may_ask) {
-  if (!batch->lines.empty()) return;
-  batch->table.NameNatives();
-  const StackTable& table = batch->table;
-  for (const FrameInfo& frame : table.frames()) {
+// Adds the lines that are missing. Where V8 may not be asked, those where the
+// functions begin.
+void ProfiledThread::AddLines(const StackTable& table, bool may_ask,
+                              std::vector<uint32_t>* lines) {
+  for (size_t i = lines->size(); i < table.frames().size(); i++) {
+    const FrameInfo& frame = table.frames()[i];
     const int line = may_ask ? sampler_->LineOf(frame, table)
                              : table.functions()[frame.function].line;
-    batch->lines.push_back(static_cast<uint32_t>(line));
+    lines->push_back(static_cast<uint32_t>(line));
   }
+}
+
+// Some of a flush's work, whenever the loop is woken for samples, so that the
+// flush itself does not hold the loop up.
+void ProfiledThread::PrepareFlush() {
+  StackTable* table = sampler_->stack_table();
+  if (table->symbols() != nullptr) table->NameNatives();
+  AddLines(*table, true, &lines_);
+}
+
+void ProfiledThread::Complete(SampleBatch* batch, bool may_ask) {
+  batch->table.NameNatives();
+  AddLines(batch->table, may_ask, &batch->lines);
 }
 
 void ProfiledThread::Deliver(const std::shared_ptr<const LabelTexts>& labels) {

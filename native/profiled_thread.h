@@ -99,6 +99,9 @@ class ProfiledThread {
   int StartFor(uint64_t session, uint64_t interval_ns, size_t max_frames);
   void CutSamples();
   void Deliver(const std::shared_ptr<const LabelTexts>& labels);
+  void AddLines(const StackTable& table, bool may_ask,
+                std::vector<uint32_t>* lines);
+  void PrepareFlush();
   void Complete(SampleBatch* batch, bool may_ask);
 
   // With the process's lock held.
@@ -116,8 +119,8 @@ class ProfiledThread {
   // without labels.
   static constexpr size_t kMaxCuts = 16;
   static constexpr uint64_t kMaxCutAgeNs = 30'000'000'000;
-  // How long a flush waits for the index of a file that was just loaded, or
-  // right after the start. Without it, functions are "(native code)" this time.
+  // How long a flush right after the start waits for the index of the files
+  // that are loaded. Without it, functions are "(native code)" this time.
   static constexpr int kSymbolsWaitMs = 50;
 
   Sampler* sampler_ = nullptr;
@@ -127,6 +130,7 @@ class ProfiledThread {
   std::atomic<uint32_t> tasks_{0};
   std::atomic<bool> interrupt_queued_{false};
   bool flushing_ = false;
+  std::vector<uint32_t> lines_;   // of the first frames of the sampler's table
   uint64_t session_ = 0;          // that this thread samples for; 0: none
   uint64_t refused_session_ = 0;  // that it could not sample for
 

@@ -99,7 +99,7 @@ bool StackTable::PushNative(uintptr_t address) {
 
 void StackTable::NameNatives() {
   for (FunctionInfo& function : functions_) {
-    if (function.native_address == 0) continue;
+    if (function.native_address == 0 || !function.name.empty()) continue;
     if (symbols_ == nullptr) {
       function.name = PseudoFrameName(PseudoFrame::kNative);
     } else {

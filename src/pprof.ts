@@ -1,13 +1,16 @@
 /** Turns samples into a pprof profile: pure, from numbers to bytes. */
 import { fileURLToPath } from 'node:url';
 import {
+  emptyTableToken,
   Function as PprofFunction,
   Location,
   Profile,
   Sample,
   StringTable,
   ValueType,
+  type ProfileInput,
 } from 'pprof-format';
+import { atOnce } from './slices.js';
 
 /** Samples as the sampler counts them, their label ids already resolved. */
 export interface SampleBatch {
@@ -65,12 +68,22 @@ export interface ProfileTimes {
  */
 const MAX_STACKS = 65_536;
 
+/** Words of stacks that wait to be merged, 4 bytes each; what comes then is merged at once. */
+const MAX_WAITING_WORDS = 262_144;
+/** Messages of a kind that are encoded in one step. */
+const STEP_MESSAGES = 8;
+
 const STACK_TABLE_FULL = { name: '(stack table full)', url: '', line: 0, column: 0 };
 
 interface Stack {
   readonly locationIds: number[];
   readonly labels: Labels | undefined;
   weight: number;
+}
+
+interface FunctionLine {
+  readonly functionId: number;
+  readonly line: number;
 }
 
 /**
@@ -81,7 +94,7 @@ export class ProfileBuilder {
   readonly #strings = new StringTable();
   /** By id - 1: 0 is not a valid id. */
   readonly #functions: SourceFunction[] = [];
-  readonly #locations: { readonly functionId: number; readonly line: number }[] = [];
+  readonly #locations: FunctionLine[] = [];
   /** Function ids by name, file and start. */
   readonly #functionIds = new Map<string, number>();
   /** Location ids by function and line. */
@@ -89,6 +102,9 @@ export class ProfileBuilder {
   readonly #labelNumbers = new Map<Labels, number>();
   readonly #stacks = new Map<string, Stack>();
   readonly #lineNumbers: boolean;
+  /** Not merged yet. */
+  readonly #waiting: SampleBatch[] = [];
+  #waitingWords = 0;
 
   /** Without `lineNumbers` frames are their functions: each is where its function starts. */
   constructor(lineNumbers = true) {
@@ -96,10 +112,59 @@ export class ProfileBuilder {
   }
 
   add(batch: SampleBatch): void {
-    const ids = this.#locationsOf(batch);
+    this.#waiting.push(batch);
+    this.#waitingWords += batch.stacks.length;
+    while (this.#waitingWords > MAX_WAITING_WORDS) atOnce(this.#mergeNext());
+  }
+
+  /** Merges what was added; in steps, as `encode`. */
+  *merge(): Generator<void, void> {
+    while (this.#waiting.length > 0) yield* this.#mergeNext();
+  }
+
+  /** The files that functions of merged samples are in, each at least once. */
+  *urls(): Generator<string> {
+    for (const { url } of this.#functions) if (url !== '') yield url;
+  }
+
+  /**
+   * The bytes of what was merged, not compressed: messages of a profile, one after the other, are
+   * one profile (https://protobuf.dev/programming-guides/encoding/#last-one-wins).
+   */
+  *encode(times: ProfileTimes): Generator<void, Uint8Array> {
+    const { originals } = times;
+    const parts: Uint8Array[] = [];
+    yield* encodeInSteps(parts, this.#stacks.values(), (stacks) => ({
+      sample: stacks.map((stack) => this.#encodeSample(stack, times.periodNanos)),
+    }));
+    yield* encodeInSteps(parts, this.#locations.entries(), (locations) => ({
+      location: locations.map((location) => this.#encodeLocation(location, originals)),
+    }));
+    yield* encodeInSteps(parts, this.#functions.entries(), (functions) => ({
+      function: functions.map((compiled) => this.#encodeFunction(compiled, originals)),
+    }));
+    const strings = this.#strings;
+    const value = (type: string, unit: string): ValueType =>
+      new ValueType({ type: strings.dedup(type), unit: strings.dedup(unit) });
+    const head = new Profile({
+      sampleType: [value('samples', 'count'), value('cpu', 'nanoseconds')],
+      stringTable: strings,
+      timeNanos: times.startNanos,
+      durationNanos: times.durationNanos,
+      periodType: value('cpu', 'nanoseconds'),
+      period: times.periodNanos,
+    });
+    return Buffer.concat([head.encode(), ...parts]);
+  }
+
+  *#mergeNext(): Generator<void, void> {
+    const batch = this.#waiting.shift() as SampleBatch;
     const { stacks } = batch;
+    this.#waitingWords -= stacks.length;
+    const ids = this.#locationsOf(batch);
     let at = 0;
     while (at < stacks.length) {
+      yield;
       const weight = stacks[at] as number;
       const begin = at + 3;
       const end = begin + (stacks[at + 1] as number);
@@ -111,50 +176,6 @@ export class ProfileBuilder {
       );
       at = end;
     }
-  }
-
-  /** The files that functions are in, each at least once. */
-  *urls(): Generator<string> {
-    for (const { url } of this.#functions) if (url !== '') yield url;
-  }
-
-  /** The bytes, not compressed. Gives the event loop a turn between the parts. */
-  encode(times: ProfileTimes): Promise<Uint8Array> {
-    return this.#profile(times).encodeAsync();
-  }
-
-  /** The same without the event loop, for the end of the process. */
-  encodeSync(times: ProfileTimes): Uint8Array {
-    return this.#profile(times).encode();
-  }
-
-  #profile(times: ProfileTimes): Profile {
-    const strings = this.#strings;
-    const value = (type: string, unit: string): ValueType =>
-      new ValueType({ type: strings.dedup(type), unit: strings.dedup(unit) });
-    const sample: Sample[] = [];
-    for (const { locationIds, labels, weight } of this.#stacks.values()) {
-      const label = Object.entries(labels ?? {}).map(([key, text]) => ({
-        key: strings.dedup(key),
-        str: strings.dedup(text),
-      }));
-      sample.push(
-        new Sample({ locationId: locationIds, value: [weight, weight * times.periodNanos], label }),
-      );
-    }
-    return new Profile({
-      sampleType: [value('samples', 'count'), value('cpu', 'nanoseconds')],
-      sample,
-      location: this.#encodeLocations(times.originals),
-      function: this.#functions.map((compiled, index) =>
-        this.#encodeFunction(index + 1, times.originals?.functionAt(compiled) ?? compiled),
-      ),
-      stringTable: strings,
-      timeNanos: times.startNanos,
-      durationNanos: times.durationNanos,
-      periodType: value('cpu', 'nanoseconds'),
-      period: times.periodNanos,
-    });
   }
 
   #addStack(
@@ -243,10 +264,22 @@ export class ProfileBuilder {
     return id;
   }
 
-  #encodeFunction(id: number, { name, url, line }: SourceFunction): PprofFunction {
+  #encodeSample({ locationIds, labels, weight }: Stack, periodNanos: number): Sample {
+    const label = Object.entries(labels ?? {}).map(([key, text]) => ({
+      key: this.#strings.dedup(key),
+      str: this.#strings.dedup(text),
+    }));
+    return new Sample({ locationId: locationIds, value: [weight, weight * periodNanos], label });
+  }
+
+  #encodeFunction(
+    [index, compiled]: readonly [number, SourceFunction],
+    originals: OriginalPositions | undefined,
+  ): PprofFunction {
+    const { name, url, line } = originals?.functionAt(compiled) ?? compiled;
     const nameIndex = this.#strings.dedup(name);
     return new PprofFunction({
-      id,
+      id: index + 1,
       name: nameIndex,
       systemName: nameIndex,
       filename: this.#strings.dedup(fileName(url)),
@@ -254,18 +287,36 @@ export class ProfileBuilder {
     });
   }
 
-  #encodeLocations(originals: OriginalPositions | undefined): Location[] {
-    return this.#locations.map(({ functionId, line }, index) => {
-      const compiled = this.#functions[functionId - 1] as SourceFunction;
-      if (!this.#lineNumbers) {
-        const start = originals?.functionAt(compiled) ?? compiled;
-        return new Location({ id: index + 1, line: [{ functionId, line: start.line }] });
-      }
-      // The sampler tells the line alone, not the column in it.
-      const original = line === 0 ? undefined : originals?.lineAt(compiled, line, 0);
-      return new Location({ id: index + 1, line: [{ functionId, line: original ?? line }] });
-    });
+  #encodeLocation(
+    [index, { functionId, line }]: readonly [number, FunctionLine],
+    originals: OriginalPositions | undefined,
+  ): Location {
+    const compiled = this.#functions[functionId - 1] as SourceFunction;
+    const at = (found: number): Location =>
+      new Location({ id: index + 1, line: [{ functionId, line: found }] });
+    if (!this.#lineNumbers) return at((originals?.functionAt(compiled) ?? compiled).line);
+    // The sampler tells the line alone, not the column in it.
+    return at((line === 0 ? undefined : originals?.lineAt(compiled, line, 0)) ?? line);
   }
+}
+
+function* encodeInSteps<Item>(
+  parts: Uint8Array[],
+  items: Iterable<Item>,
+  toMessages: (items: Item[]) => ProfileInput,
+): Generator<void, void> {
+  let step: Item[] = [];
+  const encode = (): void => {
+    const stringTable = new StringTable(emptyTableToken);
+    parts.push(new Profile({ ...toMessages(step), stringTable }).encode());
+    step = [];
+  };
+  for (const item of items) {
+    if (step.push(item) < STEP_MESSAGES) continue;
+    encode();
+    yield;
+  }
+  encode();
 }
 
 /** `file:` URLs as paths; everything else (`node:fs`, a path, `evalmachine.<anonymous>`) as it is. */

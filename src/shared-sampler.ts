@@ -7,6 +7,7 @@ import type { NativeMetrics } from './native.js';
 import type { ResolvedCpuProfilerOptions } from './options.js';
 import { ProfileBuilder, type ProfileTimes, type SampleBatch } from './pprof.js';
 import { processWide } from './process-wide.js';
+import { atOnce, inSlices } from './slices.js';
 import { SourceMaps } from './source-maps.js';
 import { ForeignLabels, othersBatch, ThreadSampler } from './thread-sampler.js';
 
@@ -52,13 +53,17 @@ class ProfileSegment {
 
   /** Resolves to the gzipped profile, with original names, files and lines where `maps` are given. */
   async encode(periodNanos: number, maps: SourceMaps | undefined): Promise<Uint8Array> {
+    await inSlices(this.#builder.merge());
     const originals = await maps?.load(this.#builder.urls());
-    return gzipAsync(await this.#builder.encode({ ...this.#times(periodNanos), originals }));
+    return gzipAsync(
+      await inSlices(this.#builder.encode({ ...this.#times(periodNanos), originals })),
+    );
   }
 
   /** The same without the event loop, and so without source maps, which are read from files. */
   encodeSync(periodNanos: number): Uint8Array {
-    return gzipSync(this.#builder.encodeSync(this.#times(periodNanos)));
+    atOnce(this.#builder.merge());
+    return gzipSync(atOnce(this.#builder.encode(this.#times(periodNanos))));
   }
 
   #times(periodNanos: number): ProfileTimes {

@@ -100,6 +100,7 @@ const sourceOrder = [
   'source-maps.ts',
   'mapped-file.ts',
   'pprof.ts',
+  'slices.ts',
   'options-pyroscope.ts',
   'options-environment.ts',
   'viewer-server.ts',
