@@ -55,6 +55,7 @@ export default defineConfig(
     'coverage/',
     'lib/',
     'prebuilds/',
+    'test/frameworks/*/.*/',
   ]),
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   {
@@ -94,9 +95,21 @@ export default defineConfig(
     },
   },
   {
-    files: ['viewer/**/*.mjs', 'test/viewer.test.mjs', 'test/bench/viewer.mjs'],
+    files: [
+      'viewer/**/*.mjs',
+      'test/viewer*.test.mjs',
+      'test/support/viewer-page.mjs',
+      'test/bench/viewer.mjs',
+    ],
     languageOptions: { globals: browserGlobals },
   },
-  // The configuration is what a default export is for.
-  { files: ['eslint.config.mjs'], rules: { 'no-restricted-syntax': 'off' } },
+  {
+    files: ['test/frameworks/next/**/*.js'],
+    languageOptions: { sourceType: 'module', globals: { Response: 'readonly' } },
+  },
+  // Configurations are what a default export is for.
+  {
+    files: ['eslint.config.mjs', 'test/frameworks/next/next.config.mjs'],
+    rules: { 'no-restricted-syntax': 'off' },
+  },
 );

@@ -8,6 +8,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { readProfile } from './support/read-profile.mjs';
 import { messageOf, runCode } from './support/run-child.mjs';
+import { skipWithout } from './support/skip.mjs';
 
 const run = promisify(execFile);
 const INTERVAL_MICROS = 4_000;
@@ -120,8 +121,7 @@ describe('pprof', function () {
 
   describe('in Go', function () {
     before(function () {
-      // Pending, not passed, where there is no Go; .ci/run installs it.
-      if (spawnSync('go', ['version']).status !== 0) this.skip();
+      skipWithout(spawnSync('go', ['version']).status === 0, 'golang-go', this);
     });
 
     const pprof = async (...args) => {

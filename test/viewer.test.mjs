@@ -2,11 +2,10 @@
 import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
 import path from 'node:path';
-import { readProfile } from '../lib/profile-reader.js';
-import { startViewer } from '../lib/viewer-server.js';
-import { fileSource } from '../lib/viewer-source.js';
 import { hasBrowser, openBrowser, PICTURES } from './support/browser.mjs';
 import { largeProfile, makeProfile, shopProfile, traceId } from './support/make-profile.mjs';
+import { skipWithout } from './support/skip.mjs';
+import { change, frames, picture, table, ViewerPages } from './support/viewer-page.mjs';
 
 /** Frames that the page draws at most, and those above: d3-flame-graph's time goes with their number. */
 const MAX_FRAMES = 700;
@@ -14,68 +13,20 @@ const MAX_FRAMES = 700;
 describe('the viewer', function () {
   this.timeout(120_000);
   let browser;
-  const servers = [];
+  let pages;
 
   before(async function () {
-    // Pending, not passed, where there is no browser. .ci/run installs it.
-    if (!hasBrowser()) return this.skip();
+    skipWithout(hasBrowser(), 'Chromium', this);
     browser = await openBrowser();
+    pages = new ViewerPages(browser);
   });
 
   after(async function () {
+    pages?.close();
     await browser?.close();
-    for (const server of servers) {
-      server.closeAllConnections();
-      server.close();
-    }
   });
 
-  /** A page that has been drawn. What the page complains of fails the test. */
-  async function open(bytes, hash = '') {
-    const { server, url } = await startViewer(fileSource('test', await readProfile(bytes)));
-    servers.push(server);
-    const page = await browser.context.newPage();
-    const complaints = [];
-    page.on('pageerror', (error) => complaints.push(String(error)));
-    page.on('console', (message) => {
-      if (message.type() === 'error') complaints.push(message.text());
-    });
-    page.on('dialog', (dialog) => {
-      complaints.push(`dialog: ${dialog.message()}`);
-      void dialog.dismiss();
-    });
-    page.on('request', (request) => {
-      if (!request.url().startsWith(url)) complaints.push(`asked for ${request.url()}`);
-    });
-    await page.goto(url + hash);
-    await page.waitForFunction(() => document.body.dataset.ready !== undefined);
-    return {
-      page,
-      url,
-      async close() {
-        await page.close();
-        assert.deepEqual(complaints, []);
-      },
-    };
-  }
-
-  /** Does something, and waits until the page has drawn what it leads to. */
-  async function change(page, action) {
-    const before = await page.evaluate(() => document.body.dataset.ready);
-    await action();
-    await page.waitForFunction((last) => document.body.dataset.ready !== last, before);
-  }
-
-  /** Names of the frames in the graph, those for which no pixel is there included. */
-  const frames = (page, side = 'a') =>
-    page
-      .locator(`#graph-${side} g.frame`)
-      .evaluateAll((all) => all.map((frame) => frame.__data__.data.name).sort());
-  const picture = (page, name) => page.screenshot({ path: path.join(PICTURES, `${name}.png`) });
-  const table = (page) =>
-    page
-      .locator('#table tbody tr')
-      .evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText)));
+  const open = (bytes) => pages.open(bytes);
 
   const CART = ['all', 'emit', 'handleCart', 'renderCart', 'sumPrices'];
   const SLOW_CART = [...CART, 'slowTaxTable'].sort();

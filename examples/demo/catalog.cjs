@@ -21,6 +21,29 @@ function searchProducts(text) {
     .sort((a, b) => a.cents - b.cents || a.title.localeCompare(b.title));
 }
 
+/**
+ * What a search that finds nothing offers instead: the products with the words most like `text`.
+ * Hardly any search comes here, so nobody has noticed what it costs.
+ */
+function suggestProducts(text, count) {
+  const beginning = text.slice(0, 6);
+  const distance = ({ title }) =>
+    Math.min(...title.split(' ').map((word) => editDistance(beginning, word)));
+  return products
+    .map((product) => ({ product, distance: distance(product) }))
+    .sort((a, b) => a.distance - b.distance)
+    .slice(0, count)
+    .map(({ product }) => product);
+}
+
+/** Levenshtein's distance by the recursion of the textbook: right, and exponential. */
+function editDistance(a, b) {
+  if (a === '' || b === '') return a.length + b.length;
+  const [restOfA, restOfB] = [a.slice(1), b.slice(1)];
+  const replaced = editDistance(restOfA, restOfB) + (a[0] === b[0] ? 0 : 1);
+  return Math.min(replaced, editDistance(restOfA, b) + 1, editDistance(a, restOfB) + 1);
+}
+
 /** Adds to `scores` how much each product has in common with the words of `history`. */
 function scoreProducts(history, seed, scores) {
   for (const product of products) {
@@ -60,4 +83,11 @@ function quote(text) {
   return `"${text.replaceAll('"', '""')}"`;
 }
 
-module.exports = { products, searchProducts, scoreProducts, rankProducts, csvLine };
+module.exports = {
+  products,
+  searchProducts,
+  suggestProducts,
+  scoreProducts,
+  rankProducts,
+  csvLine,
+};

@@ -1,10 +1,15 @@
-/** `npm run demo [-- --view]`: a traced service under load, its CPU profile, what the profile says, and its picture. */
+/**
+ * `npm run demo [-- --view] [-- --requests N] [-- --out FILE]`: a traced service under load, its CPU
+ * profile, what the profile says, and its picture.
+ */
 
 import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { readProfile } from '../../test/support/read-profile.mjs';
 import * as report from './report.mjs';
 
@@ -12,8 +17,17 @@ const LOAD_SECONDS = 14;
 const PROGRESS_MS = 2_000;
 /** After this the demo gives up, whatever it waits for. */
 const DEADLINE_MS = 90_000;
-const OUTPUT = 'demo.pb.gz';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const { values: options } = parseArgs({
+  options: {
+    view: { type: 'boolean' },
+    /** So many requests instead of so many seconds. */
+    requests: { type: 'string' },
+    out: { type: 'string', default: path.join(ROOT, 'demo.pb.gz') },
+  },
+});
+const output = path.resolve(options.out);
+const shownOutput = path.relative(process.cwd(), output);
 
 const children = [];
 
@@ -28,7 +42,7 @@ try {
 } finally {
   for (const child of children) child.kill();
 }
-if (process.argv.includes('--view') && process.exitCode === 0) view();
+if (options.view && process.exitCode === 0) view();
 
 async function demo() {
   say('Starting an Express service with the http and express instrumentations …');
@@ -36,17 +50,20 @@ async function demo() {
   const { port } = await service.next('listening');
   await service.ask('start', 'started');
 
-  say(`Profiling it at 127.0.0.1:${port} under ${LOAD_SECONDS} s of load from a second process …`);
+  const amount =
+    options.requests === undefined ? `${LOAD_SECONDS} s` : `${options.requests} requests`;
+  say(`Profiling it at 127.0.0.1:${port} under ${amount} of load from a second process …`);
   const load = await applyLoad(service, `http://127.0.0.1:${port}`);
   const result = await service.ask('stop', 'stopped');
-  await writeFile(`${ROOT}${OUTPUT}`, result.profile);
+  await writeFile(output, result.profile);
 
   return show(result, load);
 }
 
 /** Runs the load to its end and prints a line of progress every two seconds. */
 async function applyLoad(service, url) {
-  const load = start('./load.mjs', [url, String(LOAD_SECONDS)]);
+  const limits = [String(LOAD_SECONDS), ...(options.requests ? [options.requests] : [])];
+  const load = start('./load.mjs', [url, ...limits]);
   let answered = 0;
   load.child.on('message', (message) => (answered = message.answered));
   const finished = load.next('done');
@@ -92,16 +109,19 @@ function show({ profile: bytes, cpuMicros, metrics, spans, dropped }, load) {
   );
   if (unknownIds.length === 0) say('Every id in the profile is that of an exported span.');
 
-  say(`\nWritten: ${OUTPUT}. Look around in it with\n`);
+  say(`\nWritten: ${shownOutput}. Look around in it with\n`);
   say(
-    indent([`npx otelpyroscope view ${OUTPUT}`, `npx otelpyroscope top ${OUTPUT} --by span_name`]),
+    indent([
+      `npx otelpyroscope view ${shownOutput}`,
+      `npx otelpyroscope top ${shownOutput} --by span_name`,
+    ]),
   );
   say('\nor, with Go installed, with\n');
   say(
     indent([
-      `go tool pprof -http=: ${OUTPUT}`,
-      `go tool pprof -sample_index=cpu -tags ${OUTPUT}`,
-      `go tool pprof -top -tagfocus=span_id=${report.hottestSpanId(analysis)} ${OUTPUT}`,
+      `go tool pprof -http=: ${shownOutput}`,
+      `go tool pprof -sample_index=cpu -tags ${shownOutput}`,
+      `go tool pprof -top -tagfocus=span_id=${report.hottestSpanId(analysis)} ${shownOutput}`,
     ]),
   );
 
@@ -113,7 +133,7 @@ function show({ profile: bytes, cpuMicros, metrics, spans, dropped }, load) {
 /** Opens the result, until Ctrl-C, which the terminal sends to both. */
 function view() {
   process.on('SIGINT', () => {});
-  spawn(process.execPath, [`${ROOT}lib/cli/main.js`, 'view', `${ROOT}${OUTPUT}`], {
+  spawn(process.execPath, [`${ROOT}lib/cli/main.js`, 'view', output], {
     stdio: 'inherit',
   });
 }

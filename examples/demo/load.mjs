@@ -2,7 +2,10 @@
 
 import autocannon from 'autocannon';
 
-const [, , url, seconds] = process.argv;
+const [, , url, seconds, amount] = process.argv;
+
+/** Of the searches, one in so many has a word that is misspelt. */
+const SEARCHES_TO_MISSPELT = 40;
 
 /** Each connection goes round this list; one request in it is far heavier than the rest. */
 const requests = [
@@ -15,11 +18,13 @@ const requests = [
 ];
 
 let answered = 0;
+let searches = 0;
 const instance = autocannon({
   url,
-  requests,
+  requests: requests.map((request) => ({ ...request, setupRequest })),
   connections: 8,
-  duration: Number(seconds),
+  // A number of requests, where one is given, is the same work on any machine.
+  ...(amount === undefined ? { duration: Number(seconds) } : { amount: Number(amount) }),
   timeout: 20,
 });
 instance.on('response', () => (answered += 1));
@@ -36,6 +41,15 @@ process.send({
   p99: result.latency.p99,
 });
 process.disconnect();
+
+/** Misspells a search now and then: this is the slow request that the profile is to explain. */
+function setupRequest(request) {
+  if (!request.path.startsWith('/products')) return request;
+  searches += 1;
+  return searches % SEARCHES_TO_MISSPELT === 0
+    ? { ...request, path: '/products?q=hearon' }
+    : request;
+}
 
 function get(...paths) {
   return paths.map((path) => ({ method: 'GET', path }));

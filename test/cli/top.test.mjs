@@ -7,6 +7,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { makeProfile, shopProfile, traceId } from '../support/make-profile.mjs';
 import { runCode } from '../support/run-child.mjs';
+import { skipWithout } from '../support/skip.mjs';
 import { cli } from './cli.mjs';
 
 const run = promisify(execFile);
@@ -133,8 +134,7 @@ describe('otelpyroscope top', function () {
 
   describe('beside go tool pprof', function () {
     before(function () {
-      // Pending, not passed, where there is no Go; .ci/run installs it.
-      if (spawnSync('go', ['version']).status !== 0) this.skip();
+      skipWithout(spawnSync('go', ['version']).status === 0, 'golang-go', this);
     });
 
     /** What pprof prints, by "name file" or, by lines, "name file:line". */
