@@ -60,10 +60,11 @@ class ProfileSegment {
     );
   }
 
-  /** The same without the event loop, and so without source maps, which are read from files. */
-  encodeSync(periodNanos: number): Uint8Array {
+  /** The same without the event loop, and so with no more maps than can be read meanwhile. */
+  encodeSync(periodNanos: number, maps: SourceMaps | undefined): Uint8Array {
     atOnce(this.#builder.merge());
-    return gzipSync(atOnce(this.#builder.encode(this.#times(periodNanos))));
+    const originals = maps?.loadSync(this.#builder.urls());
+    return gzipSync(atOnce(this.#builder.encode({ ...this.#times(periodNanos), originals })));
   }
 
   #times(periodNanos: number): ProfileTimes {
@@ -172,7 +173,7 @@ export class SharedSampler {
       force();
       becomeSync(isComplete, FORCED_ANSWER_MS);
     }
-    return take().encodeSync(window.intervalMicros * 1_000);
+    return take().encodeSync(window.intervalMicros * 1_000, window.maps);
   }
 
   /** Of this thread's sampler; undefined where it has none. */

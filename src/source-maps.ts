@@ -1,8 +1,9 @@
 /** Finds the original places of compiled code, through the source maps beside it. */
-import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { warnOnce } from './diagnostics.js';
+import { fileStatus, fileText, run, runSync, type FileSteps } from './file-steps.js';
+import type * as MappedFiles from './mapped-file.js';
 import type { MappedFile } from './mapped-file.js';
 import type { OriginalPositions, SourceFunction } from './pprof.js';
 
@@ -10,8 +11,19 @@ import type { OriginalPositions, SourceFunction } from './pprof.js';
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
 /** Memory for maps, roughly. The longest unused are forgotten; one collect uses no more than this. */
 const MAX_CACHE_BYTES = 128 * 1024 * 1024;
+/**
+ * Compiled files and maps that one collect without the event loop reads: it holds up the end of the
+ * process, by about a second at most. Of more the last ones are not used.
+ */
+export const MAX_SYNC_BYTES = 32 * 1024 * 1024;
 /** Files remembered, those without a map included. The longest unused are forgotten. */
 const MAX_CACHE_FILES = 2_000;
+
+/** What one collect may still read. */
+interface ReadLimit {
+  /** Below 0: something was not read for it. */
+  bytes: number;
+}
 
 interface CachedFile {
   /** Of the compiled file: another one is read again. */
@@ -49,34 +61,44 @@ export class SourceMaps {
 
   /** The maps of those files; URLs that name no file are passed over. Never rejects. */
   async load(urls: Iterable<string>): Promise<OriginalPositions> {
+    return run(this.#load(urls, { bytes: Infinity }));
+  }
+
+  /** The same at once, for the end of the process: reads no more than `MAX_SYNC_BYTES`. */
+  loadSync(urls: Iterable<string>): OriginalPositions {
+    return runSync(this.#load(urls, { bytes: MAX_SYNC_BYTES }));
+  }
+
+  *#load(urls: Iterable<string>, left: ReadLimit): FileSteps<OriginalPositions> {
     const files = new Map<string, MappedFile>();
     let bytes = 0;
     for (const url of new Set(urls)) {
       const file = pathOf(url);
       if (file === undefined) continue;
-      const mapped = await this.#mappedFile(file);
-      if (mapped === undefined) continue;
-      bytes += mapped.bytes;
-      if (bytes > MAX_CACHE_BYTES) {
+      const mapped = yield* this.#mappedFile(file, left);
+      if (mapped !== undefined) {
+        bytes += mapped.bytes;
+        if (bytes <= MAX_CACHE_BYTES) files.set(url, mapped);
+      }
+      if (bytes > MAX_CACHE_BYTES || left.bytes < 0) {
         warnOnce('source-maps-full', 'too many source maps at once: the last ones are not used');
         break;
       }
-      files.set(url, mapped);
     }
     return new LoadedMaps(files);
   }
 
-  async #mappedFile(file: string): Promise<MappedFile | undefined> {
+  *#mappedFile(file: string, left: ReadLimit): FileSteps<MappedFile | undefined> {
     try {
-      const { mtimeMs, size } = await statFile(file);
+      const { mtimeMs, size } = yield* fileStatus(file);
       const known = this.#cache.get(file);
       if (known !== undefined) this.#forget(file, known);
       if (known?.mtimeMs === mtimeMs && known.size === size) {
         this.#keep(file, known);
         return known.mapped;
       }
-      const mapped = await readMappedFile(file, size);
-      this.#keep(file, { mtimeMs, size, mapped });
+      const mapped = yield* readMappedFile(file, size, left);
+      if (left.bytes >= 0) this.#keep(file, { mtimeMs, size, mapped });
       return mapped;
     } catch {
       return undefined; // not there (any more), or not ours to read
@@ -107,23 +129,22 @@ function pathOf(url: string): string | undefined {
   }
 }
 
-/** Throws where there is no regular file: opening a pipe or a device could wait for ever. */
-async function statFile(file: string): Promise<{ mtimeMs: number; size: number }> {
-  const status = await stat(file);
-  if (!status.isFile()) throw new Error('not a file');
-  return status;
-}
-
-async function readMappedFile(file: string, size: number): Promise<MappedFile | undefined> {
-  if (size > MAX_FILE_BYTES) return undefined;
-  const text = await readFile(file, 'utf8');
+/** Undefined where the file has no usable map, or there is nothing left to be read. */
+function* readMappedFile(
+  file: string,
+  size: number,
+  left: ReadLimit,
+): FileSteps<MappedFile | undefined> {
+  if (size > MAX_FILE_BYTES || !take(left, size)) return undefined;
+  const text = yield* fileText(file);
   // With its library: not loaded before the first map is wanted.
-  const { parseSourceMap, sourceMapUrl } = await import('./mapped-file.js');
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  const { parseSourceMap, sourceMapUrl } = require('./mapped-file.js') as typeof MappedFiles;
   const reference = sourceMapUrl(text);
   if (reference === undefined) return undefined;
   try {
-    const { json, url } = await readMap(reference, file);
-    return parseSourceMap(json, url, text);
+    const map = yield* readMap(reference, file, left);
+    return map === undefined ? undefined : parseSourceMap(map.json, map.url, text);
   } catch (error) {
     // Many packages name a map that they do not ship.
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
@@ -133,17 +154,28 @@ async function readMappedFile(file: string, size: number): Promise<MappedFile | 
   }
 }
 
-/** The map's text, and the URL that its sources are relative to. */
-async function readMap(reference: string, file: string): Promise<{ json: string; url: string }> {
+/** The map's text, and the URL that its sources are relative to; undefined: nothing left to read. */
+function* readMap(
+  reference: string,
+  file: string,
+  left: ReadLimit,
+): FileSteps<{ json: string; url: string } | undefined> {
   if (reference.startsWith('data:')) {
     return { json: decodeDataUrl(reference), url: pathToFileURL(file).href };
   }
   const url = new URL(reference, pathToFileURL(file));
   if (url.protocol !== 'file:') throw new Error(`it is not a file: ${url.protocol}`);
   const mapFile = fileURLToPath(url);
-  const { size } = await statFile(mapFile);
+  const { size } = yield* fileStatus(mapFile);
   if (size > MAX_FILE_BYTES) throw new Error(`it has more than ${String(MAX_FILE_BYTES)} bytes`);
-  return { json: await readFile(mapFile, 'utf8'), url: url.href };
+  if (!take(left, size)) return undefined;
+  return { json: yield* fileText(mapFile), url: url.href };
+}
+
+/** Counts what is about to be read; false, and less than 0 left, where that is too much. */
+function take(left: ReadLimit, size: number): boolean {
+  left.bytes -= size;
+  return left.bytes >= 0;
 }
 
 function decodeDataUrl(url: string): string {

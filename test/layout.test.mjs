@@ -12,7 +12,7 @@ function filesBelow(directory) {
   if (!existsSync(path.join(root, directory))) return [];
   return readdirSync(path.join(root, directory), { withFileTypes: true }).flatMap((entry) => {
     const file = `${directory}/${entry.name}`;
-    if (entry.isDirectory()) return entry.name === 'node_modules' ? [] : filesBelow(file);
+    if (entry.isDirectory()) return /^node_modules$|^\./.test(entry.name) ? [] : filesBelow(file);
     return [file];
   });
 }
@@ -99,6 +99,7 @@ const sourceOrder = [
   'label-rules.ts',
   'source-maps.ts',
   'mapped-file.ts',
+  'file-steps.ts',
   'pprof.ts',
   'slices.ts',
   'options-pyroscope.ts',
@@ -230,7 +231,9 @@ describe('layout of src/', () => {
 
   it('loads the binary in native.ts alone', () => {
     const loaders = sourceFiles.filter((file) =>
-      /\bdlopen\b|\.node['"`]|\bcreateRequire\b|\brequire\s*\(/.test(codeOf(file)),
+      /\bdlopen\b|\.node['"`]|\bcreateRequire\b|\brequire\s*\((?!'\.\/[\w-]+\.js')/.test(
+        codeOf(file),
+      ),
     );
     assert.deepEqual(loaders, ['src/native.ts']);
   });

@@ -89,9 +89,13 @@ describe('source maps', () => {
   }
 
   async function assertUnmapped(compiled) {
-    const originals = await maps.load([compiled.url]);
-    assert.equal(originals.functionAt(compiled), compiled);
-    assert.equal(originals.lineAt(compiled, compiled.line, 0), undefined);
+    for (const originals of [
+      await maps.load([compiled.url]),
+      new SourceMaps().loadSync([compiled.url]),
+    ]) {
+      assert.equal(originals.functionAt(compiled), compiled);
+      assert.equal(originals.lineAt(compiled, compiled.line, 0), undefined);
+    }
   }
 
   describe('of TypeScript', () => {
@@ -360,5 +364,39 @@ describe('source maps', () => {
     assert.deepEqual(mapped, [7, 7, 7, 7, 7, 1, 1]);
     const later = await maps.load([urls[6]]);
     assert.equal(later.functionAt({ name: 'f', url: urls[6], line: 1, column: 11 }).line, 7);
+  });
+
+  describe('at once, for the end of the process', () => {
+    const { text, map } = oneLine([['function f(){}', 7, 0]]);
+    const lineOf = (originals, url) =>
+      originals.functionAt({ name: 'f', url, line: 1, column: 11 }).line;
+
+    it('have the same places, from what is known already too', async () => {
+      writeMapped(text, map);
+      const url = at('app.js');
+      assert.equal(lineOf(maps.loadSync([url]), url), 7);
+      rmSync(at('app.js.map'));
+      assert.equal(lineOf(await maps.load([url]), url), 7);
+      const data = encodeURIComponent(JSON.stringify(map));
+      write('inline.js', `${text}\n//# sourceMappingURL=data:,${data}`);
+      const inline = at('inline.js');
+      assert.equal(lineOf(maps.loadSync([inline]), inline), 7);
+    });
+
+    it('read a bounded number of bytes, and nothing half', async () => {
+      for (const name of ['first', 'second', 'third', 'last']) writeMapped(text, map, `${name}.js`);
+      // Of 32 MiB: the map of the third has no room, and neither has what comes after.
+      truncateSync(at('first.js.map'), 15 << 20);
+      truncateSync(at('second.js'), 15 << 20);
+      truncateSync(at('third.js.map'), 3 << 20);
+      const urls = ['first.js', 'second.js', 'third.js', 'last.js'].map(at);
+      const originals = maps.loadSync(urls);
+      assert.deepEqual(
+        urls.map((url) => lineOf(originals, url)),
+        [1, 7, 1, 1],
+      );
+      const later = maps.loadSync(urls.slice(3));
+      assert.equal(lineOf(later, urls[3]), 7);
+    });
   });
 });

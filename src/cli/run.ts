@@ -23,7 +23,8 @@ where this Node.js runs it, or the name of a command in node_modules/.bin.
   --interval MICROS   CPU time between samples, default ${String(DEFAULT_INTERVAL_MICROS)}
   --serve             a live view in the browser while it runs
 
-For options of Node.js itself, use NODE_OPTIONS.
+For options of Node.js itself, use NODE_OPTIONS. With --enable-source-maps the
+profile has the original files and lines.
 `;
 
 /** Passed on; what the terminal sends to all its programs by itself is not sent twice. */
@@ -62,7 +63,8 @@ export async function run(args: readonly string[]): Promise<number> {
   const part = `${out}.${String(process.pid)}.part`;
 
   const preload = path.join(__dirname, 'preload.js');
-  const child = spawn(process.execPath, ['--require', preload, program, ...programArguments], {
+  const flags = [...process.execArgv, '--require', preload];
+  const child = spawn(process.execPath, [...flags, program, ...programArguments], {
     stdio: 'inherit',
     env: environmentForRun({ out: part, intervalMicros, serve: values.serve }),
   });

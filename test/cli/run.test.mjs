@@ -13,6 +13,7 @@ import {
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { transformSync } from 'esbuild';
 import { readProfile } from '../support/read-profile.mjs';
 import { ROOT } from '../support/run-child.mjs';
 import { CLI } from './cli.mjs';
@@ -44,12 +45,12 @@ describe('otelpyroscope run', function () {
    * Runs the command to its end. `until`: once stdout has this, `act` is called with the process.
    * Detached, so that no terminal's signals reach the program beside those that are passed on.
    */
-  function run(args, { input = '', until, act, cwd = ROOT } = {}) {
+  function run(args, { input = '', until, act, cwd = ROOT, flags = [], nodeOptions = '' } = {}) {
     return new Promise((resolve, reject) => {
-      const child = spawn(process.execPath, [CLI, 'run', ...args], {
+      const child = spawn(process.execPath, [...flags, CLI, 'run', ...args], {
         cwd,
         detached: true,
-        env: { ...process.env, NODE_OPTIONS: '' },
+        env: { ...process.env, NODE_OPTIONS: nodeOptions },
       });
       const ended = { stdout: '', stderr: '' };
       let acted = until === undefined;
@@ -183,6 +184,42 @@ describe('otelpyroscope run', function () {
       profileOf(ended, path.join(directory, 'main.cpu.pb.gz'));
     });
   }
+
+  it('has the original places of a compiled program under --enable-source-maps', async function () {
+    const source = `interface Work { millis: number }
+
+      function work({ millis }: Work): void {
+        require(${JSON.stringify(fixture('burn.cjs'))}).burn(millis);
+      }
+      work({ millis: 150 });
+      process.exit(3);`;
+    const { code, map } = transformSync(source, {
+      loader: 'ts',
+      sourcemap: 'external',
+      sourcefile: 'work.ts',
+    });
+    const program = path.join(directory, 'work.cjs');
+    writeFileSync(program, `${code}//# sourceMappingURL=work.cjs.map\n`);
+    const placesOf = (profile) => {
+      const frames = profile.samples.flatMap(({ stack }) => stack);
+      const places = frames
+        .filter(({ name }) => name === 'work')
+        .map(({ file, startLine, line }) => `${path.basename(file)}:${startLine}, ${line}`);
+      return [...new Set(places)];
+    };
+    for (const [text, options, expected] of [
+      [map, { nodeOptions: '--enable-source-maps' }, 'work.ts:3, 4'],
+      [map, { flags: ['--enable-source-maps'] }, 'work.ts:3, 4'],
+      [map, {}, 'work.cjs:1, 2'],
+      [map.slice(0, -20), { nodeOptions: '--enable-source-maps' }, 'work.cjs:1, 2'],
+    ]) {
+      writeFileSync(`${program}.map`, text);
+      const ended = await run(['--out', out, program], options);
+      assert.equal(ended.code, 3, ended.stderr);
+      assert.deepEqual(placesOf(profileOf(ended)), [expected]);
+      rmSync(out);
+    }
+  });
 
   it('serves the live view while the program runs, and does not keep it from its end', async function () {
     let answers;
