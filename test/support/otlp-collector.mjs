@@ -8,6 +8,7 @@ import { createServer } from 'node:http';
  * @property {string} spanId
  * @property {string | undefined} parentSpanId
  * @property {string} name
+ * @property {number} kind As OTLP numbers them; 2: of a server.
  * @property {bigint} start Nanoseconds since 1970, like `end`.
  * @property {bigint} end
  * @property {Record<string, any>} attributes
@@ -42,6 +43,7 @@ function spansOf({ resourceSpans }) {
         spanId: span.spanId,
         parentSpanId: span.parentSpanId || undefined,
         name: span.name,
+        kind: span.kind,
         start: BigInt(span.startTimeUnixNano),
         end: BigInt(span.endTimeUnixNano),
         attributes: attributesOf(span.attributes),

@@ -20,13 +20,13 @@ export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '
  * Runs `node [flags] script [args]`. Rejects when it takes longer than `timeoutMs`.
  *
  * @param {string[]} command Flags, script and arguments.
- * @param {{ timeoutMs?: number, env?: Record<string, string>, onSpawn?: (child: import('node:child_process').ChildProcess) => void }} [options]
+ * @param {{ cwd?: string, timeoutMs?: number, env?: Record<string, string>, onSpawn?: (child: import('node:child_process').ChildProcess) => void }} [options]
  * @returns {Promise<Ended>}
  */
-export function runNode(command, { timeoutMs = 60_000, env = {}, onSpawn } = {}) {
+export function runNode(command, { cwd = ROOT, timeoutMs = 60_000, env = {}, onSpawn } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, command, {
-      cwd: ROOT,
+      cwd,
       env: { ...process.env, NODE_OPTIONS: '', ...env },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
