@@ -2,15 +2,23 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import express from 'express';
+import { fastify } from 'fastify';
 import { CpuProfiler, pprofHandler, servePprof, startPyroscope } from 'otelpyroscope';
 import { createBurners, cpuMicros } from './support/burners.mjs';
+import { logDiag } from './support/diag-log.mjs';
 import { readProfile } from './support/read-profile.mjs';
 import { complaintsAbout, decodePprof } from './support/pyroscope-rules.mjs';
 import { PyroscopeServer } from './support/pyroscope-server.mjs';
 
 const burners = createBurners(['work']);
 const PATH = '/debug/pprof/profile';
+/** Length of a scrape. `npm run stress` takes Alloy's 14 s, with a scrape every 15 s. */
+const SCRAPE_SECONDS = Number(process.env.STRESS_SCRAPE_SECONDS ?? 1);
+const SCRAPE_INTERVAL_MS = (SCRAPE_SECONDS + 1) * 1_000;
+/** Scrapes of each scraper. */
+const ROUNDS = SCRAPE_SECONDS > 1 ? 4 : 2;
 
 /** As Alloy's pyroscope.scrape takes it. */
 async function scrape(url) {
@@ -78,36 +86,84 @@ describe('profiles on request', function () {
     assert.ok(work(await scrape(`${url}?seconds=1`)).length > 0);
   });
 
-  it('are whole for two scrapers and the push agent at once, off one sampler', async () => {
+  it('are served by Fastify', async () => {
+    const handler = pprofHandler();
+    const app = fastify();
+    app.get(PATH, (req, reply) => {
+      reply.hijack();
+      handler(req.raw, reply.raw);
+    });
+    try {
+      const origin = await app.listen({ port: 0, host: '127.0.0.1' });
+      assert.ok(work(await scrape(`${origin}${PATH}?seconds=1`)).length > 0);
+      assert.equal((await fetch(`${origin}${PATH}?seconds=0`)).status, 400);
+    } finally {
+      await app.close();
+    }
+  });
+
+  it('are whole for two scrapers and the push agent at once, off one sampler', async function () {
+    this.timeout(60_000 + ROUNDS * SCRAPE_INTERVAL_MS);
     const pyroscope = await PyroscopeServer.start();
     const agent = startPyroscope({
       serverAddress: pyroscope.url,
       applicationName: 'app',
-      flushIntervalMs: 1_000,
+      flushIntervalMs: SCRAPE_INTERVAL_MS,
     });
     const observer = new CpuProfiler();
     observer.start();
     const cpuBefore = cpuMicros();
     await serve(pprofHandler());
-    const scrapeTwice = async (delay) => {
-      await new Promise((resolve) => setTimeout(resolve, delay));
-      return [await scrape(`${url}?seconds=2`), await scrape(`${url}?seconds=1`)];
+    /** As Alloy: the next begins an interval after the last, which has ended a second before. */
+    const scraper = async (delay) => {
+      await sleep(delay);
+      const scrapes = [];
+      for (let round = 0; round < ROUNDS; round++) {
+        const next = sleep(SCRAPE_INTERVAL_MS);
+        const begin = cpuMicros();
+        const profile = await scrape(`${url}?seconds=${SCRAPE_SECONDS}`);
+        scrapes.push({ profile, nanos: (cpuMicros() - begin) * 1_000 });
+        if (round < ROUNDS - 1) await next;
+      }
+      return scrapes;
     };
-    const profiles = (await Promise.all([scrapeTwice(0), scrapeTwice(500)])).flat();
+    const scrapes = (await Promise.all([scraper(0), scraper(SCRAPE_SECONDS * 500)])).flat();
     await agent.stop();
     const { signals } = observer.metrics();
     await observer.stop();
     await pyroscope.close();
     assert.deepEqual(pyroscope.complaints, []);
-    for (const profile of profiles) assert.ok(work(profile).length > 0);
-    assert.ok(pyroscope.uploads.length >= 2);
-    assert.ok(seconds(profiles[0]) >= 1.99 && seconds(profiles[2]) >= 1.99);
+    for (const { profile, nanos } of scrapes) {
+      assert.ok(work(profile).length > 0);
+      assert.ok(seconds(profile) >= SCRAPE_SECONDS - 0.01, `${seconds(profile)} s`);
+      // All of the process's CPU between question and answer, but that of making the answer.
+      const found = profile.samples.reduce((sum, sample) => sum + sample.nanos, 0);
+      assert.ok(found > 0.6 * nanos && found < 1.1 * nanos + 50e6, `${found} of ${nanos} ns`);
+    }
+    // The agent's windows follow each other without a gap.
+    const windows = pyroscope.uploads.map(({ profile }) => profile);
+    assert.ok(windows.length >= 2);
+    for (const [index, { timeNanos }] of windows.slice(1).entries()) {
+      const gap = Number(timeNanos - windows[index].timeNanos - windows[index].durationNanos);
+      assert.ok(Math.abs(gap) < 500e6, `${gap} ns`);
+    }
     // Up to four windows at once see the same samples: with a timer each there were more signals.
     const intervals = (cpuMicros() - cpuBefore) / 10_000;
     assert.ok(
       signals > 0 && signals < intervals * 1.5,
       `${signals} signals, ${intervals} intervals`,
     );
+    if (SCRAPE_SECONDS > 1) {
+      const shares = scrapes.map(
+        ({ profile, nanos }) =>
+          profile.samples.reduce((sum, sample) => sum + sample.nanos, 0) / nanos,
+      );
+      console.log(
+        `${scrapes.length} scrapes of ${SCRAPE_SECONDS} s and ${windows.length} windows of the agent: ` +
+          `${shares.map((share) => `${(100 * share).toFixed(1)} %`).join(', ')} of the CPU, ` +
+          `${signals} signals for ${Math.round(intervals)} intervals`,
+      );
+    }
   });
 
   it('are refused with the reason for other seconds than 1 to 300', async () => {
@@ -166,6 +222,27 @@ describe('profiles on request', function () {
     assert.equal(profile.status, 200);
     readProfile(new Uint8Array(await profile.arrayBuffer()));
     assert.equal((await fetch(`${base}/elsewhere`)).status, 404);
+  });
+
+  it('warn where others can see the page, and nowhere else', async () => {
+    const log = logDiag();
+    try {
+      for (const [host, warnings] of [
+        ['127.0.0.1', 0],
+        ['0.0.0.0', 1],
+      ]) {
+        const { length } = log.messages;
+        server = await servePprof({ ui: true, host });
+        const said = log.messages.slice(length).join('\n');
+        assert.equal(
+          said.split('can be seen by everybody who can reach 0.0.0.0').length - 1,
+          warnings,
+        );
+        if (warnings === 0) server.close();
+      }
+    } finally {
+      log.close();
+    }
   });
 
   it('need options that are right', async () => {

@@ -10,13 +10,13 @@ import {
 } from 'pprof-format';
 
 /**
- * A gzipped profile of the 15 s before now, with `samples` different stacks of 2 frames; sample i
+ * A gzipped profile of the 15 s that began `ageMs` ago, with `samples` different stacks of 2 frames; sample i
  * has a value of i + 1 and the labels that `labelsOf(i)` says.
  *
  * @param {number} samples
  * @param {(index: number) => Record<string, string>} [labelsOf]
  */
-export function makeWindow(samples, labelsOf = () => ({})) {
+export function makeWindow(samples, labelsOf = () => ({}), ageMs = 15_000) {
   const strings = new StringTable();
   const text = (value) => strings.dedup(value);
   const type = (name, unit) => new ValueType({ type: text(name), unit: text(unit) });
@@ -41,7 +41,7 @@ export function makeWindow(samples, labelsOf = () => ({})) {
       return new PprofFunction({ id, name, systemName: name, filename: text('/app/work.js') });
     }),
     stringTable: strings,
-    timeNanos: BigInt(Date.now() - 15_000) * 1_000_000n,
+    timeNanos: BigInt(Date.now() - ageMs) * 1_000_000n,
     durationNanos: 15_000_000_000n,
     periodType: type('cpu', 'nanoseconds'),
     period,
