@@ -9,11 +9,12 @@ import { runNode } from '../support/run-child.mjs';
 import { packPackage } from '../support/tarball.mjs';
 
 /** The workspace's own settings (a prefix, a production mode) must not leak in. */
+const LEAKS = [
+  /^npm_(config_(?!registry|cache|userconfig)|package_|lifecycle_)/i,
+  /^NODE_(ENV|OPTIONS)$/,
+];
 const environment = Object.fromEntries(
-  Object.entries(process.env).filter(
-    ([name]) =>
-      !/^(npm_(config_(?!registry|cache|userconfig)|package_|lifecycle_)|NODE_)/i.test(name),
-  ),
+  Object.entries(process.env).filter(([name]) => !LEAKS.some((leak) => leak.test(name))),
 );
 
 export class FrameworkApplication {
@@ -29,7 +30,8 @@ export class FrameworkApplication {
    */
   install() {
     const packed = mkdtempSync(path.join(os.tmpdir(), 'packed-'));
-    const flags = ['--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
+    const quiet = ['--no-audit', '--no-fund', '--loglevel=error'];
+    const flags = ['--no-save', '--ignore-scripts', '--prefer-offline', ...quiet];
     try {
       this.run('npm', ['install', ...flags, packPackage(packed).file]);
     } finally {
