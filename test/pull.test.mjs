@@ -138,7 +138,10 @@ describe('profiles on request', function () {
       assert.ok(seconds(profile) >= SCRAPE_SECONDS - 0.01, `${seconds(profile)} s`);
       // All of the process's CPU between question and answer, but that of making the answer.
       const found = profile.samples.reduce((sum, sample) => sum + sample.nanos, 0);
-      assert.ok(found > 0.6 * nanos && found < 1.1 * nanos + 50e6, `${found} of ${nanos} ns`);
+      assert.ok(
+        found > (SCRAPE_SECONDS > 1 ? 0.85 : 0.6) * nanos && found < 1.1 * nanos + 50e6,
+        `${found} of ${nanos} ns`,
+      );
     }
     // The agent's windows follow each other without a gap.
     const windows = pyroscope.uploads.map(({ profile }) => profile);
