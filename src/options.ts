@@ -121,7 +121,7 @@ export function takeRunSettings(): RunSettings | undefined {
 
 /** Whether there is a display to open a browser on (X11 or Wayland). */
 export function hasDisplay(): boolean {
-  return Boolean(process.env.DISPLAY ?? process.env.WAYLAND_DISPLAY);
+  return (readEnvironment('DISPLAY') ?? readEnvironment('WAYLAND_DISPLAY')) !== undefined;
 }
 
 /** Throws a TypeError that names an option which is neither in `accepted` nor `alsoAccepted`. */

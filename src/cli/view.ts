@@ -37,10 +37,12 @@ export async function view(args: readonly string[]): Promise<number> {
       throw new CommandError(`cannot listen: ${(error as Error).message}`);
     },
   );
+  // Listened to before anybody knows of us: a signal would else end us as if we had failed.
+  const told = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
   process.stdout.write(`${title}: ${url}\n`);
   const opened = !values['no-open'] && (await openBrowser(url, hasDisplay()));
   process.stderr.write(`${opened ? 'Opened in the browser. ' : ''}Ctrl-C ends it.\n`);
-  await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
+  await told;
   server.closeAllConnections();
   server.close();
   return 0;

@@ -1,10 +1,11 @@
 /** Checks `otelpyroscope view`: what it serves, from where it takes it, and its errors. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { shopProfile } from '../support/make-profile.mjs';
 import { cli } from './cli.mjs';
 
@@ -60,6 +61,48 @@ describe('otelpyroscope view', function () {
     const { total, source } = await view(`${origin}/profile?seconds=1`);
     assert.deepEqual([total, source.title], [3140e6, `${origin}/profile?seconds=1`]);
   });
+
+  if (process.platform === 'linux') {
+    it('opens the browser where there is a display, and only there', async function () {
+      // What stands for a browser leaves the address that it is called with.
+      const bin = path.join(directory, 'bin');
+      const called = path.join(directory, 'called');
+      mkdirSync(bin);
+      writeFileSync(path.join(bin, 'xdg-open'), `#!/bin/sh\necho "$1" > ${called}\n`, {
+        mode: 0o755,
+      });
+      const PATH = `${bin}${path.delimiter}${process.env.PATH}`;
+      const open = (env, args = []) =>
+        cli(['view', ...args, file], {
+          env: { PATH, DISPLAY: '', WAYLAND_DISPLAY: '', ...env },
+          onSpawn(child) {
+            let text = '';
+            child.stderr.on('data', (chunk) => {
+              text += chunk;
+              if (text.includes('Ctrl-C ends it.')) child.kill('SIGINT');
+            });
+          },
+        });
+      for (const [env, args] of [
+        [{}, []],
+        [{ DISPLAY: ':0' }, ['--no-open']],
+      ]) {
+        const { code, stderr } = await open(env, args);
+        assert.deepEqual([code, stderr], [0, 'Ctrl-C ends it.\n']);
+      }
+      assert.equal(existsSync(called), false);
+      for (const env of [{ DISPLAY: ':0' }, { WAYLAND_DISPLAY: 'wayland-0' }]) {
+        const { code, stdout, stderr } = await open(env);
+        assert.deepEqual([code, stderr], [0, 'Opened in the browser. Ctrl-C ends it.\n']);
+        // A process of its own, which may take its time.
+        while (!existsSync(called) || readFileSync(called, 'utf8') === '') await sleep(10);
+        assert.equal(stdout, `shop.pb.gz: ${readFileSync(called, 'utf8')}`);
+        rmSync(called);
+      }
+      const none = await open({ DISPLAY: ':0', PATH: directory });
+      assert.deepEqual([none.code, none.stderr], [0, 'Ctrl-C ends it.\n']);
+    });
+  }
 
   it('says what is wrong', async function () {
     for (const [args, expected, pattern] of [
