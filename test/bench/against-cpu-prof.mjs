@@ -1,20 +1,13 @@
-/**
- * Self time by function: ours beside `node --cpu-prof`, on the compute suite of the tests. Prints
- * the total variation distance (half the sum of the differences of all shares) of two runs of
- * --cpu-prof, and of ours and theirs. Only where V8 itself tells inlined functions apart: Node 26.
- *
- *     node test/bench/against-cpu-prof.mjs [rounds]
- */
+/** Self time by function: ours beside `node --cpu-prof`. */
 
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { readProfile } from '../support/read-profile.mjs';
-import { median, runVariant } from './measure.mjs';
+import { runAsProgram } from './as-program.mjs';
+import { program, runVariant, show } from './measure.mjs';
 
-const PROGRAM = fileURLToPath(new URL('programs/computing.mjs', import.meta.url));
-const rounds = Number(process.argv[2] ?? 5);
+const PROGRAM = program('computing.mjs');
 /** A kernel tick: both have about as many samples. */
 const INTERVAL_MICROS = 4_000;
 const SUITE = 'programs/compute.mjs';
@@ -41,13 +34,14 @@ function distance(a, b) {
   return sum / 2;
 }
 
-async function theirs(directory) {
-  await runVariant([
+async function theirs(directory, node) {
+  const command = [
     '--cpu-prof',
     `--cpu-prof-dir=${directory}`,
     `--cpu-prof-interval=${INTERVAL_MICROS}`,
     PROGRAM,
-  ]);
+  ];
+  await runVariant(command, { node: node.execPath });
   const [file] = readdirSync(directory);
   const { nodes, samples } = JSON.parse(readFileSync(path.join(directory, file), 'utf8'));
   rmSync(path.join(directory, file));
@@ -65,24 +59,43 @@ async function theirs(directory) {
   );
 }
 
-async function ours() {
-  const { profile } = await runVariant([PROGRAM, String(INTERVAL_MICROS)]);
+async function ours(node) {
+  const { profile } = await runVariant([PROGRAM, INTERVAL_MICROS], { node: node.execPath });
   const { samples } = readProfile(Buffer.from(profile, 'base64'));
   return sharesOf(samples.map(({ stack, nanos }) => ({ frames: stack, weight: nanos })));
 }
 
-const directory = mkdtempSync(path.join(os.tmpdir(), 'cpu-prof-'));
-const among = [];
-const against = [];
-for (let round = 0; round < rounds; round++) {
-  const first = await theirs(directory);
-  const own = await ours();
-  const second = await theirs(directory);
-  among.push(distance(first, second));
-  against.push((distance(own, first) + distance(own, second)) / 2);
-}
-rmSync(directory, { recursive: true });
-const percent = (values) => (100 * median(values)).toFixed(1);
-console.log(`Node ${process.version}, ${rounds} rounds, medians of the total variation distance`);
-console.log(`two runs of --cpu-prof: ${percent(among)} points`);
-console.log(`ours and --cpu-prof:    ${percent(against)} points`);
+export const bench = {
+  title: 'Beside --cpu-prof',
+  about:
+    'self time by function on the compute suite of the tests: total variation distance (half the sum ' +
+    'of the differences of all shares). Only where V8 itself tells inlined functions apart: Node.js 26.',
+  key: true,
+  rounds: 3,
+  unable: ({ major }) => (major < 26 ? 'its V8 does not tell inlined functions apart' : undefined),
+  async run({ rounds, node }) {
+    const directory = mkdtempSync(path.join(os.tmpdir(), 'cpu-prof-'));
+    const among = [];
+    const against = [];
+    try {
+      for (let round = 0; round < rounds; round++) {
+        const first = await theirs(directory, node);
+        const own = await ours(node);
+        const second = await theirs(directory, node);
+        among.push(100 * distance(first, second));
+        against.push(50 * (distance(own, first) + distance(own, second)));
+      }
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+    return {
+      columns: ['', 'points'],
+      rows: [
+        { cells: ['two runs of `--cpu-prof`', show(among)] },
+        { cells: ['otelpyroscope and `--cpu-prof`', show(against)] },
+      ],
+    };
+  },
+};
+
+void runAsProgram(import.meta.url);

@@ -1,28 +1,27 @@
-/**
- * What listening to V8 costs its garbage collector: time in collections of a survivor-heavy loop,
- * with and without the profiler.
- *
- *     node test/bench/gc.mjs [rounds]
- */
+/** What listening to V8 costs its garbage collector. */
 
-import { fileURLToPath } from 'node:url';
-import { inTurns, median, runVariant, spread } from './measure.mjs';
+import { runAsProgram } from './as-program.mjs';
+import { NAMES, paired, programInTurns, show, showPercent } from './measure.mjs';
 
-const PROGRAM = fileURLToPath(new URL('programs/survivors.mjs', import.meta.url));
-const rounds = Number(process.argv[2] ?? 15);
+export const bench = {
+  title: 'Garbage collection',
+  about: 'time in collections, and CPU of the process, of a loop that keeps much of what it makes.',
+  rounds: 9,
+  async run({ rounds, node }) {
+    const options = { node: node.execPath, file: 'survivors.mjs' };
+    const results = await programInTurns(['off', 'ours'], rounds, options);
+    const of = (mode, key) => results[mode].map((found) => found[key]);
+    const over = (key) => showPercent(paired(of('ours', key), of('off', key)));
+    return {
+      columns: ['', 'collections, ms', 'CPU, ms'],
+      rows: [
+        ...['off', 'ours'].map((mode) => ({
+          cells: [NAMES[mode], show(of(mode, 'gcMillis')), show(of(mode, 'cpuMillis'), 0)],
+        })),
+        { cells: ['over no profiler', over('gcMillis'), over('cpuMillis')] },
+      ],
+    };
+  },
+};
 
-const results = await inTurns(
-  Object.fromEntries(['off', 'on'].map((mode) => [mode, () => runVariant([PROGRAM, mode])])),
-  rounds,
-);
-console.log(`Node ${process.version}, ${rounds} rounds, median (middle half)`);
-for (const [mode, reports] of Object.entries(results)) {
-  for (const key of ['gcMillis', 'cpuMillis']) {
-    const { low, median: middle, high } = spread(reports.map((report) => report[key]));
-    console.log(`${mode} ${key}: ${middle.toFixed(1)} (${low.toFixed(1)} to ${high.toFixed(1)})`);
-  }
-}
-for (const key of ['gcMillis', 'cpuMillis']) {
-  const ratios = results.on.map((report, round) => report[key] / results.off[round][key]);
-  console.log(`${key} on / off, paired: ${(100 * (median(ratios) - 1)).toFixed(1)} %`);
-}
+void runAsProgram(import.meta.url);

@@ -1,18 +1,41 @@
-/** Runs variants of a program in turns, and compares the CPU that they use. */
+/** Runs variants of a program in turns, and compares what they use. */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 
-/** What a child printed last, as JSON, and the CPU of its whole process in milliseconds. */
-export async function runVariant(command, env = {}) {
-  const child = spawn(process.execPath, command, {
-    env: { ...process.env, ...env },
+/** The peers, beside which ours is measured; the inspector's is `Profiler` of node:inspector. */
+export const PEERS = ['datadog', 'pyroscope', 'inspector'];
+
+/** How the variants of the benches are called in their tables. */
+export const NAMES = {
+  off: 'no profiler',
+  again: 'no profiler, again',
+  ours: 'otelpyroscope',
+  datadog: '@datadog/pprof',
+  pyroscope: '@pyroscope/nodejs',
+  inspector: 'node:inspector',
+};
+
+/** The path of a program of the benches. */
+export function program(name) {
+  return fileURLToPath(new URL(`programs/${name}`, import.meta.url));
+}
+
+/**
+ * What a child printed last, as JSON.
+ * @param {string[]} command Flags, script and arguments.
+ * @param {{ node?: string, env?: Record<string, string> }} [options] `node`: the executable.
+ */
+export async function runVariant(command, { node = process.execPath, env = {} } = {}) {
+  const child = spawn(node, command.map(String), {
+    env: { ...process.env, NODE_OPTIONS: '', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let text = '';
   child.stdout.on('data', (chunk) => (text += chunk));
-  const [code] = await once(child, 'close');
-  if (code !== 0) throw new Error(`${command.join(' ')} ended with ${code}`);
+  const [code, signal] = await once(child, 'close');
+  if (code !== 0) throw new Error(`${command.join(' ')} ended with ${code ?? signal}`);
   return JSON.parse(text.trim().split('\n').at(-1));
 }
 
@@ -27,6 +50,32 @@ export function spread(values) {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (share) => sorted[Math.round(share * (sorted.length - 1))];
   return { low: at(0.25), median: median(values), high: at(0.75) };
+}
+
+/** What variants used beside another one of the same round: ratios by round. */
+export function paired(values, baseline) {
+  return values.map((value, round) => value / baseline[round]);
+}
+
+/** A median with its middle half, as tables show it. */
+export function show(values, digits = 1) {
+  const { low, median: middle, high } = spread(values);
+  const text = (value) => value.toFixed(digits);
+  if (values.length < 2) return text(middle);
+  return `${text(middle)} (${text(low)} to ${text(high)})`;
+}
+
+/** Ratios as percents above or below 1. */
+export function showPercent(ratios, digits = 1) {
+  const { low, median: middle, high } = spread(ratios);
+  const text = (ratio) => `${ratio >= 1 ? '+' : '−'}${Math.abs(100 * (ratio - 1)).toFixed(digits)}`;
+  if (ratios.length < 2) return `${text(middle)} %`;
+  return `${text(middle)} % (${text(low)} to ${text(high)})`;
+}
+
+/** What a table says of a target: `value` is to be at most `limit`. */
+export function atMost(value, limit, unit = '') {
+  return { text: `≤ ${limit}${unit === '' ? '' : ` ${unit}`}`, met: value <= limit };
 }
 
 /**
@@ -45,4 +94,10 @@ export async function inTurns(variants, rounds) {
     }
   }
   return results;
+}
+
+/** `inTurns` of one program that takes the variant as its first argument. */
+export function programInTurns(modes, rounds, { node, file, args = [], flags = [], env = {} }) {
+  const one = (mode) => () => runVariant([...flags, program(file), mode, ...args], { node, env });
+  return inTurns(Object.fromEntries(modes.map((mode) => [mode, one(mode)])), rounds);
 }

@@ -1,42 +1,66 @@
-/**
- * What profiling from the start costs: loading TypeScript, express and fastify and compiling a
- * file, with and without the profiler. And how long `start()` blocks, in a small process and in one
- * with TypeScript loaded.
- *
- *     node test/bench/start-up.mjs [rounds]
- */
+/** What it costs to profile from the start, and for how long the start itself blocks. */
 
-import { fileURLToPath } from 'node:url';
-import { inTurns, median, runVariant, spread } from './measure.mjs';
+import { runAsProgram } from './as-program.mjs';
+import {
+  inTurns,
+  NAMES,
+  paired,
+  PEERS,
+  program,
+  runVariant,
+  show,
+  showPercent,
+} from './measure.mjs';
 
-const PROGRAM = fileURLToPath(new URL('programs/start-up.mjs', import.meta.url));
-const rounds = Number(process.argv[2] ?? 15);
+const OWN = { drainNanos: 'drain', jitEventNanos: 'code events', handlerNanos: 'handler' };
 
-const results = await inTurns(
-  Object.fromEntries(
-    ['off', 'on', 'datadog', 'small', 'large'].map((mode) => [
-      mode,
-      () => runVariant([PROGRAM, mode]),
-    ]),
-  ),
-  rounds,
-);
-const cpu = (mode) => results[mode].map(({ cpuMillis }) => cpuMillis);
-const show = ({ low, median, high }) =>
-  `${median.toFixed(1)} (${low.toFixed(1)} to ${high.toFixed(1)})`;
-console.log(`Node ${process.version}, ${rounds} rounds, median (middle half)`);
-console.log(`off: ${show(spread(cpu('off')))} ms of CPU`);
-console.log(`on:  ${show(spread(cpu('on')))} ms of CPU`);
-console.log(`@datadog/pprof: ${show(spread(cpu('datadog')))} ms of CPU`);
-for (const mode of ['on', 'datadog']) {
-  const ratios = cpu(mode).map((value, round) => value / cpu('off')[round]);
-  console.log(`${mode} / off, paired: ${(100 * (median(ratios) - 1)).toFixed(1)} %`);
-}
-for (const name of ['drainNanos', 'jitEventNanos', 'handlerNanos']) {
-  const values = results.on.map(({ metrics }) => metrics[name] / 1e6);
-  console.log(`  ${name}: ${median(values).toFixed(1)} ms`);
-}
-for (const mode of ['small', 'large']) {
-  const blocked = spread(results[mode].map(({ startMillis }) => startMillis));
-  console.log(`start() in a ${mode} process: ${show(blocked)} ms of CPU`);
-}
+export const bench = {
+  title: 'Start-up',
+  about:
+    'loading TypeScript, express and fastify and transpiling a file, profiled from before it on: CPU ' +
+    'of the process. And for how long the start of a profiler blocks (CPU of the main thread), in a ' +
+    'small process and in one with TypeScript loaded.',
+  rounds: 7,
+  async run({ rounds, node, peers }) {
+    const profilers = ['ours', ...(peers ? PEERS : [])];
+    const cases = [
+      'off load',
+      ...profilers.flatMap((mode) => [`${mode} load`, `${mode} small`, `${mode} large`]),
+    ];
+    const one = (name) =>
+      runVariant([program('start-up.mjs'), ...name.split(' ')], { node: node.execPath });
+    const results = await inTurns(
+      Object.fromEntries(cases.map((name) => [name, () => one(name)])),
+      rounds,
+    );
+    const of = (mode, what) => results[`${mode} ${what}`].map(({ millis }) => millis);
+    const own = Object.entries(OWN).map(([key, name]) => {
+      const millis = results['ours load'].map(({ metrics }) => metrics[key] / 1e6);
+      return `${name} ${show(millis)} ms`;
+    });
+    return {
+      columns: [
+        '',
+        'loading, ms of CPU',
+        'over no profiler',
+        'start blocks, small process, ms',
+        'start blocks, TypeScript loaded, ms',
+      ],
+      rows: [
+        { cells: [NAMES.off, show(of('off', 'load'), 0), '', '', ''] },
+        ...profilers.map((mode) => ({
+          cells: [
+            NAMES[mode],
+            show(of(mode, 'load'), 0),
+            showPercent(paired(of(mode, 'load'), of('off', 'load'))),
+            show(of(mode, 'small')),
+            show(of(mode, 'large')),
+          ],
+        })),
+      ],
+      notes: [`Of ours, while loading: ${own.join(', ')}.`],
+    };
+  },
+};
+
+void runAsProgram(import.meta.url);

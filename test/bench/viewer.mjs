@@ -1,16 +1,12 @@
-/**
- * Measures the viewer's page at 50,000 samples and 10,000 spans in the browser's own clock, beside an
- * empty page of the same browser. Needs Chromium.
- *
- *     node test/bench/viewer.mjs
- */
+/** How quick the viewer's page is, in the browser's own clock, beside an empty page. */
 import { readProfile } from '../../lib/profile-reader.js';
 import { startViewer } from '../../lib/viewer-server.js';
 import { fileSource } from '../../lib/viewer-source.js';
-import { openBrowser } from '../support/browser.mjs';
+import { hasBrowser, openBrowser } from '../support/browser.mjs';
 import { largeProfile, makeProfile } from '../support/make-profile.mjs';
+import { runAsProgram } from './as-program.mjs';
+import { show } from './measure.mjs';
 
-const ROUNDS = 3;
 const ZOOMS = 5;
 
 /** Longest time between two frames in which the page draws, while `act` is at work. */
@@ -63,22 +59,42 @@ async function measure(browser, bytes) {
   return { ...paint, frames, count };
 }
 
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
-const browser = await openBrowser();
-try {
-  for (const [name, bytes] of [
-    ['1 sample (baseline)', makeProfile([{ stack: ['a', 'b'], nanos: 1e7 }])],
-    ['50,000 samples, 10,000 spans', largeProfile()],
-  ]) {
-    const rounds = [];
-    for (let i = 0; i < ROUNDS; i++) rounds.push(await measure(browser, bytes));
-    const of = (pick) => Math.round(median(rounds.map(pick)));
-    console.log(
-      `${name}: first paint ${of((r) => r.first)} ms, all drawn ${of((r) => r.drawn)} ms, ` +
-        `longest frame of ${ZOOMS} zooms ${of((r) => Math.max(...r.frames))} ms ` +
-        `(median zoom ${of((r) => median(r.frames))} ms)`,
-    );
-  }
-} finally {
-  await browser.close();
-}
+const PAGES = [
+  ['1 sample (baseline)', () => makeProfile([{ stack: ['a', 'b'], nanos: 1e7 }])],
+  ['50,000 samples, 10,000 spans', largeProfile],
+];
+
+export const bench = {
+  title: "The viewer's page",
+  about: `of one profile, in Chromium; the longest time between two frames while zooming ${ZOOMS} times.`,
+  rounds: 3,
+  unable: ({ version }) => {
+    if (version !== process.versions.node) return 'its server is in the Node.js that runs this';
+    return hasBrowser() ? undefined : 'there is no Chromium';
+  },
+  async run({ rounds }) {
+    const browser = await openBrowser();
+    try {
+      const rows = [];
+      for (const [name, make] of PAGES) {
+        const bytes = make();
+        const found = [];
+        for (let i = 0; i < rounds; i++) found.push(await measure(browser, bytes));
+        const of = (pick) => show(found.map(pick), 0);
+        rows.push({
+          cells: [
+            name,
+            of(({ first }) => first),
+            of(({ drawn }) => drawn),
+            of(({ frames }) => Math.max(0, ...frames)),
+          ],
+        });
+      }
+      return { columns: ['', 'first paint, ms', 'all drawn, ms', 'longest frame, ms'], rows };
+    } finally {
+      await browser.close();
+    }
+  },
+};
+
+void runAsProgram(import.meta.url);

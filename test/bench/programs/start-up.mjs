@@ -1,56 +1,35 @@
-/** Loads what large services load; see start-up.mjs. Argument: off, on, datadog, small or large. */
+/**
+ * Loads what large services load, or starts a profiler and does no more; see start-up.mjs.
+ * Arguments: the profiler; `load`, `small` or `large`.
+ */
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { thisThreadNanos } from '../../support/thread-cpu.mjs';
+import { processMicros, threadNanos } from '../clock.mjs';
+import { loadProfiler, report, startProfiler } from './profilers.mjs';
 
 const require = createRequire(import.meta.url);
-const mode = process.argv[2];
-const cpuMillis = () => {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1_000;
-};
-const load = () => {
+
+function load() {
   require('express');
   require('fastify');
   const ts = require('typescript');
   const source = readFileSync(new URL('../../../src/shared-sampler.ts', import.meta.url), 'utf8');
   ts.transpileModule(source, { compilerOptions: { module: ts.ModuleKind.CommonJS } });
-};
-
-const result = { mode };
-if (mode === 'datadog') {
-  const { time } = require('@datadog/pprof');
-  require('otelpyroscope'); // as the others
-  const begin = cpuMillis();
-  time.start({
-    intervalMicros: 10_000,
-    durationMillis: 60_000,
-    withContexts: true,
-    collectCpuTime: true,
-    lineNumbers: false,
-  });
-  load();
-  result.cpuMillis = cpuMillis() - begin;
-  time.stop(false);
-} else if (mode === 'off' || mode === 'on') {
-  // Both load the package: what is compared is profiling.
-  const { CpuProfiler } = require('otelpyroscope');
-  const profiler = new CpuProfiler();
-  const begin = cpuMillis();
-  if (mode === 'on') profiler.start();
-  load();
-  result.cpuMillis = cpuMillis() - begin;
-  result.metrics = profiler.metrics();
-  if (mode === 'on') await profiler.stop();
-} else {
-  if (mode === 'large') require('typescript').transpileModule('let x = 1', {});
-  const { CpuProfiler } = require('otelpyroscope');
-  const profiler = new CpuProfiler();
-  const begin = thisThreadNanos();
-  profiler.start();
-  result.startMillis = (thisThreadNanos() - begin) / 1e6;
-  result.metrics = profiler.metrics();
-  await profiler.stop();
 }
-console.log(JSON.stringify(result));
+
+const [mode, what] = process.argv.slice(2);
+// All load a package: what is compared is profiling.
+await loadProfiler(mode === 'off' ? 'ours' : mode);
+if (what === 'load') {
+  const begin = processMicros();
+  const profiler = await startProfiler(mode);
+  load();
+  const millis = (processMicros() - begin) / 1_000;
+  report({ millis, metrics: profiler.metrics() });
+} else {
+  if (what === 'large') require('typescript').transpileModule('let x = 1', {});
+  const begin = threadNanos();
+  await startProfiler(mode);
+  report({ millis: (threadNanos() - begin) / 1e6 });
+}

@@ -1,4 +1,4 @@
-/** Keeps much of what it makes, for a while; see gc.mjs. Argument: off or on. */
+/** Keeps much of what it makes, for a while; see gc.mjs. Argument: off or ours. */
 
 import { PerformanceObserver } from 'node:perf_hooks';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -18,7 +18,7 @@ function work(rounds) {
 }
 
 const profiler = new CpuProfiler();
-if (process.argv[2] === 'on') profiler.start();
+if (process.argv[2] === 'ours') profiler.start();
 work(500_000);
 await turn();
 gcMillis = 0;

@@ -1,0 +1,46 @@
+/** Reads what any of the profilers makes into samples of CPU time. */
+
+import { gunzipSync } from 'node:zlib';
+import { Profile } from 'pprof-format';
+
+/**
+ * @typedef {object} CpuSample
+ * @property {string[]} names Of the functions, leaf first.
+ * @property {number} micros CPU time; the clock's where the profiler knows no other.
+ * @property {Record<string, string>} labels
+ */
+
+/** @returns {CpuSample[]} */
+export function readAnyProfile(mode, bytes) {
+  const plain = bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes;
+  return mode === 'inspector' ? readInspector(JSON.parse(plain)) : readPprof(Profile.decode(plain));
+}
+
+function readPprof(profile) {
+  const text = (index) => profile.stringTable.strings[Number(index)];
+  const types = profile.sampleType.map(({ type }) => text(type));
+  const column = types.includes('cpu') ? types.indexOf('cpu') : types.indexOf('wall');
+  const functions = new Map(profile.function.map((entry) => [Number(entry.id), text(entry.name)]));
+  const stacks = new Map(
+    profile.location.map(({ id, line }) => [
+      Number(id),
+      line.map(({ functionId }) => functions.get(Number(functionId))),
+    ]),
+  );
+  return profile.sample.map(({ locationId, value, label }) => ({
+    names: locationId.flatMap((id) => stacks.get(Number(id))),
+    micros: Number(value[column]) / 1_000,
+    labels: Object.fromEntries(label.map(({ key, str }) => [text(key), text(str)])),
+  }));
+}
+
+/** Format: https://chromedevtools.github.io/devtools-protocol/tot/Profiler/#type-Profile */
+function readInspector({ nodes, samples, timeDeltas }) {
+  const byId = new Map(nodes.map((node) => [node.id, node]));
+  for (const node of nodes) for (const id of node.children ?? []) byId.get(id).parent = node;
+  const namesOf = (node) =>
+    node === undefined ? [] : [node.callFrame.functionName, ...namesOf(node.parent)];
+  return samples
+    .map((id, i) => ({ names: namesOf(byId.get(id)), micros: timeDeltas[i], labels: {} }))
+    .filter(({ names }) => names[0] !== '(idle)');
+}

@@ -1,0 +1,44 @@
+/** What labels that follow asynchronous work add to an await. */
+
+import { runAsProgram } from './as-program.mjs';
+import { NAMES, paired, programInTurns, show, spread } from './measure.mjs';
+
+const WAYS = {
+  off: 'no store at all',
+  storage: 'one AsyncLocalStorage',
+  labels: 'the same, and labels of ours, no profile',
+  ours: 'the same, and labels of ours, profiling',
+  datadog: `the same, and labels of ${NAMES.datadog}, profiling`,
+};
+
+export const bench = {
+  title: 'Await hop',
+  about:
+    'CPU of one `await` of an async function, beside a program that uses one AsyncLocalStorage, as ' +
+    "every traced program does. Met: the target is within the ratio's middle half or above it.",
+  key: true,
+  rounds: 7,
+  async run({ rounds, node, peers }) {
+    // Without AsyncContextFrame a hook writes the label at every hop.
+    const limit = node.major >= 24 ? 1 : 1.35;
+    const modes = Object.keys(WAYS).filter((mode) => peers || mode !== 'datadog');
+    const options = { node: node.execPath, file: 'await-hop.mjs' };
+    const results = await programInTurns(modes, rounds, options);
+    const of = (mode) => results[mode].map(({ nanos }) => nanos);
+    return {
+      columns: ['', 'ns', 'beside one AsyncLocalStorage'],
+      rows: modes.map((mode) => {
+        const ratios = paired(of(mode), of('storage'));
+        return {
+          cells: [WAYS[mode], show(of(mode), 0), mode === 'storage' ? '' : `× ${show(ratios, 2)}`],
+          target:
+            mode === 'ours'
+              ? { text: `≤ × ${limit.toFixed(2)}`, met: spread(ratios).low <= limit }
+              : undefined,
+        };
+      }),
+    };
+  },
+};
+
+void runAsProgram(import.meta.url);

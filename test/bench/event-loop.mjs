@@ -1,0 +1,56 @@
+/** How long a profiler keeps the event loop from turning. */
+
+import { runAsProgram } from './as-program.mjs';
+import { atMost, median, NAMES, programInTurns, show } from './measure.mjs';
+
+const SECONDS = 4;
+
+export const bench = {
+  title: 'Blocks of the event loop',
+  about:
+    'a loop of tasks of 0.3 ms under 1,000 labels, with garbage collections and new code, and four ' +
+    "profiles taken and encoded; CPU of the main thread a turn, beyond a typical turn's. The start " +
+    'of the profiler is left out. Collections make long turns without any profiler; what ours does ' +
+    'itself (drain and code events of one turn) is in the last row.',
+  rounds: 3,
+  async run({ rounds, node, peers }) {
+    // Pyroscope's profiles are Datadog's: the same engine, taken at moments of its own.
+    const modes = ['off', 'ours', ...(peers ? ['datadog', 'inspector'] : [])];
+    const options = { node: node.execPath, file: 'event-loop.mjs', args: [SECONDS] };
+    const results = await programInTurns(modes, rounds, options);
+    const of = (mode, key) => results[mode].map((found) => found[key]);
+    return {
+      columns: [
+        '',
+        'longest turn, ms',
+        'turns above 1 ms',
+        'longest turn while a profile is taken, ms',
+      ],
+      rows: [
+        ...modes.map((mode) => ({
+          cells: [
+            NAMES[mode],
+            show(of(mode, 'longestWork')),
+            show(of(mode, 'overWork'), 0),
+            show(of(mode, 'longestProfile')),
+          ],
+          target:
+            mode === 'ours'
+              ? atMost(median(of('ours', 'longestProfile')), 1, 'ms while a profile is taken')
+              : undefined,
+        })),
+        {
+          cells: [
+            `${NAMES.ours}: drain and code events`,
+            show(of('ours', 'longestOwn'), 2),
+            '',
+            '',
+          ],
+          target: atMost(median(of('ours', 'longestOwn')), 1, 'ms'),
+        },
+      ],
+    };
+  },
+};
+
+void runAsProgram(import.meta.url);

@@ -1,0 +1,56 @@
+/** What one sample costs: in the signal handler, and when it is drained and added up. */
+
+import { runAsProgram } from './as-program.mjs';
+import { atMost, inTurns, median, program, runVariant, show } from './measure.mjs';
+
+/** Frames → the most that a signal may cost, in microseconds. */
+const HANDLER_LIMITS = { 10: 8, 40: 10, 120: 18 };
+/** The most that the drain may cost, in microseconds a sample. */
+const DRAIN_LIMIT = 5;
+const WINDOWS = 4;
+const KINDS = {
+  ordinary: 'objects, Maps and JSON',
+  scattered: 'random places of 32 MiB (cold caches)',
+};
+
+export const bench = {
+  title: 'Cost of a sample',
+  about:
+    'at 250 Hz, under 1,000 different labels; the clock before and after, as `metrics()` counts it, ' +
+    'medians of windows of half a second. The handler without the delivery of the signal by the ' +
+    'kernel. The peers have no counts of their own; the loads above compare with them. The targets ' +
+    'are those of ordinary work.',
+  key: true,
+  rounds: 3,
+  async run({ rounds, node }) {
+    const cases = Object.keys(KINDS).flatMap((kind) =>
+      Object.keys(HANDLER_LIMITS).map((frames) => [kind, frames]),
+    );
+    const one = ([kind, frames]) =>
+      runVariant([program('deep-stacks.mjs'), frames, kind, WINDOWS], { node: node.execPath });
+    const results = await inTurns(
+      Object.fromEntries(cases.map((found) => [found.join(), () => one(found)])),
+      rounds,
+    );
+    const row = (what, key, limitOf) =>
+      cases.map(([kind, frames]) => {
+        const values = results[[kind, frames].join()].map((found) => found[key]);
+        const seen = median(results[[kind, frames].join()].map((found) => found.frames));
+        const name = `${what}, ${frames} frames (seen: ${seen}), ${KINDS[kind]}`;
+        const target = atMost(median(values), limitOf(frames), 'µs');
+        return {
+          cells: [name, show(values)],
+          target: kind === 'ordinary' ? target : undefined,
+        };
+      });
+    return {
+      columns: ['', 'µs'],
+      rows: [
+        ...row('handler, a signal', 'handlerMicros', (frames) => HANDLER_LIMITS[frames]),
+        ...row('drain, a sample', 'drainMicros', () => DRAIN_LIMIT),
+      ],
+    };
+  },
+};
+
+void runAsProgram(import.meta.url);

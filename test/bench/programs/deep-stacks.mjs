@@ -1,0 +1,91 @@
+/**
+ * Works at the end of a stack of so many functions, under 1,000 labels in turns, at 250 Hz; reports
+ * what a signal and a sample cost, window by window. Arguments: frames, kind of work, windows.
+ */
+
+import { Script } from 'node:vm';
+import { CpuProfiler, withLabels } from 'otelpyroscope';
+import { processMicros } from '../clock.mjs';
+import { median } from '../measure.mjs';
+import { readProfile } from '../../support/read-profile.mjs';
+import { report } from './profilers.mjs';
+
+/** A kernel tick of 250 Hz: no CPU timer fires more often. */
+const INTERVAL_MICROS = 4_000;
+const WINDOW_MICROS = 500_000;
+const SPANS = 1_000;
+/** Functions below the chain: the loops of this file and Node's own. */
+const BASE_FRAMES = 9;
+
+const [frames, kind, windows] = process.argv.slice(2);
+
+// Different functions that call each other through a table: V8 does not inline them into each other.
+const source = Array.from(
+  { length: 16 },
+  (_, i) => `function step${i}(chain, left, work) {
+    return left === 0 ? work() : chain[left & 15](chain, left - 1, work) + ${i};
+  }`,
+);
+const chain = new Script(`[${source.join(',')}]`, { filename: 'chain.js' }).runInThisContext();
+const depth = Math.max(0, Number(frames) - BASE_FRAMES);
+
+const records = Array.from({ length: 200 }, (_, i) => ({
+  id: i,
+  name: `record ${i}`,
+  at: new Date(i),
+}));
+/** Larger than the caches of a core. */
+const wide = new Int32Array(8 << 20);
+
+/** Kinds of work by what they leave in the caches. */
+const works = {
+  ordinary: () => {
+    const byName = new Map(records.map((record) => [record.name, { ...record }]));
+    return JSON.stringify([...byName.values()].filter(({ id }) => id % 2 === 0)).length;
+  },
+  scattered: () => {
+    let at = 12_345;
+    let sum = 0;
+    for (let i = 0; i < 20_000; i++) {
+      at = (Math.imul(at, 1_103_515_245) + 12_345) >>> 0;
+      sum += wide[at % wide.length]++;
+    }
+    return sum;
+  },
+};
+
+/** Bursts of a tick's length and less: each sample is likely to have another label. */
+function burn(micros) {
+  const end = processMicros() + micros;
+  for (let span = 0; processMicros() < end; span++) {
+    withLabels({ span_id: (span % SPANS).toString(16).padStart(16, '0') }, () => {
+      for (let i = 0; i < 10; i++) chain[0](chain, depth, works[kind]);
+    });
+  }
+}
+
+const profiler = new CpuProfiler({ intervalMicros: INTERVAL_MICROS });
+burn(WINDOW_MICROS);
+profiler.start();
+burn(WINDOW_MICROS);
+await profiler.collect();
+const handler = [];
+const drain = [];
+for (let window = 0; window < Number(windows); window++) {
+  const before = profiler.metrics();
+  burn(WINDOW_MICROS);
+  // Drains what is left; what it does besides is another bench's.
+  const last = profiler.collect();
+  const after = profiler.metrics();
+  await last;
+  handler.push((after.handlerNanos - before.handlerNanos) / (after.signals - before.signals));
+  drain.push((after.drainNanos - before.drainNanos) / (after.samples - before.samples));
+}
+burn(WINDOW_MICROS);
+const { samples } = readProfile(await profiler.stop());
+const depths = samples.flatMap(({ stack, count }) => Array(count).fill(stack.length));
+report({
+  handlerMicros: median(handler) / 1_000,
+  drainMicros: median(drain) / 1_000,
+  frames: median(depths),
+});

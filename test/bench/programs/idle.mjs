@@ -1,0 +1,13 @@
+/** Does nothing, for a while. Arguments: the profiler, seconds. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { processMicros } from '../clock.mjs';
+import { report, startProfiler } from './profilers.mjs';
+
+const [mode, seconds] = process.argv.slice(2);
+await startProfiler(mode);
+// Compilers and collectors of the start come to rest.
+await sleep(2_000);
+const begin = processMicros();
+await sleep(Number(seconds) * 1_000);
+report({ millisPerSecond: (processMicros() - begin) / 1_000 / Number(seconds) });

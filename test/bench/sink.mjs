@@ -1,0 +1,28 @@
+/** A server that keeps what is uploaded to it, whatever it is; in the bench's process, not the measured one. */
+
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+
+export async function startSink() {
+  const bodies = [];
+  const server = createServer(async (request, response) => {
+    try {
+      const chunks = [];
+      for await (const chunk of request) chunks.push(chunk);
+      bodies.push(Buffer.concat(chunks));
+      response.end();
+    } catch {
+      // The client has ended.
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    bodies,
+    url: `http://127.0.0.1:${server.address().port}`,
+    close: () => {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}

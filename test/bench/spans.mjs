@@ -1,0 +1,52 @@
+/** What labels add to contexts and spans of OpenTelemetry's SDK. */
+
+import { runAsProgram } from './as-program.mjs';
+import { median, paired, programInTurns, show } from './measure.mjs';
+
+const OPERATIONS = {
+  newRecord: ['`context.with`, other labels', 2.2],
+  sameRecord: ['`context.with`, same labels', 1.5],
+  root: ['root `startActiveSpan` and `end`', 1.25],
+  child: ['child `startActiveSpan` and `end`', 1.1],
+};
+/** What the targets are for: V8 itself carries the stores. */
+const FIRST_TARGET = 24;
+
+export const bench = {
+  title: 'Contexts and spans',
+  about:
+    "CPU of one operation, and how many times the bare SDK's it is; spans are sampled and not " +
+    "exported. Datadog's: the bare SDK, and its `runWithContext` (`setContext` and back where that " +
+    'does not work, on Node.js 20) around the callback. The targets are for Node.js 24 and 26, ' +
+    'while a profile is taken.',
+  key: true,
+  rounds: 7,
+  async run({ rounds, node, peers }) {
+    const modes = ['off', 'labels', 'ours', ...(peers ? ['datadog'] : [])];
+    const options = { node: node.execPath, file: 'spans.mjs' };
+    const results = await programInTurns(modes, rounds, options);
+    const of = (mode, name) => results[mode].map((found) => found[name]);
+    return {
+      columns: [
+        '',
+        'bare SDK, ns',
+        'ours, no profile',
+        'ours, profiling',
+        ...(peers ? ['@datadog/pprof, profiling'] : []),
+      ],
+      rows: Object.entries(OPERATIONS).map(([name, [what, limit]]) => {
+        const ratios = (mode) => paired(of(mode, name), of('off', name));
+        const times = (mode) => `× ${show(ratios(mode), 2)}`;
+        return {
+          cells: [what, show(of('off', name), 0), ...modes.slice(1).map(times)],
+          target:
+            node.major >= FIRST_TARGET
+              ? { text: `≤ × ${limit}`, met: median(ratios('ours')) <= limit }
+              : undefined,
+        };
+      }),
+    };
+  },
+};
+
+void runAsProgram(import.meta.url);
