@@ -59,7 +59,8 @@ export const bench = {
     'that V8 inlines stands under its own name. Bursts: a service busy for 12 % in bursts of 0.7 to ' +
     '2.8 ms, how much of its CPU is found, and how far the shares of its four functions are off (by ' +
     'chance alone about 5 points). Labels: two flows in turns, how much of their CPU has the right ' +
-    'one. All: the profile beside `process.cpuUsage()`, with garbage and the thread pool. ' +
+    "one; Pyroscope's calls, and Datadog's on Node.js 20, label the synchronous part of a flow alone. " +
+    'All: the profile beside `process.cpuUsage()`, with garbage and the thread pool. ' +
     "`node:inspector` knows the clock's time alone: all but `(idle)` is taken for CPU.",
   key: true,
   rounds: 2,

@@ -13,7 +13,12 @@ import { Profile } from 'pprof-format';
 /** @returns {CpuSample[]} */
 export function readAnyProfile(mode, bytes) {
   const plain = bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes;
-  return mode === 'inspector' ? readInspector(JSON.parse(plain)) : readPprof(Profile.decode(plain));
+  if (mode === 'inspector') return readInspector(JSON.parse(plain));
+  const samples = readPprof(Profile.decode(plain));
+  // Pyroscope's names are `file:function:line`.
+  const bare = (name) => /([^:]*):\d+$/.exec(name)?.[1] ?? name;
+  if (mode !== 'pyroscope') return samples;
+  return samples.map((sample) => ({ ...sample, names: sample.names.map(bare) }));
 }
 
 function readPprof(profile) {

@@ -11,7 +11,7 @@ export const bench = {
   about:
     'the same work, of ten kinds (recursion, numbers, sorting, strings, JSON, objects, generators, ' +
     'regular expressions), at 100 Hz; CPU of the whole process.',
-  rounds: 7,
+  rounds: 5,
   async run({ rounds, node, peers }) {
     const options = { node: node.execPath, file: 'compute.mjs', args: [WORK_ROUNDS] };
     const results = await programInTurns(loadModes(peers), rounds, options);

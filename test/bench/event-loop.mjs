@@ -12,7 +12,7 @@ export const bench = {
     "profiles taken and encoded; CPU of the main thread a turn, beyond a typical turn's. The start " +
     'of the profiler is left out. Collections make long turns without any profiler; what ours does ' +
     'itself (drain and code events of one turn) is in the last row.',
-  rounds: 3,
+  rounds: 2,
   async run({ rounds, node, peers }) {
     // Pyroscope's profiles are Datadog's: the same engine, taken at moments of its own.
     const modes = ['off', 'ours', ...(peers ? ['datadog', 'inspector'] : [])];

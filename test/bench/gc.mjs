@@ -6,7 +6,7 @@ import { NAMES, paired, programInTurns, show, showPercent } from './measure.mjs'
 export const bench = {
   title: 'Garbage collection',
   about: 'time in collections, and CPU of the process, of a loop that keeps much of what it makes.',
-  rounds: 9,
+  rounds: 7,
   async run({ rounds, node }) {
     const options = { node: node.execPath, file: 'survivors.mjs' };
     const results = await programInTurns(['off', 'ours'], rounds, options);

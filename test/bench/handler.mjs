@@ -21,7 +21,7 @@ export const bench = {
     'kernel. The peers have no counts of their own; the loads above compare with them. The targets ' +
     'are those of ordinary work.',
   key: true,
-  rounds: 3,
+  rounds: 2,
   async run({ rounds, node }) {
     const cases = Object.keys(KINDS).flatMap((kind) =>
       Object.keys(HANDLER_LIMITS).map((frames) => [kind, frames]),

@@ -24,7 +24,7 @@ export const bench = {
     'TypeScript transpiling for 4.5 s of CPU under 200 labels, three profiles taken; resident memory ' +
     'after a collection of garbage, the most there was, and the size of one profile of 1.5 s as it ' +
     "would be uploaded. Pyroscope takes its profiles at moments of its own: theirs are Datadog's.",
-  rounds: 3,
+  rounds: 2,
   async run({ rounds, node, peers }) {
     const modes = ['off', 'ours', ...(peers ? PEERS : [])];
     const results = await inTurns(

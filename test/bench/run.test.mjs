@@ -51,7 +51,7 @@ describe('the page of benchmarks', () => {
     assert.deepEqual(spread([5, 1, 2, 4, 3]), { low: 2, median: 3, high: 4 });
     assert.equal(show([3, 1, 2, 5, 4]), '3.0 (2.0 to 4.0)');
     assert.equal(show([2]), '2.0');
-    assert.equal(showPercent([1.01, 0.99, 1.02]), '+1.0 % (−1.0 to +2.0)');
+    assert.equal(showPercent([1.01, 0.9, 0.99, 1.02, 1.3]), '+1.0 % (−1.0 to +2.0)');
   });
 });
 

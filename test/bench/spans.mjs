@@ -20,7 +20,7 @@ export const bench = {
     'does not work, on Node.js 20) around the callback. The targets are for Node.js 24 and 26, ' +
     'while a profile is taken.',
   key: true,
-  rounds: 7,
+  rounds: 5,
   async run({ rounds, node, peers }) {
     const modes = ['off', 'labels', 'ours', ...(peers ? ['datadog'] : [])];
     const options = { node: node.execPath, file: 'spans.mjs' };

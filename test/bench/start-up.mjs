@@ -20,7 +20,7 @@ export const bench = {
     'loading TypeScript, express and fastify and transpiling a file, profiled from before it on: CPU ' +
     'of the process. And for how long the start of a profiler blocks (CPU of the main thread), in a ' +
     'small process and in one with TypeScript loaded.',
-  rounds: 7,
+  rounds: 5,
   async run({ rounds, node, peers }) {
     const profilers = ['ours', ...(peers ? PEERS : [])];
     const cases = [

@@ -8,7 +8,7 @@ import { PyroscopeServer } from '../support/pyroscope-server.mjs';
 import { runAsProgram } from './as-program.mjs';
 import { inTurns, show } from './measure.mjs';
 
-const SECONDS = 5;
+const SECONDS = 4;
 const REQUESTS_PER_SECOND = 100;
 const SERVICE = fileURLToPath(new URL('../../examples/zero-code/service.cjs', import.meta.url));
 
@@ -45,7 +45,7 @@ export const bench = {
   about:
     `the demo's shop, ${REQUESTS_PER_SECOND} requests a second to \`/products\` for ${SECONDS} s, a ` +
     'profile every second. Latencies are times of the clock: of a machine that does nothing else.',
-  rounds: 3,
+  rounds: 2,
   async run({ rounds, node }) {
     const up = await PyroscopeServer.start();
     const silent = createServer((socket) => socket.on('error', () => {}).resume());

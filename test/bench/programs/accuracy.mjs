@@ -98,7 +98,7 @@ const profiler = await startProfiler(mode);
 await sleep(200);
 const begin = processMicros();
 counted('leaf', () => leafCaller(1_200_000));
-await burstyService(8);
+await burstyService(6);
 await Promise.all([flow(burnRed, 'red', 1_000, 300), flow(burnBlue, 'blue', 3_000, 300)]);
 await others(1_000_000);
 const total = processMicros() - begin;

@@ -10,8 +10,11 @@ import { processMicros } from '../clock.mjs';
 import { median } from '../measure.mjs';
 import { report, startProfiler } from './profilers.mjs';
 
-const HOPS = 150_000;
-const BLOCKS = 9;
+/** Hops between two looks at the clock. */
+const HOPS = 5_000;
+const BLOCK_MICROS = 20_000;
+const WARM_UP = 5;
+const BLOCKS = 11;
 const LABELS = { span_id: '0123456789abcdef' };
 
 const mode = process.argv[2];
@@ -24,15 +27,23 @@ async function hop() {
   for (let i = 0; i < HOPS; i++) await nothing();
 }
 
-async function measure() {
-  for (let i = 0; i < 3; i++) await hop();
-  const nanos = [];
-  for (let block = 0; block < BLOCKS; block++) {
-    const begin = processMicros();
+/** Nanoseconds of one hop, from a block of them. */
+async function block() {
+  const begin = processMicros();
+  let hops = 0;
+  let micros = 0;
+  do {
     await hop();
-    nanos.push(((processMicros() - begin) * 1_000) / HOPS);
-  }
-  return median(nanos);
+    hops += HOPS;
+    micros = processMicros() - begin;
+  } while (micros < BLOCK_MICROS);
+  return (micros * 1_000) / hops;
+}
+
+async function measure() {
+  const nanos = [];
+  for (let i = 0; i < WARM_UP + BLOCKS; i++) nanos.push(await block());
+  return median(nanos.slice(WARM_UP));
 }
 
 const stored = (fn) => storage.run({ request: 1 }, fn);
