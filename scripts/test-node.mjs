@@ -22,8 +22,9 @@ function run(command, args, options = {}) {
   return result.status;
 }
 
-/** The plain C++ tests, which need no Node; the page in a browser; building and installing. */
+/** The plain C++ tests, which need no Node; the page in a browser; building, installing, benches. */
 const SAME_ON_ALL = [
+  'test/bench/run.test.mjs',
   'test/native/native.test.mjs',
   'test/viewer.test.mjs',
   'test/viewer-demo.test.mjs',

@@ -7,7 +7,7 @@ import { atMost, inTurns, median, program, runVariant, show } from './measure.mj
 const HANDLER_LIMITS = { 10: 8, 40: 10, 120: 18 };
 /** The most that the drain may cost, in microseconds a sample. */
 const DRAIN_LIMIT = 5;
-const WINDOWS = 4;
+const SECONDS = 2;
 const KINDS = {
   ordinary: 'objects, Maps and JSON',
   scattered: 'random places of 32 MiB (cold caches)',
@@ -17,7 +17,7 @@ export const bench = {
   title: 'Cost of a sample',
   about:
     'at 250 Hz, under 1,000 different labels; the clock before and after, as `metrics()` counts it, ' +
-    'medians of windows of half a second. The handler without the delivery of the signal by the ' +
+    'medians of single signals and drains. The handler without the delivery of the signal by the ' +
     'kernel. The peers have no counts of their own; the loads above compare with them. The targets ' +
     'are those of ordinary work.',
   key: true,
@@ -27,7 +27,7 @@ export const bench = {
       Object.keys(HANDLER_LIMITS).map((frames) => [kind, frames]),
     );
     const one = ([kind, frames]) =>
-      runVariant([program('deep-stacks.mjs'), frames, kind, WINDOWS], { node: node.execPath });
+      runVariant([program('deep-stacks.mjs'), frames, kind, SECONDS], { node: node.execPath });
     const results = await inTurns(
       Object.fromEntries(cases.map((found) => [found.join(), () => one(found)])),
       rounds,

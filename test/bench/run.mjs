@@ -108,6 +108,11 @@ export async function main(args) {
     },
   });
   const peers = !values['without-peers'];
+  const wantedRounds = values.rounds === undefined ? undefined : Number(values.rounds);
+  if (wantedRounds !== undefined && !(Number.isInteger(wantedRounds) && wantedRounds > 0)) {
+    throw new Error(`--rounds ${values.rounds} is not a number of rounds`);
+  }
+  const begin = performance.now();
   if (peers) installPeers();
   for (const node of values.node.map(describeNode)) {
     for (const [name, bench] of await selected(positionals, values.key)) {
@@ -116,7 +121,7 @@ export async function main(args) {
         console.log(`\n${name} is left out: ${reason}`);
         continue;
       }
-      const rounds = Number(values.rounds ?? bench.rounds);
+      const rounds = wantedRounds ?? bench.rounds;
       try {
         await runOne(name, bench, node, { rounds, out: values.out, peers });
       } catch (error) {
@@ -126,6 +131,7 @@ export async function main(args) {
       }
     }
   }
+  console.log(`\n${((performance.now() - begin) / 60_000).toFixed(1)} min in all`);
 }
 
 if (

@@ -1,6 +1,6 @@
 /**
  * Works at the end of a stack of so many functions, under 1,000 labels in turns, at 250 Hz; reports
- * what a signal and a sample cost, window by window. Arguments: frames, kind of work, windows.
+ * what a signal and a sample cost. Arguments: frames, kind of work, seconds of CPU.
  */
 
 import { Script } from 'node:vm';
@@ -12,12 +12,12 @@ import { report } from './profilers.mjs';
 
 /** A kernel tick of 250 Hz: no CPU timer fires more often. */
 const INTERVAL_MICROS = 4_000;
-const WINDOW_MICROS = 500_000;
+const WARM_UP_MICROS = 500_000;
 const SPANS = 1_000;
 /** Functions below the chain: the loops of this file and Node's own. */
 const BASE_FRAMES = 9;
 
-const [frames, kind, windows] = process.argv.slice(2);
+const [frames, kind, seconds] = process.argv.slice(2);
 
 // Different functions that call each other through a table: V8 does not inline them into each other.
 const source = Array.from(
@@ -54,34 +54,37 @@ const works = {
   },
 };
 
-/** Bursts of a tick's length and less: each sample is likely to have another label. */
+const profiler = new CpuProfiler({ intervalMicros: INTERVAL_MICROS });
+const handler = [];
+const drain = [];
+let before = profiler.metrics();
+
+/** Each signal for itself: a mean would have those in it during which another process ran. */
+function look() {
+  const now = profiler.metrics();
+  const signals = now.signals - before.signals;
+  const drained = now.samples - before.samples;
+  if (signals > 0) handler.push((now.handlerNanos - before.handlerNanos) / signals);
+  if (drained > 0) drain.push((now.drainNanos - before.drainNanos) / drained);
+  before = now;
+}
+
+/** Each sample is likely to have another label. */
 function burn(micros) {
   const end = processMicros() + micros;
   for (let span = 0; processMicros() < end; span++) {
     withLabels({ span_id: (span % SPANS).toString(16).padStart(16, '0') }, () => {
       for (let i = 0; i < 10; i++) chain[0](chain, depth, works[kind]);
     });
+    look();
   }
 }
 
-const profiler = new CpuProfiler({ intervalMicros: INTERVAL_MICROS });
-burn(WINDOW_MICROS);
+burn(WARM_UP_MICROS);
 profiler.start();
-burn(WINDOW_MICROS);
-await profiler.collect();
-const handler = [];
-const drain = [];
-for (let window = 0; window < Number(windows); window++) {
-  const before = profiler.metrics();
-  burn(WINDOW_MICROS);
-  // Drains what is left; what it does besides is another bench's.
-  const last = profiler.collect();
-  const after = profiler.metrics();
-  await last;
-  handler.push((after.handlerNanos - before.handlerNanos) / (after.signals - before.signals));
-  drain.push((after.drainNanos - before.drainNanos) / (after.samples - before.samples));
-}
-burn(WINDOW_MICROS);
+burn(WARM_UP_MICROS);
+handler.length = drain.length = 0;
+burn(Number(seconds) * 1e6);
 const { samples } = readProfile(await profiler.stop());
 const depths = samples.flatMap(({ stack, count }) => Array(count).fill(stack.length));
 report({
