@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { buildAddon, headersAbi, packageRoot } from './native-build.mjs';
 import { installNode } from './nodes.mjs';
-import { minimumGlibc, zigCompilers, zigEnvironment } from './zig.mjs';
+import { minimumGlibc, muslSymbols, zigCompilers, zigEnvironment } from './zig.mjs';
 
 /** The supported versions of Node, and the exact ones whose headers the binaries are built with. */
 export const nodes = [
@@ -59,7 +59,8 @@ export function buildPrebuild(prebuild, directory, publish, { quiet = true } = {
   mkdirSync(directory, { recursive: true });
   const env = environmentFor(prebuild, directory, headers);
   return buildAddon({ directory, headers, arch: prebuild.arch, env, quiet }, (built) => {
-    const problems = problemsOf(built, prebuild);
+    const missing = missingSymbols(built, prebuild).map((name) => `nobody has ${name}`);
+    const problems = [...problemsOf(built, prebuild), ...missing];
     if (problems.length > 0) throw new Error(`${built}: ${problems.join('; ')}.`);
     return publish(built);
   });
@@ -67,6 +68,37 @@ export function buildPrebuild(prebuild, directory, publish, { quiet = true } = {
 
 function readelf(...args) {
   return execFileSync('readelf', args, { encoding: 'utf8', maxBuffer: 1 << 26 });
+}
+
+/** Of every dynamic symbol: its mangled name, and whether it is wanted or had; weak ones may miss. */
+function dynamicSymbols(file) {
+  // Number, value, size, type, binding, visibility, section, name with `@` and a version.
+  const line = /^\s*\d+:(?:\s+\S+){3}\s+(GLOBAL|WEAK)\s+\S+\s+(\S+)\s+([^\s@]+)(@\S+)?/;
+  return readelf('-W', '--dyn-syms', file)
+    .split('\n')
+    .map((text) => line.exec(text))
+    .filter(Boolean)
+    .map(([, binding, section, name, version = '']) => ({
+      name,
+      version,
+      isImport: section === 'UND',
+      isWeak: binding === 'WEAK',
+    }));
+}
+
+/**
+ * What the binary wants that neither its Node nor its libc has: a linker does not say, since it
+ * leaves Node's symbols open. Those of glibc are known by their versions.
+ */
+export function missingSymbols(file, prebuild) {
+  // The Node of this machine's architecture has the same functions.
+  const node = dynamicSymbols(path.join(headersOf(prebuild), 'bin', 'node'));
+  const had = new Set(node.filter(({ isImport }) => !isImport).map(({ name }) => name));
+  if (prebuild.libc === 'musl') for (const name of muslSymbols()) had.add(name);
+  return dynamicSymbols(file)
+    .filter(({ isImport, isWeak }) => isImport && !isWeak)
+    .filter(({ name, version }) => !had.has(name) && !version.startsWith('@GLIBC_'))
+    .map(({ name }) => name);
 }
 
 const machines = { x64: 'Advanced Micro Devices X86-64', arm64: 'AArch64' };

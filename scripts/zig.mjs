@@ -37,6 +37,13 @@ function installZig() {
   writeFileSync(installed, wanted);
 }
 
+/** The names of all that musl defines: zig links against a list of them. */
+export function muslSymbols() {
+  const list = path.join(path.dirname(zig), 'lib', 'libc', 'musl', 'libc.S');
+  const text = readFileSync(list, 'utf8');
+  return [...text.matchAll(/^(?:\.globl|\.weak|WEAK\w*) (\w+)/gm)].map((match) => match[1]);
+}
+
 /** Environment in which a compiler of `zigCompilers` runs: its caches are in the checkout. */
 export function zigEnvironment() {
   const cache = path.join(directory, 'cache');

@@ -7,6 +7,11 @@ import { fileURLToPath } from 'node:url';
 /** The checkout; code given to `runCode` finds the package there by its own name. */
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..', '..');
 
+/** The command that starts Node: this one, or what `OTELPYROSCOPE_TEST_NODE` (a JSON array) says, such as an emulator. */
+const [NODE, ...NODE_ARGUMENTS] = JSON.parse(
+  process.env.OTELPYROSCOPE_TEST_NODE ?? JSON.stringify([process.execPath]),
+);
+
 /**
  * @typedef {object} Ended
  * @property {number | null} code Exit code; null when a signal ended the process.
@@ -25,7 +30,7 @@ export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '
  */
 export function runNode(command, { cwd = ROOT, timeoutMs = 60_000, env = {}, onSpawn } = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, command, {
+    const child = spawn(NODE, [...NODE_ARGUMENTS, ...command], {
       cwd,
       env: { ...process.env, NODE_OPTIONS: '', ...env },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
