@@ -1,10 +1,11 @@
 /** Runs every code block of the README, in order, in one application; a block that cannot run says why. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
+import { CpuProfiler, pprofHandler, PyroscopeSpanProcessor, startPyroscope } from 'otelpyroscope';
 import { ROOT } from '../support/run-child.mjs';
 import { Application, packPackage, PEERS } from '../support/tarball.mjs';
 
@@ -90,6 +91,69 @@ describe('README.md', function () {
     for (const { language, kind, comment, name } of blocks) {
       if (kind === 'not run') assert.ok(comment.length > 10, `${name}: say why`);
       else assert.ok(language in runners, `${name}: nothing runs this language`);
+    }
+  });
+
+  it('has its sections, in the order in which readers need them', function () {
+    const sections = [...readme.matchAll(/^## (.*)$/gm)].map((match) => match[1]);
+    const expected = [
+      ...['Try it', 'Install', 'A first profile', 'Look at it', 'How it works', 'API', 'Cost'],
+      'Safety',
+      ...['Limits, and when not to use it', 'Troubleshooting', 'More'],
+    ];
+    assert.deepEqual(
+      sections.filter((name) => expected.includes(name)),
+      expected,
+    );
+  });
+
+  it('has every option, and every code of an error', function () {
+    const refuse = {
+      CpuProfiler: (options) => new CpuProfiler(options),
+      PyroscopeSpanProcessor: (options) => new PyroscopeSpanProcessor(options),
+      startPyroscope,
+      pprofHandler,
+    };
+    for (const [name, use] of Object.entries(refuse)) {
+      let message = '';
+      try {
+        use({ nonsense: true });
+      } catch (error) {
+        message = error.message;
+      }
+      const accepted = /accepted are (.*)$/.exec(message)[1].split(', ');
+      assert.deepEqual(
+        accepted.filter((option) => !new RegExp(`\`${option}\``).test(readme)),
+        [],
+        name,
+      );
+    }
+    const codes = readFileSync(path.join(ROOT, 'lib', 'errors.d.ts'), 'utf8').match(/ERR_\w+/g);
+    for (const code of codes) assert.match(readme, new RegExp(`^\\| \`${code}\``, 'm'));
+  });
+
+  it('quotes messages as the package says them', function () {
+    const [, section] = readme.split('## Troubleshooting\n');
+    const quoted = [...section.matchAll(/^- \*\*`([^`]+)`\*\*/gm)].map((match) => match[1]);
+    assert.ok(quoted.length >= 4);
+    const said = readFileSync(path.join(ROOT, 'lib', 'native.js'), 'utf8');
+    for (const message of quoted) {
+      for (const part of message.split('…')) assert.ok(said.includes(part.trim()), part);
+    }
+  });
+
+  it('links to files and sections that there are', function () {
+    const headings = [...readme.matchAll(/^#+ (.*)$/gm)].map(([, name]) =>
+      name
+        .toLowerCase()
+        .replace(/[^\w\s-]/g, '')
+        .replace(/\s/g, '-'),
+    );
+    const links = [...readme.matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)/g)];
+    assert.ok(links.length > 5);
+    for (const [link, file, heading] of links) {
+      if (file !== '') assert.ok(existsSync(path.join(ROOT, file)), link);
+      else assert.ok(headings.includes(heading), link);
     }
   });
 
