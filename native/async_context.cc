@@ -29,11 +29,11 @@ struct PlainReader {
   }
 };
 
-SIGNAL_SAFE bool IsObject(uintptr_t word) noexcept {
+SIGNAL_SAFE [[maybe_unused]] bool IsObject(uintptr_t word) noexcept {
   return (word & kTagMask) == kHeapObjectTag;
 }
 
-SIGNAL_SAFE bool IsSmi(uintptr_t word) noexcept {
+SIGNAL_SAFE [[maybe_unused]] bool IsSmi(uintptr_t word) noexcept {
   return static_cast<uint32_t>(word) == 0;
 }
 

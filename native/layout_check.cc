@@ -48,8 +48,7 @@ bool AreRight(const std::vector<CodePosition>& positions, int i, size_t size) {
 
 }  // namespace
 
-LayoutCheck::LayoutCheck(v8::Isolate* isolate)
-    : isolate_(isolate), scope_(isolate) {
+LayoutCheck::LayoutCheck(v8::Isolate* isolate) : scope_(isolate) {
   if (CodeReader::GetTrust() != Trust::kUnchecked) return;
   if (!CodeReader::Possible()) {
     CodeReader::SetTrust(Trust::kNone);

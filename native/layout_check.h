@@ -23,7 +23,6 @@ class LayoutCheck {
   void Finish(const CodeMap& code_map);
 
  private:
-  v8::Isolate* const isolate_;
   v8::HandleScope scope_;  // keeps the functions
   FunctionId functions_[2];
 };

@@ -1,6 +1,8 @@
 // The tables of V8 11.3 (Node 20), 12.4 (22), 13.6 (24) and 14 (26).
 #include "v8_layout.h"
 
+#include <iterator>
+
 namespace otelpyroscope {
 namespace v8_layout {
 namespace {

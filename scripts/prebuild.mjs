@@ -71,7 +71,7 @@ function readelf(...args) {
 }
 
 /** Of every dynamic symbol: its mangled name, and whether it is wanted or had; weak ones may miss. */
-function dynamicSymbols(file) {
+export function dynamicSymbols(file) {
   // Number, value, size, type, binding, visibility, section, name with `@` and a version.
   const line = /^\s*\d+:(?:\s+\S+){3}\s+(GLOBAL|WEAK)\s+\S+\s+(\S+)\s+([^\s@]+)(@\S+)?/;
   return readelf('-W', '--dyn-syms', file)

@@ -190,7 +190,7 @@ function loadModule(): NativeModule {
 
 function remedy(): string {
   if (existsSync(path.join(PACKAGE_ROOT, 'binding.gyp'))) {
-    return 'To build it: npm rebuild otelpyroscope';
+    return 'To build it, or to see why it cannot be: npm rebuild otelpyroscope --foreground-scripts';
   }
   return (
     `otelpyroscope has been bundled into ${__filename}, where its binary is not: ` +

@@ -217,7 +217,7 @@ describe('the package in an application', function () {
     assert.equal(stderr, '');
     assert.match(
       stdout,
-      /^\{"a":"b"\}\nno native binary for Node .* \(ABI \d+, glibc\): .*Labels and spans work without it\. To build it: npm rebuild otelpyroscope\n$/,
+      /^\{"a":"b"\}\nno native binary for Node .* \(ABI \d+, glibc\): .*Labels and spans work without it\. To build it, .*: npm rebuild otelpyroscope --foreground-scripts\n$/,
     );
   });
 

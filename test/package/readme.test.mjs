@@ -98,8 +98,7 @@ describe('README.md', function () {
     const sections = [...readme.matchAll(/^## (.*)$/gm)].map((match) => match[1]);
     const expected = [
       ...['Try it', 'Install', 'A first profile', 'Look at it', 'How it works', 'API', 'Cost'],
-      'Safety',
-      ...['Limits, and when not to use it', 'Troubleshooting', 'More'],
+      ...['Safety', 'Limits, and when not to use it', 'Troubleshooting', 'More'],
     ];
     assert.deepEqual(
       sections.filter((name) => expected.includes(name)),

@@ -10,28 +10,32 @@ import { requireQemu, runOnArm64 } from './qemu.mjs';
 
 const run = promisify(execFile);
 
-/** Cases that a target cannot run, and why; a name that is no case is an error. */
+/** They put functions before those of the C library, which a static program cannot. */
+const NOT_STATIC = [
+  'timer_passes_over_signals_that_the_kernel_refuses',
+  'timer_refused_by_the_kernel_is_an_error',
+  'timer_that_cannot_be_armed_is_an_error',
+  'memory_reads_without_process_vm_readv',
+];
+/** qemu-user has 32 timers. */
+const NOT_EMULATED = ['timer_limit_is_named'];
+
+/** Cases that a target cannot run; a name that is no case is an error. */
 const targets = [
+  { arch: 'x64', libc: 'musl', link: ['-static'], execute: run, not: NOT_STATIC },
   {
-    arch: 'x64',
+    arch: 'arm64',
     libc: 'musl',
     link: ['-static'],
-    execute: run,
-    // They put functions before those of the C library, which a static program cannot.
-    not: [
-      'timer_passes_over_signals_that_the_kernel_refuses',
-      'timer_refused_by_the_kernel_is_an_error',
-      'timer_that_cannot_be_armed_is_an_error',
-      'memory_reads_without_process_vm_readv',
-    ],
+    execute: runOnArm64,
+    not: [...NOT_STATIC, ...NOT_EMULATED],
   },
   {
     arch: 'arm64',
     libc: 'glibc',
     link: [],
     execute: runOnArm64,
-    // qemu-user has 32 timers.
-    not: ['timer_limit_is_named'],
+    not: NOT_EMULATED,
   },
 ];
 

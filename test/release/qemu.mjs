@@ -3,8 +3,9 @@ import { execFile, execFileSync } from 'node:child_process';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
-const QEMU = 'qemu-aarch64';
-const LIBRARIES = '/usr/aarch64-linux-gnu';
+
+/** The command that runs a program for arm64, which follows it. */
+export const qemu = ['qemu-aarch64', '-L', '/usr/aarch64-linux-gnu'];
 
 /** The Debian packages that bring qemu, and what Node for arm64 needs to run under it. */
 export const packages = [
@@ -17,7 +18,7 @@ export const packages = [
 /** Throws where they are not installed. */
 export function requireQemu() {
   try {
-    execFileSync(QEMU, ['--version'], { stdio: 'ignore' });
+    execFileSync(qemu[0], ['--version'], { stdio: 'ignore' });
   } catch (cause) {
     throw new Error(`Install ${packages.join(' ')} to run programs for arm64.`, { cause });
   }
@@ -25,5 +26,6 @@ export function requireQemu() {
 
 /** What a program for arm64 printed; rejects when it does not exit with 0. */
 export function runOnArm64(program, args, options = {}) {
-  return run(QEMU, ['-L', LIBRARIES, program, ...args], options);
+  const [command, ...first] = qemu;
+  return run(command, [...first, program, ...args], options);
 }
