@@ -4,6 +4,7 @@
 // before JavaScript has compared it: Node-API modules carry no version check,
 // and the rest of this library knows the V8 of one Node ABI only.
 #include <napi.h>
+#include <node.h>
 #include <node_version.h>
 
 #include <atomic>
@@ -278,6 +279,20 @@ void StopTimersAtExit() {
   if (!registered.exchange(true)) std::atexit(Sampler::StopAllTimers);
 }
 
+// process.execve() runs no other hook. It is not the only one to run this one:
+// so does process.kill() for the own process, which may survive it.
+void PauseTimerAtExecve(v8::Isolate* isolate) {
+  node::Environment* environment =
+      node::GetCurrentEnvironment(isolate->GetCurrentContext());
+  if (environment == nullptr) return;
+  node::AtExit(
+      environment,
+      [](void* data) {
+        Sampler::PauseTimerOf(static_cast<v8::Isolate*>(data));
+      },
+      isolate);
+}
+
 // open(name, wake): the sampler of this thread, as an object, or undefined
 // when 1,024 threads have one already. Called once for each environment.
 Napi::Value Open(const Napi::CallbackInfo& info) {
@@ -295,6 +310,7 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   }
   napi_create_reference(env, info[1], 1, &environment->wake);
   StopTimersAtExit();
+  PauseTimerAtExecve(v8::Isolate::GetCurrent());
   napi_add_async_cleanup_hook(env, OnEnvironmentEnd, environment, nullptr);
 
   Sampler* sampler = environment->thread->sampler();

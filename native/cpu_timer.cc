@@ -159,14 +159,27 @@ int CpuTimer::Start(uint64_t interval_ns, CpuTimerHandler handler,
   // Release pairs with the acquire in OnSignal().
   place.ticket.store(ticket, std::memory_order_release);
 
+  interval_ns_ = interval_ns;
+  const int refused = Arm(interval_ns);
+  if (refused != 0) StopLocked();
+  return refused;
+}
+
+int CpuTimer::Arm(uint64_t interval_ns) {
   struct itimerspec spec;
   spec.it_interval.tv_sec = static_cast<time_t>(interval_ns / 1000000000);
   spec.it_interval.tv_nsec = static_cast<long>(interval_ns % 1000000000);
   spec.it_value = spec.it_interval;
-  if (timer_settime(place.timer, 0, &spec, nullptr) == 0) return 0;
-  const int refused = errno;
-  StopLocked();
-  return refused;
+  return timer_settime(places[place_].timer, 0, &spec, nullptr) == 0 ? 0
+                                                                      : errno;
+}
+
+void CpuTimer::Pause() {
+  if (running_) Arm(0);
+}
+
+void CpuTimer::Resume() {
+  if (running_) Arm(interval_ns_);
 }
 
 void CpuTimer::Stop() {

@@ -47,6 +47,12 @@ class CpuTimer {
 
   bool running() const { return running_; }
 
+  // No signal comes from Pause() to Resume(), and the CPU time between them is
+  // not counted. Nothing where the timer is not running. On the thread that
+  // called Start().
+  void Pause();
+  void Resume();
+
   // Disarms every timer of the process, from any thread, for the last moments
   // of exit(). SIGNAL_SAFE handlers that already run may still finish.
   static void StopAll();
@@ -55,6 +61,7 @@ class CpuTimer {
   static int signal_number();
 
  private:
+  int Arm(uint64_t interval_ns);
   void StopLocked();
   void PrepareThread(int signal);
   void RestoreThread(int signal);
@@ -66,6 +73,7 @@ class CpuTimer {
   size_t own_stack_bytes_ = 0;
   stack_t previous_stack_ = {};
   uint32_t place_ = 0;
+  uint64_t interval_ns_ = 0;
 };
 
 }  // namespace otelpyroscope

@@ -117,6 +117,10 @@ class Sampler {
 
   // For a process that is about to exit: no signal is sent from here on.
   static void StopAllTimers() { CpuTimer::StopAll(); }
+  // For a thread that may be about to become another program, which a signal of
+  // ours would end: none is sent until the loop turns. Nothing where the isolate
+  // has no sampler (any more).
+  static void PauseTimerOf(v8::Isolate* isolate);
 
  private:
   Sampler() = default;
@@ -147,6 +151,7 @@ class Sampler {
   // Null: free for the next thread. GC helpers look for their sampler by it.
   std::atomic<v8::Isolate*> isolate_{nullptr};
   bool listening_ = false;
+  bool paused_ = false;
 
   // Read by the signal handler.
   CpuTimer timer_;
