@@ -215,7 +215,9 @@ const std::deque<ProfiledThread::Cut>& ProfiledThread::BeginFlush() {
   StackTable* table = sampler_->stack_table();
   table->LearnSymbols(table->symbols() == nullptr ? kSymbolsWaitMs : 0);
   CutSamples();
-  for (Cut& cut : cuts_) Complete(cut.batch.get(), true);
+  for (Cut& cut : cuts_) {
+    if (!cut.delivered) Complete(cut.batch.get(), true);
+  }
   return cuts_;
 }
 
@@ -247,12 +249,14 @@ void ProfiledThread::AddLines(const StackTable& table, bool may_ask,
 // flush itself does not hold the loop up.
 void ProfiledThread::PrepareFlush() {
   StackTable* table = sampler_->stack_table();
-  if (table->symbols() != nullptr) table->NameNatives();
+  table->NameNatives(false);
   AddLines(*table, true, &lines_);
 }
 
 void ProfiledThread::Complete(SampleBatch* batch, bool may_ask) {
-  batch->table.NameNatives();
+  // It may have been cut before its files were indexed.
+  batch->table.LearnSymbols(0);
+  batch->table.NameNatives(true);
   AddLines(batch->table, may_ask, &batch->lines);
 }
 

@@ -77,12 +77,13 @@ void StackTable::Push(PseudoFrame frame) {
 }
 
 bool StackTable::PushNative(uintptr_t address) {
+  bool known = true;
   if (symbols_ != nullptr) {
-    address = symbols_->FunctionAt(address);
-    if (address == 0) {
-      Push(PseudoFrame::kUnresolved);
-      return false;
-    }
+    const uintptr_t function = symbols_->FunctionAt(address);
+    known = function != 0;
+    // Else the address itself: its file may have been loaded after the index
+    // was made, which NameNatives() will know by a newer one.
+    if (known) address = function;
   }
   const auto [place, is_new] = native_numbers_.try_emplace(
       address, static_cast<uint32_t>(functions_.size()));
@@ -94,20 +95,19 @@ bool StackTable::PushNative(uintptr_t address) {
   FrameInfo frame;
   frame.function = place->second;
   PushFrame(frame);
-  return true;
+  return known;
 }
 
-void StackTable::NameNatives() {
+void StackTable::NameNatives(bool at_last) {
   for (FunctionInfo& function : functions_) {
     if (function.native_address == 0 || !function.name.empty()) continue;
-    if (symbols_ == nullptr) {
-      function.name = PseudoFrameName(PseudoFrame::kNative);
-    } else {
+    if (symbols_ != nullptr) {
       function.name = symbols_->Name(function.native_address);
     }
-    if (function.name.empty()) {
-      function.name = PseudoFrameName(PseudoFrame::kUnresolved);
-    }
+    if (!at_last || !function.name.empty()) continue;
+    function.name = PseudoFrameName(symbols_ == nullptr
+                                        ? PseudoFrame::kNative
+                                        : PseudoFrame::kUnresolved);
   }
 }
 

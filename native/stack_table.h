@@ -62,7 +62,8 @@ class StackTable {
   void Push(const CodeFunction& function, const CodeMap& code_map,
             int32_t position = -1);
   void Push(PseudoFrame frame);
-  // A native function, by an address in it. False: the address is nobody's.
+  // A native function, by an address in it. False: the address is nobody's, as
+  // far as is known now.
   bool PushNative(uintptr_t address);
   // Adds the sample.
   void Commit(uint64_t weight);
@@ -70,8 +71,9 @@ class StackTable {
   // Moves everything into `taken`, whose own content is lost, and begins anew.
   // To be read, not to be added to.
   void MoveTo(StackTable* taken);
-  // Names the native functions. Reads files: not from V8's callbacks.
-  void NameNatives();
+  // Names the native functions; `at_last` those as well that the symbols do not
+  // know. Reads files: not from V8's callbacks.
+  void NameNatives(bool at_last);
   // Tells native functions apart by the symbols of what is loaded, from here
   // on; before, by address. Waits at most so long for an index in the making.
   // Not from V8's callbacks.

@@ -2,7 +2,10 @@
 // and a full table keeps the CPU and the label.
 #include "stack_table.h"
 
+#include <dlfcn.h>
+
 #include <cstdint>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -148,10 +151,10 @@ TEST(stacks_with_native_functions_are_named_at_last) {
   };
   push(native);  // no index yet: addresses stay apart, but get their names
   push(native + 1);
-  program.table.NameNatives();
+  program.table.NameNatives(true);
   EXPECT_EQ(Contents(program.table)["1|(native code);(event loop)"], 2);
   program.table.LearnSymbols(10000);
-  program.table.NameNatives();
+  program.table.NameNatives(true);
   EXPECT_EQ(program.table.stacks().size(), 2);
   const char* name = "1|stack_table_test_native_function;(event loop)";
   EXPECT_EQ(Contents(program.table)[name], 2);
@@ -159,10 +162,40 @@ TEST(stacks_with_native_functions_are_named_at_last) {
   push(native);
   push(native + 1);
   EXPECT_EQ(program.table.stacks().size(), 1);
-  program.table.NameNatives();
+  program.table.NameNatives(true);
   EXPECT_EQ(Contents(program.table)[name], 2);
   int nobodys = 0;
   EXPECT(!program.table.PushNative(reinterpret_cast<uintptr_t>(&nobodys)));
+}
+
+TEST(stacks_with_functions_of_a_file_loaded_meanwhile_are_named_at_last) {
+  Program program;
+  program.table.LearnSymbols(10000);
+  // Small, one of them on every system with a compiler, and not linked to this
+  // program.
+  const char* const files[] = {"libgomp.so.1", "libz.so.1",
+                               "libthread_db.so.1"};
+  const char* const names[] = {"omp_get_num_threads", "deflate", "td_init"};
+  uintptr_t loaded = 0;
+  for (size_t i = 0; i < std::size(files) && loaded == 0; i++) {
+    void* library = dlopen(files[i], RTLD_LAZY);
+    if (library == nullptr) continue;
+    loaded = reinterpret_cast<uintptr_t>(dlsym(library, names[i]));
+  }
+  EXPECT(loaded != 0);
+  program.table.Begin(1);
+  EXPECT(!program.table.PushNative(loaded));
+  program.table.Commit(1);
+  int nobodys = 0;
+  program.table.Begin(2);
+  EXPECT(!program.table.PushNative(reinterpret_cast<uintptr_t>(&nobodys)));
+  program.table.Commit(1);
+  program.table.LearnSymbols(10000);
+  program.table.NameNatives(true);
+  auto contents = Contents(program.table);
+  EXPECT_EQ(contents["2|(unresolved)"], 1);
+  EXPECT_EQ(contents["1|(unresolved)"], 0);
+  EXPECT_EQ(contents.size(), 3);
 }
 
 TEST(stacks_beyond_the_limit_keep_label_and_weight) {
