@@ -114,6 +114,8 @@ FunctionName ParseFunctionName(std::string_view text, std::string_view url) {
 
 void CodeMap::Add(uintptr_t start, size_t size, bool is_bytecode, FunctionId id,
                   std::string_view event_name) {
+  // No address is in it, and it would replace what is not overlapped by it.
+  if (size == 0) return;
   CodeEntry entry;
   entry.start = start;
   entry.size = size;

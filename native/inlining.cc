@@ -42,8 +42,13 @@ bool ReadPositionTable(uintptr_t table, size_t code_size,
                                v8_layout::kPositionFlagBits, positions);
 }
 
-// The position table of bytecode, checked against the bytecode itself. False
-// where a check fails; no positions where V8 has not made the table.
+bool IsInlined(const CodePosition& entry) {
+  return entry.position.inlining_id >= 0;
+}
+
+// The position table of bytecode, checked against the bytecode itself: nothing
+// is inlined into bytecode. False where a check fails; no positions where V8 has
+// not made the table.
 bool ReadBytecodePositions(uintptr_t bytecode_start, size_t size,
                            std::vector<CodePosition>* positions,
                            std::vector<uint32_t>* starts) {
@@ -61,6 +66,7 @@ bool ReadBytecodePositions(uintptr_t bytecode_start, size_t size,
   std::vector<uint8_t> bytecode(size);
   const v8_layout::Bytecodes& known = v8_layout::bytecodes();
   return ReadPositionTable(table, size, positions) &&
+         std::none_of(positions->begin(), positions->end(), IsInlined) &&
          SafeMemory::Read(bytecode_start, bytecode.data(), size) &&
          FindBytecodes(bytecode.data(), size, {known.lengths, known.scalable},
                        starts) &&

@@ -72,6 +72,19 @@ TEST(code_that_reuses_a_place_replaces_what_was_there) {
   EXPECT_EQ(map.entries(), 2 + 1 + 4);
 }
 
+TEST(code_without_a_length_replaces_nothing) {
+  CodeMap map;
+  const FunctionId first = {1, 1};
+  map.Add(0x1000, 0x100, false, first, "JS:*first a.js:1:1");
+  map.Add(0x1000, 0, false, {1, 2}, "JS:*second a.js:2:1");
+  EXPECT(NameAt(map, 0x1000) == "first a.js:1:1");
+  EXPECT(map.FindFunction(first) != nullptr);
+  EXPECT(map.FindFunction({1, 2}) == nullptr);
+  map.Add(0x2000, 0x100, false, first, "JS:^first a.js:1:1");
+  EXPECT(NameAt(map, 0x2000) == "first a.js:1:1");
+  EXPECT_EQ(map.entries(), 2);
+}
+
 TEST(code_moves) {
   CodeMap map;
   AddCode(&map, 0x1000, 0x100, "JS:*a a.js:1:1");
