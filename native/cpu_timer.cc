@@ -171,7 +171,7 @@ int CpuTimer::Arm(uint64_t interval_ns) {
   spec.it_interval.tv_nsec = static_cast<long>(interval_ns % 1000000000);
   spec.it_value = spec.it_interval;
   return timer_settime(places[place_].timer, 0, &spec, nullptr) == 0 ? 0
-                                                                      : errno;
+                                                                     : errno;
 }
 
 void CpuTimer::Pause() {

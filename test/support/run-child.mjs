@@ -25,12 +25,19 @@ const [NODE, ...NODE_ARGUMENTS] = JSON.parse(
  * Runs `node [flags] script [args]`. Rejects when it takes longer than `timeoutMs`.
  *
  * @param {string[]} command Flags, script and arguments.
- * @param {{ cwd?: string, timeoutMs?: number, env?: Record<string, string>, onSpawn?: (child: import('node:child_process').ChildProcess) => void }} [options]
+ * @param {{ cwd?: string, timeoutMs?: number, env?: Record<string, string>, through?: string[], execPath?: string, onSpawn?: (child: import('node:child_process').ChildProcess) => void }} [options]
+ *   through: a command that ends by running another one, such as `prlimit --nofile=20`.
+ *   execPath: another executable than this process's.
  * @returns {Promise<Ended>}
  */
-export function runNode(command, { cwd = ROOT, timeoutMs = 60_000, env = {}, onSpawn } = {}) {
+export function runNode(
+  command,
+  { cwd = ROOT, timeoutMs = 60_000, env = {}, through = [], execPath, onSpawn } = {},
+) {
   return new Promise((resolve, reject) => {
-    const child = spawn(NODE, [...NODE_ARGUMENTS, ...command], {
+    const node = execPath === undefined ? [NODE, ...NODE_ARGUMENTS] : [execPath];
+    const [file, ...args] = [...through, ...node, ...command];
+    const child = spawn(file, args, {
       cwd,
       env: { ...process.env, NODE_OPTIONS: '', ...env },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

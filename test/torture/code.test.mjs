@@ -1,0 +1,99 @@
+/** Code and heap in motion: every way in which V8 can be made to compile, throw away and collect. */
+
+import { buildPreload } from './build.mjs';
+import { ALL, knownFlags, program, SECONDS, survives, torture, tortures } from './torture.mjs';
+
+const MIX = program('mix.mjs');
+
+const collectors = [
+  ['--stress-compaction'],
+  ['--stress-compaction-random'],
+  ['--compact-on-every-full-gc'],
+  ['--random-gc-interval=500'],
+  ['--gc-interval=300'],
+  ['--expose-gc'],
+  ['--expose-gc', '--gc-global'],
+  ['--stress-scavenge=50', '--stress-incremental-marking'],
+  ['--stress-concurrent-allocation'],
+  ['--stress-flush-code', '--flush-bytecode', '--expose-gc'],
+  ['--max-semi-space-size=1', '--stress-compaction'],
+  ['--single-threaded-gc'],
+  ['--minor-ms', '--expose-gc'],
+  ['--separate-gc-phases', '--stress-compaction'],
+  ['--predictable-gc-schedule'],
+  ['--no-flush-bytecode', '--gc-interval=1000'],
+];
+const compilers = [
+  [],
+  ['--jitless'],
+  ['--no-opt'],
+  ['--no-opt', '--no-sparkplug'],
+  ['--always-sparkplug'],
+  ['--always-sparkplug', '--stress-compaction'],
+  ['--maglev'],
+  ['--stress-maglev'],
+  ['--always-osr'],
+  ['--interrupt-budget=500'],
+  ['--deopt-every-n-times=50'],
+  ['--stress-inline'],
+  ['--single-threaded'],
+  ['--no-concurrent-recompilation'],
+  ['--no-lazy-feedback-allocation'],
+  ['--interpreted-frames-native-stack'],
+  ['--no-short-builtin-calls'],
+  ['--regexp-interpret-all'],
+  ['--no-regexp-tier-up'],
+  ['--liftoff-only'],
+  ['--no-wasm-lazy-compilation', '--no-liftoff'],
+  ['--stack-size=200'],
+  ['--enable-source-maps'],
+  ['--frozen-intrinsics'],
+  ['--no-node-snapshot'],
+  ['--experimental-vm-modules', '--experimental-wasm-modules'],
+  ['--no-async-context-frame'],
+  ['--experimental-async-context-frame'],
+];
+/** Part of `npm test` too. */
+const SHORT = new Set(['--stress-compaction', '--always-sparkplug']);
+
+/** What is expected of some flags alone. */
+function limitsOf(flags) {
+  // A builtin that V8 does not name runs in place of each function.
+  if (flags.includes('--interpreted-frames-native-stack')) return { unresolved: 0.05 };
+  return {};
+}
+
+for (const [title, all] of [
+  ['collectors', collectors],
+  ['compilers', compilers],
+]) {
+  tortures(`torture by ${title}`, function () {
+    for (const flags of all.filter(knownFlags)) {
+      const name = flags.length === 0 ? 'no flags' : flags.join(' ');
+      torture(`is survived: ${name}`, { short: SHORT.has(name) }, async () => {
+        await survives([...flags, MIX, String(SECONDS)], { limits: limitsOf(flags) });
+      });
+    }
+  });
+}
+
+tortures('torture by signals of the timer, ten thousand a second,', function () {
+  const env = { TORTURE_STORM_MICROS: '100' };
+  /** What comes more often than the timer is not CPU, and more than there is room for. */
+  const limits = { sampled: false, cpu: Infinity, dropped: Infinity };
+
+  before(async () => {
+    env.LD_PRELOAD = await buildPreload();
+  });
+
+  const cases = ALL ? [...compilers, ...collectors] : [[], ['--stress-compaction', '--maglev']];
+  for (const flags of cases.filter(knownFlags)) {
+    const name = flags.length === 0 ? 'no flags' : flags.join(' ');
+    torture(`is survived: ${name}`, { short: true }, async () => {
+      await survives([...flags, MIX, String(SECONDS)], {
+        env,
+        limits: { ...limits, ...limitsOf(flags) },
+      });
+    });
+  }
+});

@@ -1,0 +1,585 @@
+// Feeds random and damaged input to everything native that reads what others
+// wrote: V8's tables, V8's heap, symbol tables, names, lists of mappings.
+//
+// The environment variable FUZZ_TARGET says what. Built with clang's libFuzzer,
+// or by itself: fuzz RUNS SEED [CORPUS], with any compiler.
+#include <dirent.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+// With what it keeps to itself: V8's own part is never called here.
+#include "async_context.cc"
+#include "baseline_positions.h"
+#include "code_map.h"
+#include "code_object.h"
+#include "elf_file.h"
+#include "event_names.h"
+#include "heap_reader.h"
+#include "inlining.h"
+#include "process_maps.h"
+#include "safe_memory.h"
+#include "source_positions.h"
+#include "symbol_name.h"
+#include "v8_layout.h"
+
+// What the binary of Node tells debuggers; found by name.
+extern "C" {
+#define TYPE(name, value) \
+  __attribute__((used, visibility("default"))) int v8dbg_type_##name = value
+TYPE(Code__CODE_TYPE, 101);
+TYPE(JSFunction__JS_FUNCTION_TYPE, 102);
+TYPE(SharedFunctionInfo__SHARED_FUNCTION_INFO_TYPE, 103);
+TYPE(Script__SCRIPT_TYPE, 104);
+TYPE(BytecodeArray__BYTECODE_ARRAY_TYPE, 105);
+TYPE(InterpreterData__INTERPRETER_DATA_TYPE, 106);
+TYPE(ByteArray__BYTE_ARRAY_TYPE, 107);
+TYPE(TrustedByteArray__TRUSTED_BYTE_ARRAY_TYPE, 108);
+TYPE(JSMap__JS_MAP_TYPE, 109);
+}
+
+namespace otelpyroscope {
+namespace {
+
+// Numbers out of the input, zeros when it is used up.
+class Input {
+ public:
+  Input(const uint8_t* bytes, size_t size) : bytes_(bytes), left_(size) {}
+
+  uint64_t Number(size_t size) {
+    uint64_t value = 0;
+    const size_t taken = std::min(size, left_);
+    memcpy(&value, bytes_, taken);
+    bytes_ += taken;
+    left_ -= taken;
+    return value;
+  }
+  uint64_t Below(uint64_t limit) { return Number(4) % limit; }
+  bool done() const { return left_ == 0; }
+  const uint8_t* rest() const { return bytes_; }
+  size_t left() const { return left_; }
+  std::string Text() const {
+    return std::string(reinterpret_cast<const char*>(bytes_), left_);
+  }
+
+ private:
+  const uint8_t* bytes_;
+  size_t left_;
+};
+
+void Use(uint64_t value) { asm volatile("" : : "r"(value)); }
+
+#define Require(condition)                                                \
+  do {                                                                    \
+    if (!(condition)) {                                                   \
+      fprintf(stderr, "%s:%d: not %s\n", __FILE__, __LINE__, #condition); \
+      abort();                                                            \
+    }                                                                     \
+  } while (0)
+
+// --- Tables ---
+
+void FuzzSourcePositions(Input input) {
+  const size_t code_size = input.Number(2);
+  const int flag_bits = 1 + static_cast<int>(input.Below(2));
+  std::vector<CodePosition> positions;
+  if (!DecodeSourcePositions(input.rest(), input.left(), code_size, flag_bits,
+                             &positions)) {
+    return;
+  }
+  for (const CodePosition& entry : positions) {
+    Require(entry.code_offset <= code_size);
+  }
+  for (size_t offset = 0; offset < code_size; offset += 7) {
+    const SourcePosition* found = FindPosition(positions, offset);
+    if (found != nullptr) Use(static_cast<uint64_t>(found->script_offset));
+  }
+}
+
+void FuzzBaselinePositions(Input input) {
+  const v8_layout::Bytecodes& known = v8_layout::bytecodes();
+  const size_t bytecode_size = std::min<size_t>(input.Number(2), input.left());
+  std::vector<uint8_t> bytecode(input.rest(), input.rest() + bytecode_size);
+  std::vector<uint32_t> starts;
+  if (!FindBytecodes(bytecode.data(), bytecode.size(),
+                     {known.lengths, known.scalable}, &starts)) {
+    // So that the second decoder gets something as well.
+    starts.clear();
+    for (uint32_t at = 0; at < bytecode_size; at += 1 + bytecode[at] % 4) {
+      starts.push_back(at);
+    }
+  }
+  std::vector<CodePosition> of_bytecode;
+  for (size_t i = 0; i < starts.size(); i += 2) {
+    CodePosition entry;
+    entry.code_offset = starts[i];
+    entry.position.script_offset = static_cast<int32_t>(i);
+    of_bytecode.push_back(entry);
+  }
+  Require(AreOfBytecodes(of_bytecode, starts));
+  std::vector<CodePosition> positions;
+  const uint8_t* table = input.rest() + bytecode_size;
+  const size_t table_size = input.left() - bytecode_size;
+  if (DecodeBaselinePositions(table, table_size, 4096, starts, of_bytecode,
+                              &positions)) {
+    for (const CodePosition& entry : positions) {
+      Require(entry.code_offset <= 4096);
+    }
+  }
+}
+
+// --- Files and names ---
+
+void FuzzElf(Input input) {
+  static const int file = memfd_create("elf", MFD_CLOEXEC);
+  const uint64_t base = input.Number(2);
+  Require(ftruncate(file, 0) == 0);
+  Require(pwrite(file, input.rest(), input.left(), 0) ==
+          static_cast<ssize_t>(input.left()));
+  ElfFunctions functions;
+  if (!ReadElfFunctions(file, base, &functions)) return;
+  // The file may change while it is known.
+  const bool shrink = base % 5 == 0 && input.left() > 0;
+  if (shrink)
+    Require(ftruncate(file, static_cast<off_t>(base % input.left())) == 0);
+  size_t names = 0;
+  for (const ElfFunction& function : functions.functions) {
+    if (names++ == 200) break;
+    Use(ReadElfName(file, functions, function).size());
+    Use(functions.Find(functions.base + function.start) != nullptr);
+  }
+}
+
+void FuzzSymbolNames(Input input) {
+  const std::string text = input.Text();
+  Require(ReadableSymbol(text).size() <= kMaxSymbolNameBytes + 8);
+  Require(ShortFunctionName(text).size() <= kMaxSymbolNameBytes + 8);
+}
+
+void FuzzEventNames(Input input) {
+  const std::string text = input.Text();
+  for (const char* prefix : {"", "RegExp:", "RegExp.> src: '", "JS:wasm"}) {
+    const std::string event = prefix + text;
+    Use(RegExpName(event).size());
+    Use(WasmName(event).size());
+  }
+}
+
+void FuzzProcessMaps(Input input) {
+  const uintptr_t address = input.Number(8);
+  const size_t size = input.Number(4);
+  const uintptr_t low = input.Number(8);
+  const std::string text = input.Text();
+  Use(FindSecondMappingIn(text.c_str(), address, size, low, UINTPTR_MAX));
+  Use(FindSecondMappingIn(text.c_str(), 0x400000, 0x1000, 0, UINTPTR_MAX));
+}
+
+// --- V8's heap ---
+
+// A region of words between pages that cannot be read, which begins as a right
+// piece of heap and is then damaged.
+class Heap {
+ public:
+  static constexpr size_t kBytes = 64 * 1024;
+  static constexpr size_t kPage = 4096;
+
+  Heap() {
+    auto* memory = static_cast<uint8_t*>(
+        mmap(nullptr, kBytes + 2 * kPage, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    mprotect(memory, kPage, PROT_NONE);
+    mprotect(memory + kPage + kBytes, kPage, PROT_NONE);
+    begin_ = reinterpret_cast<uintptr_t>(memory) + kPage;
+  }
+
+  void Build() {
+    memset(reinterpret_cast<void*>(begin_), 0, kBytes);
+    next_ = begin_ + 64;
+    const auto map_of = [&](uint16_t type) {
+      const uintptr_t map = Allocate(80);
+      Write16(map - 1 + at().map_instance_type, type);
+      return map;
+    };
+    const InstanceTypes& types = InstanceTypes::OfThisV8();
+    const uintptr_t array_map = map_of(50);
+    bytes_map_ = map_of(types.byte_array);
+    const uintptr_t script = New(map_of(types.script), 128);
+    Smi(script - 1 + at().script_id, 7);
+    const uintptr_t shared = New(map_of(types.shared_function_info), 96);
+    Word(shared - 1 + at().function_script, script);
+    Int(shared - 1 + at().function_literal_id, 3);
+    function = New(map_of(types.js_function), 64);
+    Word(function - 1 + at().function_shared, shared);
+
+    // Bytecode: LdaZero a few times, as every opcode of one byte would do.
+    bytecode_array = New(map_of(types.bytecode_array), 256);
+    constexpr size_t kBytecodes = 12;
+    Smi(bytecode_array - 1 + at().array_length, kBytecodes);
+    bytecode_start = bytecode_array - 1 + at().bytecode_header;
+    bytecode_size = kBytecodes;
+    memset(reinterpret_cast<void*>(bytecode_start), 12, kBytecodes);
+    Word(bytecode_start - at().bytecode_positions_before_start,
+         Bytes({0x02, 0x04, 0x04, 0x06, 0x02, 0x0a}));
+
+    const uintptr_t literals = New(array_map, 64);
+    Smi(literals - 1 + at().array_length, 2);
+    Word(literals - 1 + at().array_data, shared | 2);
+    Word(literals - 1 + at().array_data + 8, shared);
+    std::vector<uint8_t> inlinings(2 * at().inlining_position_bytes);
+    for (size_t i = 0; i < 2; i++) {
+      const uint64_t position = (i + 5) << 1;
+      memcpy(&inlinings[i * at().inlining_position_bytes], &position, 8);
+      inlinings[i * at().inlining_position_bytes + at().inlined_function] =
+          static_cast<uint8_t>(i);
+    }
+    const uintptr_t data = New(array_map, 128);
+    Smi(data - 1 + at().array_length, 12);
+    const auto element = [&](size_t index, uintptr_t word) {
+      Word(data - 1 + at().array_data + 8 * index, word);
+    };
+    element(at().inlined_count_index, uint64_t{2} << v8_layout::kSmiShift);
+    element(at().literals_index, literals);
+    element(at().function_index, shared);
+    element(at().inlining_positions_index, Bytes(inlinings));
+
+    const uintptr_t code_map = map_of(types.code);
+    optimized_code = New(code_map, 96);
+    Word(optimized_code - 1 + at().deoptimization_data, data);
+    Word(optimized_code - 1 + at().source_position_table,
+         Bytes({0x02, 0x04, 0x04, 0x06, 0x02, 0x0a}));
+    optimized = NewCode(optimized_code, 256);
+    baseline_code = New(code_map, 96);
+    Word(baseline_code - 1 + at().deoptimization_data, bytecode_array);
+    std::vector<uint8_t> offsets(kBytecodes + 1, 3);
+    Word(baseline_code - 1 + at().source_position_table, Bytes(offsets));
+    baseline = NewCode(baseline_code, 256);
+
+    // A map with room for four entries, of which two are used.
+    const uintptr_t table = New(array_map, 256);
+    Smi(table - 1 + at().hash_map_elements, 2);
+    Smi(table - 1 + at().hash_map_deleted, 0);
+    Smi(table - 1 + at().hash_map_buckets, 2);
+    const size_t end = at().hash_map_data + 2 * at().hash_map_bucket_bytes +
+                       4 * at().hash_map_entry_bytes;
+    Smi(table - 1 + at().array_length, (end - at().array_data) / 8);
+    js_map = New(map_of(types.js_map), 64);
+    Word(js_map - 1 + at().js_map_table, table);
+    const uintptr_t entry =
+        table - 1 + at().hash_map_data + 2 * at().hash_map_bucket_bytes;
+    Word(entry, function);
+    Smi(entry + at().hash_map_value, 42);
+  }
+
+  // Some words become others: any, small ones, objects of the heap.
+  void Damage(Input* input) {
+    for (uint64_t left = input->Below(24); left > 0; left--) {
+      const uintptr_t place = begin_ + 8 * input->Below((next_ - begin_) / 8);
+      uint64_t word = input->Number(8);
+      switch (input->Number(1) % 6) {
+        case 0:
+          word = begin_ + word % kBytes;  // unaligned, untagged
+          break;
+        case 1:
+          word = ((begin_ + word % kBytes) & ~uintptr_t{7}) | 1;
+          break;
+        case 2:
+          word = (word % 4096) << v8_layout::kSmiShift;
+          break;
+        case 3:
+          word = begin_ + kBytes - word % 64;  // over the end
+          break;
+        case 4:
+          word = word % 8192;
+          break;
+        default:
+          break;
+      }
+      Word(place, word);
+    }
+  }
+
+  uintptr_t begin() const { return begin_; }
+
+  uintptr_t function = 0;
+  uintptr_t bytecode_array = 0;
+  uintptr_t bytecode_start = 0;
+  size_t bytecode_size = 0;
+  uintptr_t optimized_code = 0;
+  uintptr_t optimized = 0;
+  uintptr_t baseline_code = 0;
+  uintptr_t baseline = 0;
+  uintptr_t js_map = 0;
+
+ private:
+  static const Layout& at() { return layout(); }
+  // A tagged object of so many bytes.
+  uintptr_t Allocate(size_t bytes) {
+    const uintptr_t place = next_;
+    next_ += (bytes + 15) & ~size_t{15};
+    return place + 1;
+  }
+  uintptr_t New(uintptr_t map, size_t bytes) {
+    const uintptr_t object = Allocate(bytes);
+    Word(object - 1 + at().map, map);
+    return object;
+  }
+  uintptr_t Bytes(const std::vector<uint8_t>& bytes) {
+    const uintptr_t object = New(bytes_map_, at().array_data + bytes.size());
+    Smi(object - 1 + at().array_length, bytes.size());
+    memcpy(reinterpret_cast<void*>(object - 1 + at().array_data), bytes.data(),
+           bytes.size());
+    return object;
+  }
+  uintptr_t NewCode(uintptr_t code, size_t bytes) {
+    next_ = (next_ + 127) & ~uintptr_t{63};
+    const uintptr_t start = next_;
+    next_ += bytes;
+    Word(start - at().code_pointer_before_start, code);
+    Word(code - 1 + at().instruction_start, start);
+    Int(code - 1 + at().instruction_size, static_cast<int32_t>(bytes));
+    return start;
+  }
+  static void Word(uintptr_t place, uint64_t word) {
+    memcpy(reinterpret_cast<void*>(place), &word, sizeof(word));
+  }
+  static void Smi(uintptr_t place, uint64_t value) {
+    Word(place, value << v8_layout::kSmiShift);
+  }
+  static void Int(uintptr_t place, int32_t value) {
+    memcpy(reinterpret_cast<void*>(place), &value, sizeof(value));
+  }
+  static void Write16(uintptr_t place, uint16_t value) {
+    memcpy(reinterpret_cast<void*>(place), &value, sizeof(value));
+  }
+
+  uintptr_t begin_ = 0;
+  uintptr_t next_ = 0;
+  uintptr_t bytes_map_ = 0;
+};
+
+void FuzzHeap(Input input) {
+  static Heap* const heap = new Heap;
+  static SafeMemory::Cache* const cache = new SafeMemory::Cache;
+  CodeReader::SetTrust(CodeReader::Trust::kAll);
+  Require(CodeReader::Possible());
+  heap->Build();
+  uint64_t failures = 0;
+  if (input.done()) {
+    // The heap is right, or this tests nothing.
+    Require(CodeReader::ReadOptimized(heap->optimized, 256, &failures) !=
+            nullptr);
+    Require(CodeReader::ReadBaseline(heap->baseline, 256, &failures) !=
+            nullptr);
+    Require(CodeReader::ReadBytecode(heap->bytecode_start, heap->bytecode_size,
+                                     &failures) != nullptr);
+    Require(CodeReader::FunctionOf(heap->function).literal_id == 3);
+    Require(FindNumber<SafeMemory>(heap->js_map, heap->function,
+                                   InstanceTypes::OfThisV8().js_map) == 42);
+    FoundCode found;
+    Require(CodeObject::FindOptimized(heap->optimized + 100, &found));
+    Require(found.start == heap->optimized && found.function.script_id == 7);
+    Require(failures == 0);
+    return;
+  }
+  heap->Damage(&input);
+  const SafeMemory::Reading reading(cache);
+  const size_t size = input.Number(1) % 2 == 0 ? 256 : input.Number(4);
+  for (const auto& code :
+       {CodeReader::ReadOptimized(heap->optimized, size, &failures),
+        CodeReader::ReadBaseline(heap->baseline, size, &failures),
+        CodeReader::ReadBytecode(heap->bytecode_start, size % 4096,
+                                 &failures)}) {
+    if (code == nullptr) continue;
+    const auto calls = static_cast<int32_t>(code->inlined.size());
+    for (const CodePosition& entry : code->positions) {
+      Require(entry.code_offset <= size);
+      // No position may refer to a call that is not there, nor go in circles.
+      int32_t id = entry.position.inlining_id;
+      for (int32_t depth = 0; id >= 0; depth++) {
+        Require(id < calls && depth <= calls);
+        id = code->inlined[static_cast<size_t>(id)].call.inlining_id;
+      }
+    }
+  }
+  for (const uintptr_t place :
+       {heap->function, heap->js_map, heap->optimized_code,
+        heap->bytecode_array, static_cast<uintptr_t>(input.Number(8)),
+        heap->begin() + input.Below(Heap::kBytes)}) {
+    Use(CodeReader::FunctionOf(place).key());
+    Use(CodeObject::Of(place, size));
+    FoundCode found;
+    Use(CodeObject::FindOptimized(place, &found));
+    std::vector<uint8_t> bytes;
+    Use(heap::ReadBytes(place, &bytes));
+    Use(FindNumber<SafeMemory>(place, heap->function,
+                               InstanceTypes::OfThisV8().js_map));
+    Use(static_cast<uint64_t>(CodeReader::BytecodeOffset(
+        place, input.Number(8), heap->bytecode_start, heap->bytecode_size)));
+  }
+}
+
+// --- Code that comes, moves and is replaced ---
+
+void FuzzCodeMap(Input input) {
+  CodeMap map;
+  while (!input.done()) {
+    const uintptr_t start = 0x10000 + input.Below(4096) * 16;
+    const size_t size = input.Below(512);
+    switch (input.Number(1) % 4) {
+      case 0:
+      case 1: {
+        FunctionId id;
+        id.script_id = static_cast<int>(input.Below(8));
+        id.literal_id = static_cast<int>(input.Below(16));
+        const std::string name = "JS:*f" + std::to_string(input.Below(9)) +
+                                 std::string(input.Below(40), ':');
+        map.Add(start, size, input.Number(1) % 3 == 0, id, name);
+        break;
+      }
+      case 2: {
+        std::vector<CodeMove> moves(1 + input.Below(8));
+        for (CodeMove& move : moves) {
+          move.from = 0x10000 + input.Below(4096) * 16;
+          move.to = 0x10000 + input.Below(4096) * 16;
+        }
+        map.ApplyMoves(moves.data(), moves.size());
+        break;
+      }
+      default:
+        for (uintptr_t at = start; at < start + 512; at += 8) {
+          const CodeEntry* entry = map.Find(at);
+          if (entry == nullptr) continue;
+          Require(at >= entry->start && at - entry->start < entry->size);
+          Use(entry->function->name.size());
+        }
+    }
+  }
+}
+
+struct Target {
+  const char* name;
+  void (*fuzz)(Input);
+};
+constexpr Target kTargets[] = {
+    {"source-positions", FuzzSourcePositions},
+    {"baseline-positions", FuzzBaselinePositions},
+    {"elf", FuzzElf},
+    {"symbol-names", FuzzSymbolNames},
+    {"event-names", FuzzEventNames},
+    {"process-maps", FuzzProcessMaps},
+    {"heap", FuzzHeap},
+    {"code-map", FuzzCodeMap},
+};
+
+const Target& ChosenTarget() {
+  const char* name = getenv("FUZZ_TARGET");
+  for (const Target& target : kTargets) {
+    if (name != nullptr && strcmp(target.name, name) == 0) return target;
+  }
+  fprintf(stderr, "FUZZ_TARGET is one of:");
+  for (const Target& target : kTargets) fprintf(stderr, " %s", target.name);
+  fprintf(stderr, "\n");
+  _exit(2);
+}
+
+}  // namespace
+}  // namespace otelpyroscope
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
+  static const otelpyroscope::Target& target = otelpyroscope::ChosenTarget();
+  target.fuzz(otelpyroscope::Input(bytes, size));
+  return 0;
+}
+
+#ifdef FUZZ_WITH_MAIN
+namespace {
+
+std::vector<std::string> ReadCorpus(const char* directory) {
+  std::vector<std::string> corpus;
+  DIR* open_directory = opendir(directory);
+  if (open_directory == nullptr) return corpus;
+  while (const dirent* file = readdir(open_directory)) {
+    if (file->d_name[0] == '.') continue;
+    std::ifstream stream(std::string(directory) + "/" + file->d_name,
+                         std::ios::binary);
+    corpus.emplace_back(std::istreambuf_iterator<char>(stream),
+                        std::istreambuf_iterator<char>());
+  }
+  closedir(open_directory);
+  std::sort(corpus.begin(), corpus.end());
+  return corpus;
+}
+
+// Changes, removes, repeats and inserts.
+void Mutate(std::string* input, std::mt19937_64* random) {
+  for (uint64_t left = 1 + (*random)() % 6; left > 0; left--) {
+    const size_t place = input->empty() ? 0 : (*random)() % input->size();
+    const size_t length = 1 + (*random)() % 16;
+    switch ((*random)() % 6) {
+      case 0:
+        if (!input->empty()) (*input)[place] = static_cast<char>((*random)());
+        break;
+      case 1:
+        if (!input->empty()) {
+          const char extreme[] = {0, 1, 0x7f, -128, -1};
+          (*input)[place] = extreme[(*random)() % 5];
+        }
+        break;
+      case 2:
+        input->erase(place, length);
+        break;
+      case 3:
+        input->insert(place, input->substr(place, length));
+        break;
+      default:
+        for (size_t i = 0; i < length; i++) {
+          input->insert(place, 1, static_cast<char>((*random)()));
+        }
+    }
+  }
+  if (input->size() > 8192) input->resize(8192);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 3) {
+    fprintf(stderr, "usage: %s RUNS SEED [CORPUS]\n", argv[0]);
+    return 2;
+  }
+  const uint64_t runs = strtoull(argv[1], nullptr, 10);
+  std::mt19937_64 random(strtoull(argv[2], nullptr, 10));
+  std::vector<std::string> corpus;
+  if (argc > 3) corpus = ReadCorpus(argv[3]);
+  corpus.emplace_back();
+  for (uint64_t run = 0; run < runs; run++) {
+    std::string input = corpus[run % corpus.size()];
+    if (run >= corpus.size()) {
+      // A quarter is noise.
+      if (random() % 4 == 0) {
+        input.clear();
+        for (size_t left = random() % 512; left > 0; left--) {
+          input += static_cast<char>(random());
+        }
+      }
+      Mutate(&input, &random);
+      // What has grown may be a better beginning.
+      if (random() % 64 == 0 && corpus.size() < 256) corpus.push_back(input);
+    }
+    LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()),
+                           input.size());
+  }
+  printf("%llu runs\n", static_cast<unsigned long long>(runs));
+  return 0;
+}
+#endif

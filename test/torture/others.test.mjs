@@ -1,0 +1,82 @@
+/** Other tools in the same process, in every order of starting and stopping. */
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { knownFlags, program, SECONDS, survives, torture, tortures } from './torture.mjs';
+
+const OTHERS = program('others.mjs');
+const MIX = program('mix.mjs');
+
+const orders = {
+  'around ours': 'theirs+,ours+,work,ours-,work,theirs-',
+  'inside ours': 'ours+,work,theirs+,work,theirs-,work,ours-',
+  'begun before, stopped before': 'theirs+,work,ours+,work,theirs-,work,ours-',
+  'begun after, stopped after': 'ours+,work,theirs+,work,ours-,work,theirs-',
+  'again and again':
+    'ours+,theirs+,work,theirs-,theirs+,work,theirs-,work,theirs+,work,theirs-,ours-',
+};
+const tools = ['V8 profiler', 'Datadog', 'coverage', 'heap sampling', 'heap snapshots', 'debugger'];
+const isShort = (tool, order) => tool === 'Datadog' && order === 'begun after, stopped after';
+
+tortures('torture by other tools', function () {
+  for (const tool of tools) {
+    for (const [order, steps] of Object.entries(orders)) {
+      torture(`is survived: ${tool}, ${order}`, { short: isShort(tool, order) }, async () => {
+        const { theirsWorked } = await survives([OTHERS, tool, steps, String(SECONDS / 5)]);
+        assert.equal(theirsWorked, steps.split('theirs-').length - 1);
+      });
+    }
+  }
+
+  /** Flags, and the files that they leave behind. */
+  const flags = [
+    [['--cpu-prof', '--cpu-prof-interval=500'], /\.cpuprofile$/, /flow_garbage/],
+    [['--heap-prof'], /\.heapprofile$/, /flow_garbage/],
+    [['--prof', '--no-logfile-per-isolate'], /v8\.log$/, /flow_garbage/],
+    [['--perf-basic-prof'], /^perf-\d+\.map$/, /flow_garbage/],
+    [['--perf-basic-prof', '--interpreted-frames-native-stack'], /^perf-\d+\.map$/, /flow_garbage/],
+    [['--perf-prof'], /^jit-\d+\.dump$/, /flow_garbage/],
+    [
+      ['--trace-event-categories=v8,disabled-by-default-v8.cpu_profiler'],
+      /^node_trace.*\.log$/,
+      /ProfileChunk/,
+    ],
+    [['--inspect=127.0.0.1:0'], undefined, undefined],
+    [['--cpu-prof', '--perf-basic-prof'], /\.cpuprofile$/, /flow_garbage/],
+  ];
+  for (const [given, file, holds] of flags.filter(([given]) => knownFlags(given))) {
+    const name = given.join(' ');
+    torture(`is survived: ${name}`, { short: given[1] === '--cpu-prof-interval=500' }, async () => {
+      const directory = mkdtempSync(path.join(os.tmpdir(), 'torture-'));
+      const places = given.flatMap((flag) => {
+        if (flag === '--cpu-prof') return [`--cpu-prof-dir=${directory}`];
+        if (flag === '--heap-prof') return [`--heap-prof-dir=${directory}`];
+        if (flag === '--prof') return [`--logfile=${directory}/v8.log`];
+        if (flag === '--perf-basic-prof') return [`--perf-basic-prof-path=${directory}`];
+        if (flag === '--perf-prof') return [`--perf-prof-path=${directory}`];
+        if (flag.startsWith('--trace-event')) {
+          return [`--trace-event-file-pattern=${directory}/node_trace.log`];
+        }
+        return [];
+      });
+      try {
+        await survives([
+          ...given,
+          ...places.filter((flag) => knownFlags([flag])),
+          MIX,
+          String(SECONDS),
+        ]);
+        if (file === undefined) return;
+        const left = [directory, os.tmpdir()]
+          .flatMap((place) => readdirSync(place).map((found) => path.join(place, found)))
+          .filter((found) => file.test(path.basename(found)));
+        assert.ok(left.length > 0, `${file} is not in ${readdirSync(directory)}`);
+        assert.match(left.map((found) => readFileSync(found, 'latin1')).join(''), holds);
+      } finally {
+        rmSync(directory, { recursive: true });
+      }
+    });
+  }
+});

@@ -1,0 +1,93 @@
+/**
+ * Profiles a program at a high rate, and sends what the profiles say beside what is known.
+ *
+ * By convention a function `flow_<x>…` runs under the label `flow: <x>`, or is called by one that
+ * runs under its own; see ./work.mjs.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CpuProfiler } from 'otelpyroscope';
+import { OTHER_THREADS, readProfile } from '../../support/read-profile.mjs';
+import { mainThreadNanos, processMicros } from '../../support/thread-cpu.mjs';
+
+const COLLECT_MS = 200;
+const FLOW = /^flow_([a-z]+|\d+)/;
+
+export class Tortured {
+  profiler = new CpuProfiler({ intervalMicros: 1_000 });
+  report = {
+    samples: 0,
+    labelled: 0,
+    missing: 0,
+    wrong: [],
+    frames: 0,
+    unresolved: 0,
+    windows: 0,
+    profileMicros: 0,
+    sampledMicros: 0,
+  };
+  #beginMicros = 0;
+  #beginThreadNanos = 0;
+
+  start() {
+    this.profiler.start();
+    this.#beginMicros = processMicros();
+    this.#beginThreadNanos = mainThreadNanos();
+  }
+
+  async collect() {
+    this.#check(readProfile(await this.profiler.collect()));
+  }
+
+  /** Ends the profile; returns the report. */
+  async stop() {
+    const stopping = this.profiler.stop();
+    this.report.processMicros = processMicros() - this.#beginMicros;
+    this.report.threadMicros = (mainThreadNanos() - this.#beginThreadNanos) / 1e3;
+    this.#check(readProfile(await stopping));
+    this.report.wrong = [...new Set(this.report.wrong)].slice(0, 10);
+    this.report.metrics = this.profiler.metrics();
+    return this.report;
+  }
+
+  /** Starts, works while it collects again and again, stops, and sends the report. */
+  async run(work) {
+    this.start();
+    let over = false;
+    const working = Promise.resolve(work()).finally(() => (over = true));
+    while (!over) {
+      await Promise.race([sleep(COLLECT_MS), working]);
+      await this.collect();
+    }
+    await working;
+    await this.send();
+  }
+
+  async send(more = {}) {
+    const report = { ...(await this.stop()), ...more };
+    await new Promise((resolve) => process.send(report, resolve));
+    process.disconnect();
+  }
+
+  #check(profile) {
+    const { report } = this;
+    report.windows++;
+    report.profileMicros += profile.totalNanos / 1e3;
+    report.sampledMicros += profile.sampledNanos / 1e3;
+    for (const { stack, labels, count } of profile.samples) {
+      if (stack[0]?.name === OTHER_THREADS) continue;
+      report.samples += count;
+      report.frames += count * stack.length;
+      if (labels.flow !== undefined) report.labelled += count;
+      if (process.env.TORTURE_STACKS && stack.some(({ name }) => name === '(unresolved)')) {
+        console.log(count, stack.map(({ name }) => name).join(' < '));
+      }
+      report.unresolved += count * stack.filter(({ name }) => name === '(unresolved)').length;
+      const flow = stack.findLast(({ name }) => FLOW.test(name))?.name;
+      if (flow === undefined) continue;
+      if (labels.flow === undefined) report.missing += count;
+      else if (labels.flow !== FLOW.exec(flow)[1])
+        report.wrong.push(`${flow} under ${labels.flow}`);
+    }
+  }
+}

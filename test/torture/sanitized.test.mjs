@@ -1,0 +1,244 @@
+/**
+ * Random and damaged input for everything that reads what others wrote, under AddressSanitizer
+ * and UndefinedBehaviorSanitizer; the whole addon under the same; the native tests under valgrind.
+ */
+
+import assert from 'node:assert/strict';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { binaryPath, describeNode, findHeaders } from '../../scripts/native-build.mjs';
+import { sharedSources, tests } from '../native/cases.mjs';
+import {
+  buildDirectory,
+  compile,
+  compileObjects,
+  nativeDirectory,
+  packageRoot,
+  testDirectory,
+} from '../native/toolchain.mjs';
+import { messageOf, runNode } from '../support/run-child.mjs';
+import { assertWell, count, SECONDS, torture, tortures } from './torture.mjs';
+
+const run = promisify(execFile);
+const source = fileURLToPath(new URL('fuzz.cc', import.meta.url));
+/** Those of native/ that can be run without V8, besides the ones that need nothing of Node. */
+const HEADERS_ONLY = ['code_object', 'heap_reader', 'inlining', 'v8_layout'];
+const SANITIZERS = [
+  '-fsanitize=address,undefined',
+  '-fno-sanitize=vptr',
+  '-fno-sanitize-recover=all',
+];
+const SANITIZED = {
+  ASAN_OPTIONS: 'detect_leaks=0:use_sigaltstack=0:handle_segv=0:exitcode=66',
+  UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
+};
+/** Chosen anew each time, and printed: the same one gives the same inputs. */
+const SEED = Number(process.env.TORTURE_SEED ?? Date.now() % 1_000_000);
+
+const targets = {
+  'source-positions': 400_000,
+  'baseline-positions': 200_000,
+  elf: 40_000,
+  'symbol-names': 100_000,
+  'event-names': 200_000,
+  'process-maps': 100_000,
+  heap: 60_000,
+  'code-map': 60_000,
+};
+
+/** What inputs begin as, where nothing would come of noise. */
+function corpusOf(target, directory) {
+  mkdirSync(directory, { recursive: true });
+  const put = (name, bytes) => writeFileSync(path.join(directory, name), bytes);
+  if (target === 'elf') {
+    const object = path.join(directory, 'object');
+    spawnSync(process.env.CXX ?? 'c++', ['-x', 'c++', '-c', '-o', object, '-'], {
+      input:
+        'int first(int x) { return x; }\nstatic int second() { return 2; }\nint (*third)() = second;\n',
+    });
+    // Two bytes before the file: see FuzzElf().
+    put('object', Buffer.concat([Buffer.alloc(2), readFileSync(object)]));
+  }
+  if (target === 'process-maps') {
+    const numbers = Buffer.alloc(20);
+    numbers.writeBigUInt64LE(0x400000n);
+    put('maps', Buffer.concat([numbers, readFileSync('/proc/self/maps').subarray(0, 3_000)]));
+  }
+  if (target === 'symbol-names') {
+    const names = [
+      '_ZN4node2fsL12ReadFileUtf8ERKN2v820FunctionCallbackInfoINS1_5ValueEEE',
+      '_ZNSt6vectorIiSaIiEE9push_backEOi.cold',
+      'Builtins_ArrayMap',
+      'std::map<int, std::pair<a, b> >::operator()(int) const::{lambda(auto:1)#2}::operator()<x>(int) const',
+      'operator new(unsigned long)',
+    ];
+    names.forEach((name, i) => put(`name-${i}`, name));
+  }
+  if (target === 'event-names') put('event', "RegExp.> src: 'a+b' flags: 'gi'");
+}
+
+tortures('torture by fuzzing', function () {
+  let fuzz;
+  let isLibFuzzer;
+
+  before(async function () {
+    this.timeout(600_000);
+    const node = describeNode();
+    const include = `-I${path.join(findHeaders(node), 'include', 'node')}`;
+    const sources = [
+      source,
+      ...sharedSources.filter(
+        (file) => path.dirname(file) === nativeDirectory && !/_test/.test(file),
+      ),
+      ...HEADERS_ONLY.map((name) => path.join(nativeDirectory, `${name}.cc`)),
+    ].filter((file, i, all) => all.indexOf(file) === i);
+    const flags = ['-O1', '-D_GNU_SOURCE', ...SANITIZERS, include];
+    const link = ['-rdynamic', '-Wl,--unresolved-symbols=ignore-all'];
+    const directory = path.join(buildDirectory, `fuzz-abi${node.abi}`);
+    fuzz = path.join(directory, 'fuzz');
+    const clang = { compiler: 'clang++', env: process.env };
+    try {
+      await compile(
+        fuzz,
+        sources,
+        ['-fsanitize=fuzzer', '-Wno-unused-private-field', ...flags],
+        link,
+        clang,
+      );
+      isLibFuzzer = true;
+    } catch {
+      // No clang, or none with libFuzzer.
+      fuzz = path.join(directory, 'fuzz-with-main');
+      await compile(fuzz, sources, ['-DFUZZ_WITH_MAIN', ...flags], link);
+      isLibFuzzer = false;
+    }
+    console.log(`      seed ${SEED}, ${isLibFuzzer ? 'libFuzzer' : 'a driver of its own'}`);
+  });
+
+  for (const [target, runs] of Object.entries(targets)) {
+    torture(`is survived: ${target}`, {}, async () => {
+      const directory = mkdtempSync(path.join(os.tmpdir(), 'fuzz-'));
+      const corpus = path.join(directory, 'corpus');
+      try {
+        corpusOf(target, corpus);
+        const command = isLibFuzzer
+          ? [`-runs=${runs}`, `-seed=${SEED}`, '-max_len=4096', '-timeout=20', corpus]
+          : [String(runs), String(SEED), corpus];
+        const env = { ...process.env, ...SANITIZED, FUZZ_TARGET: target };
+        // Rejects, with the report of the sanitizer, where it does not end with 0.
+        const { stdout, stderr } = await run(fuzz, command, {
+          cwd: directory,
+          env,
+          maxBuffer: 1 << 26,
+        });
+        assert.match(stdout + stderr, new RegExp(`${runs} runs`));
+      } finally {
+        rmSync(directory, { recursive: true });
+      }
+    });
+  }
+});
+
+tortures('torture under the sanitizers', function () {
+  torture('is survived: the whole addon, at all kinds of work', {}, async () => {
+    const node = describeNode();
+    const runtime = execFileSync('g++', ['-print-file-name=libasan.so'], {
+      encoding: 'utf8',
+    }).trim();
+    const flags = [
+      '-O1',
+      '-fPIC',
+      '-fno-exceptions',
+      '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS',
+      '-DNODE_ADDON_API_DISABLE_DEPRECATED',
+      '-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
+      '-DNODE_GYP_MODULE_NAME=otelpyroscope',
+      '-DBUILDING_NODE_EXTENSION',
+      ...SANITIZERS,
+      '-Wno-error',
+      '-Wno-cast-function-type',
+      `-I${path.join(findHeaders(node), 'include', 'node')}`,
+      `-I${path.dirname(createRequire(import.meta.url).resolve('node-addon-api/napi.h'))}`,
+    ];
+    const directory = path.join(buildDirectory, `sanitized-abi${node.abi}`);
+    const addon = path.join(directory, 'otelpyroscope.node');
+    const sources = readdirSync(nativeDirectory)
+      .filter((file) => file.endsWith('.cc'))
+      .map((file) => path.join(nativeDirectory, file));
+    await compile(addon, sources, flags, ['-shared'], { compiler: 'g++', env: process.env });
+
+    // A copy of the package with this binary.
+    const copy = mkdtempSync(path.join(os.tmpdir(), 'sanitized-'));
+    try {
+      for (const part of [
+        'package.json',
+        'lib',
+        'test/support',
+        'test/torture/programs',
+        'test/integration/fixtures',
+      ]) {
+        cpSync(path.join(packageRoot, part), path.join(copy, part), { recursive: true });
+      }
+      symlinkSync(path.join(packageRoot, 'node_modules'), path.join(copy, 'node_modules'));
+      const binary = binaryPath(node, copy);
+      mkdirSync(path.dirname(binary), { recursive: true });
+      copyFileSync(addon, binary);
+      const env = { ...SANITIZED, LD_PRELOAD: runtime };
+      const mix = path.join(copy, 'test/torture/programs/mix.mjs');
+      for (const given of [[], ['--stress-compaction'], ['--always-sparkplug', '--expose-gc']]) {
+        const report = await messageOf(
+          runNode([...given, mix, String(SECONDS)], { env, timeoutMs: 200_000 }),
+        );
+        count(report.metrics);
+        // The sanitizer's own code is in no file's symbols, and heavy.
+        assertWell(report, { unresolved: 0.1 });
+      }
+      const churn = path.join(copy, 'test/integration/fixtures/workers/churn.mjs');
+      const report = await messageOf(runNode([churn, '30'], { env, timeoutMs: 200_000 }));
+      assert.deepEqual([report.problems, report.wrong], [[], []]);
+    } finally {
+      rmSync(copy, { recursive: true });
+    }
+  });
+});
+
+/** What valgrind has no system call or no memory model for. */
+const NOT_UNDER_VALGRIND = /cpu_timer|code_storm|beyond_the_limit|cut_anywhere|damage/;
+
+tortures('torture under valgrind', function () {
+  torture('is survived: the native layers', {}, async function () {
+    assert.ok(existsSync('/usr/bin/valgrind'), 'valgrind is not installed');
+    const directory = path.join(buildDirectory, 'plain');
+    const shared = await compileObjects(path.join(directory, 'shared'), sharedSources, ['-O2']);
+    for (const { file, cases } of tests) {
+      if (NOT_UNDER_VALGRIND.test(file)) continue;
+      const binary = path.join(directory, path.basename(file, '.cc'));
+      await compile(binary, [path.join(testDirectory, file)], ['-O2'], shared);
+      for (const name of cases) {
+        if (NOT_UNDER_VALGRIND.test(name)) continue;
+        const { stdout } = await run(
+          'valgrind',
+          ['--quiet', '--error-exitcode=66', '--leak-check=no', binary, name],
+          { timeout: 120_000 },
+        );
+        assert.equal(stdout, `ok ${name}\n`);
+      }
+    }
+  });
+});

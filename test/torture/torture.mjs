@@ -1,0 +1,122 @@
+/**
+ * What the torture tests share: which cases run, children that must survive, and what they have
+ * survived, counted. `npm test` runs the short cases, `npm run torture` all of them for longer.
+ */
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { runNode } from '../support/run-child.mjs';
+
+/** Whether this is `npm run torture`. */
+export const ALL = process.env.TORTURE === 'all';
+/** CPU time that a case burns, in seconds. */
+export const SECONDS = Number(process.env.TORTURE_SECONDS ?? (ALL ? 4 : 1));
+export const NODE_MAJOR = Number.parseInt(process.versions.node, 10);
+
+/** Samples of labelled functions that may be without their label, as a fraction. */
+const MISSING_LIMIT = 0.002;
+/** One look of the kernel at a CPU timer, in microseconds, on most machines. */
+const TICK_MICROS = 4_000;
+
+const survived = { cases: 0, signals: 0, samples: 0 };
+
+export const program = (name) => fileURLToPath(new URL(`programs/${name}`, import.meta.url));
+
+/** `it`, which counts what has passed. With `short`, a part of `npm test` too. */
+export function torture(name, { short = false } = {}, run) {
+  if (!ALL && !short) return;
+  it(name, async function () {
+    await run.call(this);
+    survived.cases++;
+  });
+}
+
+/** `describe` with the limits and the counts of torture. Empty ones are left out. */
+export function tortures(name, define) {
+  describe(name, function () {
+    this.timeout(ALL ? 600_000 : 60_000);
+    this.slow(60_000);
+    define.call(this);
+    after(() => {
+      const { cases, signals, samples } = survived;
+      console.log(
+        `      survived so far on ${process.version}: ${cases} cases, ${signals} signals, ${samples} samples`,
+      );
+    });
+  });
+}
+
+/** Adds what a child has counted: an object with `signals` and `samples`. */
+export function count({ signals = 0, samples = 0 }) {
+  survived.signals += signals;
+  survived.samples += samples;
+}
+
+/** Of a child that may end in any way: the numbers that it has printed, as `signals=12 samples=3`. */
+export function countPrinted({ stdout }) {
+  const last = (name) =>
+    Number([...stdout.matchAll(new RegExp(`${name}=(\\d+)`, 'g'))].at(-1)?.[1] ?? 0);
+  count({ signals: last('signals'), samples: last('samples') });
+}
+
+/**
+ * Runs a program that reports by ./programs/harness.mjs, and asserts that it has come through well.
+ *
+ * @param {string[]} command Flags, program and arguments.
+ * @param {{ env?: Record<string, string>, through?: string[], limits?: Parameters<typeof assertWell>[1] }} [options]
+ */
+export async function survives(command, { env, through, limits } = {}) {
+  const ended = await runNode(command, { timeoutMs: ALL ? 300_000 : 55_000, env, through });
+  assert.deepEqual([ended.code, ended.signal], [0, null], `${ended.stdout}\n${ended.stderr}`);
+  assert.equal(ended.messages.length, 1, `${ended.stdout}\n${ended.stderr}`);
+  const [report] = ended.messages;
+  count(report.metrics);
+  if (process.env.TORTURE_VERBOSE) console.log(command.join(' '), JSON.stringify(report));
+  assertWell(report, limits);
+  return { ...report, ended };
+}
+
+/**
+ * CPU complete, labels right, frames known.
+ *
+ * @param {object} report Of ./programs/harness.mjs.
+ * @param {{ unresolved?: number, dropped?: number, sampled?: boolean, missing?: number, cpu?: number }} [limits]
+ *   unresolved, missing, cpu: fractions; dropped: samples; sampled: whether the thread's own CPU
+ *   must have been found, not only the process's.
+ */
+export function assertWell(
+  report,
+  { unresolved = 0.02, dropped = 0, sampled = true, missing = MISSING_LIMIT, cpu = 0.03 } = {},
+) {
+  const text = JSON.stringify(report);
+  const { metrics, processMicros, profileMicros } = report;
+  assert.deepEqual(report.wrong, [], text);
+  assert.ok(metrics.signals > 0 && report.samples > 0, text);
+  assert.ok(metrics.droppedSamples <= dropped, text);
+  assert.ok(report.labelled > report.samples / 4, `few samples have labels: ${text}`);
+  assert.ok(report.missing <= missing * report.labelled + 2 * (TICK_MICROS / 1_000), text);
+  assert.ok(report.unresolved <= unresolved * report.frames, text);
+  const difference = Math.abs(profileMicros - processMicros);
+  assert.ok(difference <= processMicros * cpu + 5 * TICK_MICROS, `CPU is not whole: ${text}`);
+  if (sampled) {
+    const lost = Math.abs(report.threadMicros - report.sampledMicros);
+    assert.ok(lost <= report.threadMicros * 0.05 + 5 * TICK_MICROS, `thread's CPU: ${text}`);
+  }
+}
+
+let v8Options;
+/** Those of `flags` whose every flag this Node has, by name. */
+export function knownFlags(flags) {
+  v8Options ??= new Set(
+    spawnSync(process.execPath, ['--v8-options'], { encoding: 'utf8' })
+      .stdout.match(/--[\w-]+/g)
+      .map((flag) => flag.replace(/^--(no-)?/, '')),
+  );
+  return flags.every((flag) => {
+    const name = flag.replace(/=.*/, '');
+    return (
+      process.allowedNodeEnvironmentFlags.has(name) || v8Options.has(name.replace(/^--(no-)?/, ''))
+    );
+  });
+}
