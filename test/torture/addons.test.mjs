@@ -59,7 +59,7 @@ tortures('torture by addons', function () {
       `is survived: addons in workers${masked === '1' ? ' that block all signals' : ''}`,
       {},
       async () => {
-        await run('workers', { limits: { sampled: false } }, masked);
+        await run('workers', { limits: { sampled: false, labels: masked === '0' } }, masked);
       },
     );
   }
