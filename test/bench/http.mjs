@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import autocannon from 'autocannon';
 import { runAsProgram } from './as-program.mjs';
 import { loadModes, loadTable } from './load.mjs';
-import { program } from './measure.mjs';
+import { messageFrom, program } from './measure.mjs';
 import { ownNanos } from './programs/profilers.mjs';
 
 const REQUESTS = 2_000;
@@ -25,14 +25,14 @@ class Service {
       execPath: node.execPath,
       execArgv: [],
     });
-    const [{ port }] = await once(child, 'message');
+    const { port } = await messageFrom(child);
     return new Service(child, port);
   }
 
   async ask() {
-    const answer = once(this.child, 'message');
+    const answer = messageFrom(this.child);
     this.child.send('usage');
-    return (await answer)[0];
+    return answer;
   }
 
   async load(amount) {

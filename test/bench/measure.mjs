@@ -22,6 +22,24 @@ export function program(name) {
   return fileURLToPath(new URL(`programs/${name}`, import.meta.url));
 }
 
+/** Far longer than any program takes, in milliseconds. */
+const PROGRAM_LIMIT = 300_000;
+
+/** The next message of a child that was forked. Rejects when it ends without one. */
+export async function messageFrom(child) {
+  const aborter = new AbortController();
+  const { signal } = aborter;
+  try {
+    const ended = once(child, 'exit', { signal }).then(([code, by]) => {
+      throw new Error(`a child ended with ${code ?? by}`);
+    });
+    const [message] = await Promise.race([once(child, 'message', { signal }), ended]);
+    return message;
+  } finally {
+    aborter.abort();
+  }
+}
+
 /**
  * What a child printed last, as JSON.
  * @param {string[]} command Flags, script and arguments.
@@ -31,6 +49,8 @@ export async function runVariant(command, { node = process.execPath, env = {} } 
   const child = spawn(node, command.map(String), {
     env: { ...process.env, NODE_OPTIONS: '', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
+    timeout: PROGRAM_LIMIT,
+    killSignal: 'SIGKILL',
   });
   let text = '';
   child.stdout.on('data', (chunk) => (text += chunk));

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import autocannon from 'autocannon';
 import { PyroscopeServer } from '../support/pyroscope-server.mjs';
 import { runAsProgram } from './as-program.mjs';
-import { inTurns, show } from './measure.mjs';
+import { inTurns, messageFrom, show } from './measure.mjs';
 
 const SECONDS = 4;
 const REQUESTS_PER_SECOND = 100;
@@ -26,7 +26,7 @@ async function measure(address, node) {
       PYROSCOPE_FLUSH_INTERVAL_MS: '1000',
     },
   });
-  const [{ port }] = await once(child, 'message');
+  const { port } = await messageFrom(child);
   const url = `http://127.0.0.1:${port}/products?q=amber`;
   await autocannon({ url, duration: 1, connections: 4 });
   const { latency, errors } = await autocannon({
