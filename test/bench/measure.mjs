@@ -11,6 +11,7 @@ export const PEERS = ['datadog', 'pyroscope', 'inspector'];
 export const NAMES = {
   off: 'no profiler',
   again: 'no profiler, again',
+  labels: 'otelpyroscope, no profile',
   ours: 'otelpyroscope',
   datadog: '@datadog/pprof',
   pyroscope: '@pyroscope/nodejs',
