@@ -24,6 +24,7 @@
             'native/flat_batch.cc',
             'native/heap_reader.cc',
             'native/inlining.cc',
+            'native/js_values.cc',
             'native/late_code.cc',
             'native/layout_check.cc',
             'native/process_maps.cc',

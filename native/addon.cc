@@ -13,11 +13,11 @@
 #include <memory>
 #include <set>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "flat_batch.h"
+#include "js_values.h"
 #include "profiled_thread.h"
 #include "sample_windows.h"
 #include "sampler.h"
@@ -25,14 +25,6 @@
 
 namespace otelpyroscope {
 namespace {
-
-v8::Local<v8::Value> ToV8(const Napi::Value& value) {
-  const napi_value handle = value;
-  v8::Local<v8::Value> local;
-  static_assert(sizeof(local) == sizeof(handle));
-  memcpy(static_cast<void*>(&local), &handle, sizeof(local));
-  return local;
-}
 
 // What this library keeps for each environment, from open() to its end.
 struct Environment {
@@ -47,41 +39,6 @@ ProfiledThread* ThreadOf(const Napi::CallbackInfo& info) {
 
 Sampler* SamplerOf(const Napi::CallbackInfo& info) {
   return ThreadOf(info)->sampler();
-}
-
-uint32_t ToUint32(const Napi::Value& value) {
-  return value.As<Napi::Number>().Uint32Value();
-}
-
-uint64_t ToUint64(const Napi::Value& value) {
-  return static_cast<uint64_t>(value.As<Napi::Number>().Int64Value());
-}
-
-// Undefined where the environment is being terminated, at any moment.
-Napi::Value ToArray(Napi::Env env, const std::vector<uint32_t>& words) {
-  napi_value buffer = nullptr;
-  napi_value array = nullptr;
-  void* data = nullptr;
-  if (napi_create_arraybuffer(env, words.size() * sizeof(uint32_t), &data,
-                              &buffer) != napi_ok) {
-    return env.Undefined();
-  }
-  if (!words.empty()) {
-    memcpy(data, words.data(), words.size() * sizeof(uint32_t));
-  }
-  if (napi_create_typedarray(env, napi_uint32_array, words.size(), buffer, 0,
-                             &array) != napi_ok) {
-    return env.Undefined();
-  }
-  return Napi::Value(env, array);
-}
-
-Napi::Value ToArray(Napi::Env env, const std::vector<std::string_view>& texts) {
-  Napi::Array array = Napi::Array::New(env, texts.size());
-  for (uint32_t i = 0; i < texts.size(); i++) {
-    array[i] = Napi::String::New(env, texts[i].data(), texts[i].size());
-  }
-  return array;
 }
 
 void SetLabelStorage(const Napi::CallbackInfo& info) {
@@ -153,20 +110,6 @@ Napi::Value IsComplete(const Napi::CallbackInfo& info) {
 
 void Force(const Napi::CallbackInfo& info) {
   ThreadOf(info)->Force(ToUint32(info[0]), ToUint64(info[1]));
-}
-
-Napi::Object ToObject(Napi::Env env, const SampleBatch& batch) {
-  const FlatBatch flat = Flatten(batch);
-  Napi::Object result = Napi::Object::New(env);
-  result["threadName"] = Napi::String::New(env, batch.thread_name);
-  result["names"] = ToArray(env, flat.names);
-  result["startLines"] = ToArray(env, flat.start_lines);
-  result["startColumns"] = ToArray(env, flat.start_columns);
-  result["frames"] = ToArray(env, flat.frames);
-  result["stacks"] = ToArray(env, flat.stacks);
-  result["labelSets"] = ToArray(env, flat.label_sets);
-  result["labelTexts"] = ToArray(env, flat.label_texts);
-  return result;
 }
 
 Napi::Value Take(const Napi::CallbackInfo& info) {

@@ -254,7 +254,7 @@ size_t CodeMap::bytes() const {
 
 void CodeMap::Insert(CodeEntry&& entry) {
   const uintptr_t start = entry.start;
-  const uintptr_t end = start + std::max<size_t>(entry.size, 1);
+  const uintptr_t end = start + entry.size;
   auto after = entries_.lower_bound(start);
   if (after != entries_.begin()) {
     const auto before = std::prev(after);

@@ -47,8 +47,8 @@ bool IsInlined(const CodePosition& entry) {
 }
 
 // The position table of bytecode, checked against the bytecode itself: nothing
-// is inlined into bytecode. False where a check fails; no positions where V8 has
-// not made the table.
+// is inlined into bytecode. False where a check fails; no positions where V8
+// has not made the table.
 bool ReadBytecodePositions(uintptr_t bytecode_start, size_t size,
                            std::vector<CodePosition>* positions,
                            std::vector<uint32_t>* starts) {

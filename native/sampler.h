@@ -118,8 +118,8 @@ class Sampler {
   // For a process that is about to exit: no signal is sent from here on.
   static void StopAllTimers() { CpuTimer::StopAll(); }
   // For a thread that may be about to become another program, which a signal of
-  // ours would end: none is sent until the loop turns. Nothing where the isolate
-  // has no sampler (any more).
+  // ours would end: none is sent until the loop turns. Nothing where the
+  // isolate has no sampler (any more).
   static void PauseTimerOf(v8::Isolate* isolate);
 
  private:

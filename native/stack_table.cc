@@ -105,9 +105,8 @@ void StackTable::NameNatives(bool at_last) {
       function.name = symbols_->Name(function.native_address);
     }
     if (!at_last || !function.name.empty()) continue;
-    function.name = PseudoFrameName(symbols_ == nullptr
-                                        ? PseudoFrame::kNative
-                                        : PseudoFrame::kUnresolved);
+    function.name = PseudoFrameName(
+        symbols_ == nullptr ? PseudoFrame::kNative : PseudoFrame::kUnresolved);
   }
 }
 
