@@ -14,7 +14,7 @@ const REQUESTS = '500';
 /** What only those do (examples/demo/catalog.cjs). */
 const PLANTED = ['suggestProducts', 'editDistance'];
 /** Of other routes. */
-const ELSEWHERE = ['scoreProducts', 'showInvoice', 'csvLine'];
+const ELSEWHERE = ['scoreProducts', 'showInvoice'];
 
 describe("the demo's profile in the viewer", function () {
   this.timeout(120_000);

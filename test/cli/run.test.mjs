@@ -200,10 +200,11 @@ describe('otelpyroscope run', function () {
     });
     const program = path.join(directory, 'work.cjs');
     writeFileSync(program, `${code}//# sourceMappingURL=work.cjs.map\n`);
-    const placesOf = (profile) => {
-      const frames = profile.samples.flatMap(({ stack }) => stack);
-      const places = frames
-        .filter(({ name }) => name === 'work')
+    const placesOf = ({ samples }) => {
+      // Where it calls, not where it begins: a sample may have hit that too.
+      const calls = samples.filter(({ stack }) => stack.some(({ name }) => name === 'burn'));
+      const places = calls
+        .flatMap(({ stack }) => stack.filter(({ name }) => name === 'work'))
         .map(({ file, startLine, line }) => `${path.basename(file)}:${startLine}, ${line}`);
       return [...new Set(places)];
     };
