@@ -113,7 +113,7 @@ function main() {
   const { samples, inlinedFrames, layoutFallbacks } = JSON.parse(output);
   console.log(`\n${samples} samples, ${inlinedFrames} inlined frames`);
   if (layoutFallbacks > 0) {
-    throw new Error(`${layoutFallbacks} self-checks failed: an offset in v8_layout.cc is wrong.`);
+    throw new Error(`${layoutFallbacks} self-checks failed: a number in v8_layout.cc is wrong.`);
   }
   console.log(
     inlinedFrames > 0
