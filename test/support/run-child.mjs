@@ -27,7 +27,7 @@ const [NODE, ...NODE_ARGUMENTS] = JSON.parse(
  * @param {string[]} command Flags, script and arguments.
  * @param {{ cwd?: string, timeoutMs?: number, env?: Record<string, string>, through?: string[], execPath?: string, onSpawn?: (child: import('node:child_process').ChildProcess) => void }} [options]
  *   through: a command that ends by running another one, such as `prlimit --nofile=20`.
- *   execPath: another executable than this process's.
+ *   execPath: another executable than this process's. cwd: another directory than the checkout.
  * @returns {Promise<Ended>}
  */
 export function runNode(

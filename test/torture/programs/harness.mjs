@@ -16,6 +16,7 @@ const FLOW = /^flow_([a-z]+|\d+)/;
 export class Tortured {
   profiler = new CpuProfiler({ intervalMicros: 1_000 });
   report = {
+    pid: process.pid,
     samples: 0,
     labelled: 0,
     missing: 0,
