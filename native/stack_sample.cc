@@ -9,6 +9,10 @@
 #include "v8-unwinder.h"
 #include "v8_layout.h"
 
+// What AddressSanitizer puts around the variables of its own frames is read
+// too.
+#define READS_OTHER_FRAMES __attribute__((no_sanitize("address")))
+
 namespace otelpyroscope {
 namespace {
 
@@ -32,7 +36,7 @@ SIGNAL_SAFE void ReadRegisters(const void* ucontext,
 
 // Where a leaf without a frame of its own returns to; the stack pointer must be
 // on this thread's stack.
-SIGNAL_SAFE uintptr_t
+READS_OTHER_FRAMES SIGNAL_SAFE uintptr_t
 ReadReturnAddress(const v8::RegisterState& state) noexcept {
 #if defined(__aarch64__)
   // A call leaves it in the link register. Code with pointer authentication
@@ -64,8 +68,8 @@ SIGNAL_SAFE void ReadInterpreterRegisters(const void* ucontext,
 // The JSFunction in the frame at `fp`, if it is a whole frame of JavaScript:
 // its context, which in other frames is a small integer, lies between it and
 // `fp`.
-SIGNAL_SAFE uintptr_t FunctionOfFrame(const StackBounds& bounds, uintptr_t sp,
-                                      uintptr_t fp) noexcept {
+READS_OTHER_FRAMES SIGNAL_SAFE uintptr_t FunctionOfFrame(
+    const StackBounds& bounds, uintptr_t sp, uintptr_t fp) noexcept {
   constexpr uintptr_t kWord = sizeof(uintptr_t);
   if (fp % kWord != 0 || fp < sp + 2 * kWord || !bounds.Contains(fp)) return 0;
   const auto* words = reinterpret_cast<const uintptr_t*>(fp);
