@@ -97,7 +97,7 @@ export function assertWell(
   } = {},
 ) {
   const text = JSON.stringify(report);
-  const { metrics, processMicros, profileMicros } = report;
+  const { metrics, processMicros, threadMicros } = report;
   assert.deepEqual(report.wrong, [], text);
   assert.ok(metrics.signals > 0 && report.samples > 0, text);
   assert.ok(metrics.droppedSamples <= dropped, text);
@@ -108,11 +108,12 @@ export function assertWell(
     assert.equal(report.labelled, 0, text);
   }
   assert.ok(report.unresolved <= unresolved * report.frames, text);
-  const difference = Math.abs(profileMicros - processMicros);
-  assert.ok(difference <= processMicros * cpu + 5 * TICK_MICROS, `CPU is not whole: ${text}`);
+  const isBetween = (value, [least, most], fraction) =>
+    value >= least * (1 - fraction) - 5 * TICK_MICROS &&
+    value <= most * (1 + fraction) + 5 * TICK_MICROS;
+  assert.ok(isBetween(report.profileMicros, processMicros, cpu), `CPU is not whole: ${text}`);
   if (sampled) {
-    const lost = Math.abs(report.threadMicros - report.sampledMicros);
-    assert.ok(lost <= report.threadMicros * 0.05 + 5 * TICK_MICROS, `thread's CPU: ${text}`);
+    assert.ok(isBetween(report.sampledMicros, threadMicros, 0.05), `thread's CPU: ${text}`);
   }
 }
 

@@ -13,6 +13,8 @@ import { mainThreadNanos, processMicros } from '../../support/thread-cpu.mjs';
 const COLLECT_MS = 200;
 const FLOW = /^flow_([a-z]+|\d+)/;
 
+const cpu = () => ({ process: processMicros(), thread: mainThreadNanos() / 1e3 });
+
 export class Tortured {
   profiler = new CpuProfiler({ intervalMicros: 1_000 });
   report = {
@@ -27,13 +29,13 @@ export class Tortured {
     profileMicros: 0,
     sampledMicros: 0,
   };
-  #beginMicros = 0;
-  #beginThreadNanos = 0;
+  /** The clocks before the profile's begin and after it: it may take long on a busy machine. */
+  #begin = [];
 
   start() {
+    this.#begin = [cpu()];
     this.profiler.start();
-    this.#beginMicros = processMicros();
-    this.#beginThreadNanos = mainThreadNanos();
+    this.#begin.push(cpu());
   }
 
   async collect() {
@@ -42,10 +44,14 @@ export class Tortured {
 
   /** Ends the profile; returns the report. */
   async stop() {
-    const stopping = this.profiler.stop();
-    this.report.processMicros = processMicros() - this.#beginMicros;
-    this.report.threadMicros = (mainThreadNanos() - this.#beginThreadNanos) / 1e3;
-    this.#check(readProfile(await stopping));
+    const [before, after] = this.#begin;
+    const least = cpu();
+    const bytes = await this.profiler.stop();
+    const most = cpu();
+    const between = (name) => [least[name] - after[name], most[name] - before[name]];
+    this.report.processMicros = between('process');
+    this.report.threadMicros = between('thread');
+    this.#check(readProfile(bytes));
     this.report.wrong = [...new Set(this.report.wrong)].slice(0, 10);
     this.report.metrics = this.profiler.metrics();
     return this.report;
