@@ -11,7 +11,7 @@ import { runNode } from '../support/run-child.mjs';
 /** Whether this is `npm run torture`. */
 export const ALL = process.env.TORTURE === 'all';
 /** CPU time that a case burns, in seconds. */
-export const SECONDS = Number(process.env.TORTURE_SECONDS ?? (ALL ? 4 : 1));
+export const SECONDS = Number(process.env.TORTURE_SECONDS ?? (ALL ? 4 : 0.5));
 export const NODE_MAJOR = Number.parseInt(process.versions.node, 10);
 
 /** Samples of labelled functions that may be without their label, as a fraction. */
