@@ -151,8 +151,8 @@ TEST(stacks_with_native_functions_are_named_at_last) {
   };
   push(native);  // no index yet: addresses stay apart, but get their names
   push(native + 1);
-  program.table.NameNatives(true);
-  EXPECT_EQ(Contents(program.table)["1|(native code);(event loop)"], 2);
+  program.table.NameNatives(false);
+  EXPECT_EQ(Contents(program.table)["1|;(event loop)"], 2);
   program.table.LearnSymbols(10000);
   program.table.NameNatives(true);
   EXPECT_EQ(program.table.stacks().size(), 2);
@@ -166,6 +166,16 @@ TEST(stacks_with_native_functions_are_named_at_last) {
   EXPECT_EQ(Contents(program.table)[name], 2);
   int nobodys = 0;
   EXPECT(!program.table.PushNative(reinterpret_cast<uintptr_t>(&nobodys)));
+}
+
+TEST(stacks_with_native_functions_have_a_name_without_an_index) {
+  Program program;
+  program.table.Begin(1);
+  program.table.PushNative(
+      reinterpret_cast<uintptr_t>(&stack_table_test_native_function));
+  program.table.Commit(1);
+  program.table.NameNatives(true);
+  EXPECT_EQ(Contents(program.table)["1|(native code)"], 1);
 }
 
 TEST(stacks_with_functions_of_a_file_loaded_meanwhile_are_named_at_last) {
