@@ -115,6 +115,9 @@ function isNewer(version, than) {
   return at >= 0 && a[at] > (b[at] ?? 0);
 }
 
+/** There are sixteen of them in the package. */
+const maximumKiB = 640;
+
 /** Why the binary would not load, or not stay alone, where it is meant for; empty when it would. */
 export function problemsOf(file, { arch, libc }) {
   const problems = [];
@@ -149,6 +152,8 @@ export function problemsOf(file, { arch, libc }) {
     }
   }
   if (readelf('-SW', file).includes('.symtab')) problems.push('is not stripped');
-  if (readFileSync(file).includes(packageRoot)) problems.push('names the place of the checkout');
+  const bytes = readFileSync(file);
+  if (bytes.length > maximumKiB * 1024) problems.push(`is larger than ${maximumKiB} KiB`);
+  if (bytes.includes(packageRoot)) problems.push('names the place of the checkout');
   return problems;
 }

