@@ -18,7 +18,9 @@ const targets = prebuilds.filter(
  * Tests of the checkout, and what of them an emulator does not suit: on it V8 and the end of a profile cost
  * ten times as much beside the work. The first test has inlined functions.
  */
-const SUITES = { 'test/integration/frames.test.mjs': 'wrong offset|of inlined functions|in every tier' };
+const SUITES = {
+  'test/integration/frames.test.mjs': 'wrong offset|of inlined functions|in every tier',
+};
 
 for (const target of targets) {
   const { version, abi } = target;
