@@ -26,6 +26,7 @@ function run(command, args, options = {}) {
 const SAME_ON_ALL = [
   'test/bench/run.test.mjs',
   'test/native/native.test.mjs',
+  'test/native/sanitizers.test.mjs',
   'test/viewer.test.mjs',
   'test/viewer-demo.test.mjs',
   'test/package/build.test.mjs',

@@ -1,68 +1,15 @@
-/** Builds the plain C++ tests, plain and under each sanitizer, and reports every case of theirs. */
+/** The native layers, and the harness of their tests. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { sharedSources, tests } from './cases.mjs';
-import {
-  buildDirectory,
-  compile,
-  compileObjects,
-  testDirectory,
-  twoAtATime,
-} from './toolchain.mjs';
+import { tests } from './cases.mjs';
+import { testNativeLayers } from './native-layers.mjs';
+import { buildDirectory, compile, testDirectory } from './toolchain.mjs';
 
 const run = promisify(execFile);
 
-const variants = [
-  { name: 'plain', flags: ['-O2'] },
-  { name: 'thread', flags: ['-O1', '-fsanitize=thread'] },
-  {
-    name: 'address',
-    flags: ['-O1', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'],
-  },
-];
-
-const environment = {
-  ...process.env,
-  TSAN_OPTIONS: 'halt_on_error=1 exitcode=66',
-  ASAN_OPTIONS: 'detect_leaks=0 use_sigaltstack=0 exitcode=66',
-  UBSAN_OPTIONS: 'print_stacktrace=1',
-};
-
-for (const { name: variant, flags } of variants) {
-  const title = variant === 'plain' ? 'plain' : `${variant} sanitizer`;
-  const directory = path.join(buildDirectory, variant);
-
-  describe(`native layers, ${title}`, function () {
-    const programOf = (file) => path.join(directory, path.basename(file, '.cc'));
-
-    before(async function () {
-      this.timeout(300_000);
-      const shared = await compileObjects(path.join(directory, 'shared'), sharedSources, flags);
-      await twoAtATime(tests, ({ file }) =>
-        compile(programOf(file), [path.join(testDirectory, file)], flags, shared),
-      );
-    });
-
-    for (const { file, cases } of tests) {
-      describe(file, function () {
-        const program = programOf(file);
-
-        for (const name of cases) {
-          it(name.replaceAll('_', ' '), async function () {
-            const { stdout, stderr } = await run(program, [name], {
-              env: environment,
-              timeout: 15_000,
-            });
-            assert.equal(stdout, `ok ${name}\n`);
-            assert.equal(stderr, '');
-          });
-        }
-      });
-    }
-  });
-}
+testNativeLayers('plain', 'plain', ['-O2']);
 
 describe('the harness of the native layers', function () {
   let program;
