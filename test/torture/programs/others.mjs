@@ -14,6 +14,9 @@ import { KINDS } from './work.mjs';
 const [tool, steps, seconds] = process.argv.slice(2);
 const KINDS_OF_WORK = ['garbage', 'code', 'builtins', 'hops'];
 
+/** A function of some kind of work: one kind alone may have less CPU than a sampler looks at. */
+const isOfFlow = (name) => name.startsWith('flow_');
+
 let session;
 const post = (method, params) =>
   new Promise((resolve, reject) => {
@@ -35,7 +38,7 @@ const tools = {
     },
     async stop() {
       const { profile } = await post('Profiler.stop');
-      return profile.nodes.some((node) => node.callFrame.functionName === 'flow_garbage');
+      return profile.nodes.some((node) => isOfFlow(node.callFrame.functionName));
     },
   },
   coverage: {
@@ -107,7 +110,7 @@ const tools = {
     },
     stop() {
       const profile = this.time.stop();
-      return profile.stringTable.strings.includes('flow_garbage');
+      return profile.stringTable.strings.some(isOfFlow);
     },
   },
 };
