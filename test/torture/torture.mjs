@@ -1,6 +1,6 @@
 /**
  * What the torture tests share: which cases run, children that must survive, and what they have
- * survived, counted. `npm test` runs the short cases, `npm run torture` all of them for longer.
+ * survived, counted. `npm run torture` runs all cases, `npx mocha test/torture` the short ones.
  */
 
 import assert from 'node:assert/strict';
@@ -23,7 +23,7 @@ const survived = { cases: 0, signals: 0, samples: 0 };
 
 export const program = (name) => fileURLToPath(new URL(`programs/${name}`, import.meta.url));
 
-/** `it`, which counts what has passed. With `short`, a part of `npm test` too. */
+/** `it`, which counts what has passed. With `short`, one of the short ones. */
 export function torture(name, { short = false } = {}, run) {
   if (!ALL && !short) return;
   it(name, async function () {
