@@ -24,6 +24,7 @@ const NOT_STATIC = [
   'symbols_of_what_is_loaded_later',
   'symbols_are_for_any_thread',
   'stacks_with_native_functions_are_named_at_last',
+  'stacks_with_functions_of_a_file_loaded_meanwhile_are_named_at_last',
 ];
 /** zig's C++ library has other words for a lambda. */
 const NOT_ZIG = ['symbols_of_cpp'];
