@@ -13,6 +13,10 @@ export const bench = {
     'windows of 1,500 samples (as 15 s at 100 Hz have) under 1,000 span ids, from ten kinds of work; ' +
     'CPU of the main thread until the gzipped profile is there, and its longest slice without a turn ' +
     'of the event loop. The second window: once the code that encodes has run before.',
+  remark:
+    'Slices are cut every half millisecond; longer ones are the first step, which takes ' +
+    'the samples from the sampler, and code that V8 compiles meanwhile. The encoder runs ' +
+    "cold once per window: most of its CPU is the interpreter's.",
   rounds: 2,
   async run({ rounds, node, peers }) {
     const modes = ['ours', ...(peers ? ['datadog', 'inspector'] : [])];

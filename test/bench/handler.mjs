@@ -20,6 +20,10 @@ export const bench = {
     'medians of single signals and drains. The handler without the delivery of the signal by the ' +
     'kernel. The peers have no counts of their own; the loads above compare with them. The targets ' +
     'are those of ordinary work.',
+  remark:
+    "The handler's own clock runs on while another thread has the processor, and at these " +
+    'rates its caches are cold each time: the cost hardly goes with the number of frames. ' +
+    "Drains happen in collections' prologues, with one or two samples each.",
   key: true,
   rounds: 2,
   async run({ rounds, node }) {

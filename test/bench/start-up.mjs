@@ -20,6 +20,12 @@ export const bench = {
     'loading TypeScript, express and fastify and transpiling a file, profiled from before it on: CPU ' +
     'of the process. And for how long the start of a profiler blocks (CPU of the main thread), in a ' +
     'small process and in one with TypeScript loaded.',
+  remark:
+    "Above the 5 % that we want. By `perf`, more than half of it is V8's own: for each " +
+    'code event it makes the line table of the whole script, and the start walks the heap ' +
+    'twice to list all code; no listener can switch either off. Ours are the entry in the ' +
+    'code map (about 1 µs an event), first reads of new code in the drain, and the index ' +
+    "of Node.js's own functions, on a thread of its own.",
   rounds: 5,
   async run({ rounds, node, peers }) {
     const profilers = ['ours', ...(peers ? PEERS : [])];
