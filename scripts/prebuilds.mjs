@@ -4,19 +4,16 @@
  *
  *     node scripts/prebuilds.mjs [--arch x64] [--libc glibc] [--abi 137] [--verbose]
  */
-import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 import { statSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { binaryPath, messageOf, packageRoot, publishBinary } from './native-build.mjs';
+import { npmPack } from './pack.mjs';
 import { buildPrebuild, prebuilds } from './prebuild.mjs';
 
 /** Prints what would be published with the binaries that are there. */
 function printPackage() {
-  const pack = ['pack', '--dry-run', '--ignore-scripts', '--json'];
-  const output = execFileSync('npm', pack, { cwd: packageRoot, encoding: 'utf8' });
-  // An array, and an object by name since npm 12.
-  const [{ size, unpackedSize, files }] = Object.values(JSON.parse(output));
+  const { size, unpackedSize, files } = npmPack('--dry-run');
   const binaries = files.filter((file) => file.path.endsWith('.node')).length;
   const mebibytes = (bytes) => `${(bytes / (1 << 20)).toFixed(2)} MiB`;
   console.log(

@@ -1,6 +1,8 @@
 /** The CPU time of one thread without the kernel's delay, for slices of less than a tick. */
 
-import { readFileSync } from 'node:fs';
+import { thisThreadNanos } from '../support/thread-cpu.mjs';
+
+export { processMicros } from '../support/thread-cpu.mjs';
 
 /**
  * CPU time of the calling thread in nanoseconds, good to about 10 µs, which is what it costs.
@@ -9,13 +11,7 @@ import { readFileSync } from 'node:fs';
  */
 export function threadNanos() {
   process.cpuUsage();
-  return Number(readFileSync('/proc/thread-self/schedstat', 'utf8').split(' ')[0]);
-}
-
-/** CPU time of the whole process in microseconds. */
-export function processMicros() {
-  const { user, system } = process.cpuUsage();
-  return user + system;
+  return thisThreadNanos();
 }
 
 /** What a turn may use beyond an empty one and still count as empty: the clock's own noise. */

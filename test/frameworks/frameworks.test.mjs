@@ -4,8 +4,7 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { checkLabels, assertLabels } from '../support/check-labels.mjs';
-import { startCollector } from '../support/otlp-collector.mjs';
-import { PyroscopeServer } from '../support/pyroscope-server.mjs';
+import { useStandIns } from '../support/stand-ins.mjs';
 import { FrameworkApplication } from './application.mjs';
 
 const OURS = 'otelpyroscope/register';
@@ -19,19 +18,7 @@ const ARRIVAL_MS = 60_000;
 describe('services of frameworks', function () {
   this.slow(60_000);
 
-  let pyroscope;
-  let collector;
-
-  beforeEach(async () => {
-    pyroscope = await PyroscopeServer.start();
-    collector = await startCollector();
-  });
-
-  afterEach(async () => {
-    await pyroscope.close();
-    await collector.close();
-    assert.deepEqual(pyroscope.complaints, []);
-  });
+  const standIns = useStandIns();
 
   /** Runs the application under requests that burn, and compares what has arrived. */
   async function check(application, command, { service, paths, env }) {
@@ -40,15 +27,8 @@ describe('services of frameworks', function () {
     const ended = await application.serve(command, {
       paths,
       env: {
-        PYROSCOPE_SERVER_ADDRESS: pyroscope.url,
-        PYROSCOPE_FLUSH_INTERVAL_MS: '1000',
+        ...standIns.environment(),
         OTEL_SERVICE_NAME: service,
-        OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
-        OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
-        OTEL_TRACES_EXPORTER: 'otlp',
-        OTEL_METRICS_EXPORTER: 'none',
-        OTEL_LOGS_EXPORTER: 'none',
-        OTEL_NODE_RESOURCE_DETECTORS: 'env',
         OTEL_BSP_SCHEDULE_DELAY: '200',
         ...env,
       },
@@ -57,7 +37,7 @@ describe('services of frameworks', function () {
           ids.every((id) => seen().has(`burn_${id}`)) && paths.every((each) => rootOf(each));
         for (const end = Date.now() + ARRIVAL_MS; !arrived();) {
           if (Date.now() > end) {
-            const names = collector.spans.map((span) => `${span.name} ${pathOf(span)}`);
+            const names = standIns.collector.spans.map((span) => `${span.name} ${pathOf(span)}`);
             throw new Error(`not arrived: ${[...seen()].join()}\n${names.join('\n')}`);
           }
           await new Promise((resolve) => setTimeout(resolve, 100));
@@ -74,19 +54,19 @@ describe('services of frameworks', function () {
       expected[ids[index]] = { trace_id: root.traceId, span_id: root.spanId, span_name: 'GET' };
     }
     assertLabels(checkLabels(samples(), expected));
-    for (const { series } of pyroscope.uploads) assert.equal(series.service_name, service);
-    const marked = collector.spans.filter(
+    for (const { series } of standIns.pyroscope.uploads) assert.equal(series.service_name, service);
+    const marked = standIns.collector.spans.filter(
       ({ attributes }) => attributes['pyroscope.profile.id'] !== undefined,
     );
     assert.ok(marked.every(({ parentSpanId }) => parentSpanId === undefined));
   }
 
   const samples = () =>
-    pyroscope.uploads.flatMap(({ profile }) =>
+    standIns.pyroscope.uploads.flatMap(({ profile }) =>
       profile.samples.map((sample) => ({ ...sample, labels: Object.fromEntries(sample.labels) })),
     );
   const rootOf = (path) =>
-    collector.spans.find((span) => span.kind === SERVER && pathOf(span) === path);
+    standIns.collector.spans.find((span) => span.kind === SERVER && pathOf(span) === path);
 
   describe('NestJS', () => {
     let nest;

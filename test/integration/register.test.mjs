@@ -1,9 +1,8 @@
 /** Services without a line about profiles: spans at a collector and profiles at Pyroscope find each other. */
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
-import { startCollector } from '../support/otlp-collector.mjs';
-import { PyroscopeServer } from '../support/pyroscope-server.mjs';
 import { messageOf, runNode } from '../support/run-child.mjs';
+import { useStandIns } from '../support/stand-ins.mjs';
 
 const file = (path) => fileURLToPath(new URL(path, import.meta.url));
 const SHOP = file('../../examples/zero-code/service.cjs');
@@ -30,29 +29,10 @@ const ways = [
 describe('without code', function () {
   this.timeout(90_000);
 
-  let pyroscope;
-  let collector;
-
-  beforeEach(async () => {
-    pyroscope = await PyroscopeServer.start();
-    collector = await startCollector();
-  });
-
-  afterEach(async () => {
-    await pyroscope.close();
-    await collector.close();
-    assert.deepEqual(pyroscope.complaints, []);
-  });
+  const standIns = useStandIns();
 
   const environment = (more) => ({
-    PYROSCOPE_SERVER_ADDRESS: pyroscope.url,
-    PYROSCOPE_FLUSH_INTERVAL_MS: '1000',
-    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
-    OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
-    OTEL_TRACES_EXPORTER: 'otlp',
-    OTEL_METRICS_EXPORTER: 'none',
-    OTEL_LOGS_EXPORTER: 'none',
-    OTEL_NODE_RESOURCE_DETECTORS: 'env',
+    ...standIns.environment(),
     OTEL_NODE_ENABLED_INSTRUMENTATIONS: 'http,express',
     OTEL_RESOURCE_ATTRIBUTES: 'service.name=demo shop,service.namespace=eu',
     PORT: '0',
@@ -79,12 +59,14 @@ describe('without code', function () {
     it(`spans and profiles join, by ${title}`, async () => {
       await serve(command, environment({ PYROSCOPE_PROTOCOL: protocol }));
 
-      const profiles = pyroscope.uploads;
+      const profiles = standIns.pyroscope.uploads;
       for (const { series, protocol: by } of profiles) {
         assert.deepEqual(series, { service_name: 'demo shop', service_namespace: 'eu' });
         assert.equal(by, protocol);
       }
-      const roots = collector.spans.filter(({ parentSpanId }) => parentSpanId === undefined);
+      const roots = standIns.collector.spans.filter(
+        ({ parentSpanId }) => parentSpanId === undefined,
+      );
       // Each uses more CPU than many intervals. There are no others: uploads make no spans.
       assert.equal(roots.length, REQUESTS, roots.map(({ name }) => name).join());
       for (const { spanId, traceId, start, end, attributes, resource } of roots) {
@@ -119,10 +101,13 @@ describe('without code', function () {
 
   it('workers have labels, and the process one agent', async () => {
     const command = ['--require', OURS, file('./fixtures/registered-worker.cjs')];
-    const env = { PYROSCOPE_SERVER_ADDRESS: pyroscope.url, PYROSCOPE_APPLICATION_NAME: 'app' };
+    const env = {
+      PYROSCOPE_SERVER_ADDRESS: standIns.pyroscope.url,
+      PYROSCOPE_APPLICATION_NAME: 'app',
+    };
     const ended = await runNode(command, { env });
     assert.equal(ended.code, 0, ended.stderr);
-    const windows = pyroscope.uploads.map(({ profile }) => profile);
+    const windows = standIns.pyroscope.uploads.map(({ profile }) => profile);
     const named = windows.flatMap(({ samples }) =>
       samples.map(({ labels, nanos }) => ({ ...Object.fromEntries(labels), nanos })),
     );
@@ -140,7 +125,7 @@ describe('without code', function () {
 
   it('wrong values of the environment are named, and the service runs', async () => {
     const env = {
-      PYROSCOPE_SERVER_ADDRESS: pyroscope.url,
+      PYROSCOPE_SERVER_ADDRESS: standIns.pyroscope.url,
       PYROSCOPE_TIMEOUT_MS: 'long',
       PYROSCOPE_OTEL_SPAN_ID_SCOPE: 'every',
       PYROSCOPE_PROFILING_ENABLED: 'false',

@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { npmPack } from '../../scripts/pack.mjs';
 import { ROOT } from './run-child.mjs';
 
 const manifest = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
@@ -24,12 +25,7 @@ export const PEERS = Object.keys(manifest.peerDependencies);
  * @returns {{ file: string, packedBytes: number, unpackedBytes: number, paths: string[] }}
  */
 export function packPackage(directory) {
-  const options = ['pack', '--ignore-scripts', '--json', `--pack-destination=${directory}`];
-  const output = JSON.parse(execFileSync('npm', options, { cwd: ROOT, encoding: 'utf8' }));
-  // npm 11 and before: an array; after: an object by name.
-  const { filename, size, unpackedSize, files } = Array.isArray(output)
-    ? output[0]
-    : Object.values(output)[0];
+  const { filename, size, unpackedSize, files } = npmPack(`--pack-destination=${directory}`);
   return {
     file: path.join(directory, filename),
     packedBytes: size,
