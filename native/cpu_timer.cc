@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #ifndef sigev_notify_thread_id  // musl has the field under this name only
 #define sigev_notify_thread_id _sigev_un._tid
@@ -160,6 +161,7 @@ int CpuTimer::Start(uint64_t interval_ns, CpuTimerHandler handler,
   place.ticket.store(ticket, std::memory_order_release);
 
   interval_ns_ = interval_ns;
+  paused_ = false;
   const int refused = Arm(interval_ns);
   if (refused != 0) StopLocked();
   return refused;
@@ -175,11 +177,13 @@ int CpuTimer::Arm(uint64_t interval_ns) {
 }
 
 void CpuTimer::Pause() {
-  if (running_) Arm(0);
+  if (!running_) return;
+  Arm(0);
+  paused_ = true;
 }
 
 void CpuTimer::Resume() {
-  if (running_) Arm(interval_ns_);
+  if (std::exchange(paused_, false) && running_) Arm(interval_ns_);
 }
 
 void CpuTimer::Stop() {

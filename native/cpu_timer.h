@@ -48,8 +48,8 @@ class CpuTimer {
   bool running() const { return running_; }
 
   // No signal comes from Pause() to Resume(), and the CPU time between them is
-  // not counted. Nothing where the timer is not running. On the thread that
-  // called Start().
+  // not counted. Nothing where the timer is not running, or not paused. On the
+  // thread that called Start().
   void Pause();
   void Resume();
 
@@ -74,6 +74,7 @@ class CpuTimer {
   stack_t previous_stack_ = {};
   uint32_t place_ = 0;
   uint64_t interval_ns_ = 0;
+  bool paused_ = false;
 };
 
 }  // namespace otelpyroscope

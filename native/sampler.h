@@ -151,7 +151,6 @@ class Sampler {
   // Null: free for the next thread. GC helpers look for their sampler by it.
   std::atomic<v8::Isolate*> isolate_{nullptr};
   bool listening_ = false;
-  bool paused_ = false;
 
   // Read by the signal handler.
   CpuTimer timer_;

@@ -81,13 +81,12 @@ void Sampler::PauseTimerOf(v8::Isolate* isolate) {
   Sampler* sampler = OfIsolate(isolate);
   if (sampler == nullptr) return;
   sampler->timer_.Pause();
-  sampler->paused_ = true;
   sampler->WakeUp();
 }
 
 void Sampler::OnWakeUp(uv_async_t* handle) {
   Sampler* sampler = static_cast<Sampler*>(handle->data);
-  if (std::exchange(sampler->paused_, false)) sampler->timer_.Resume();
+  sampler->timer_.Resume();
   if (!sampler->stack_table_.symbols()) sampler->stack_table_.LearnSymbols(0);
   sampler->Drain();
   sampler->woken_(sampler);
