@@ -163,7 +163,9 @@ void EndFlush(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Metrics(const Napi::CallbackInfo& info) {
-  const SamplerMetrics metrics = SamplerOf(info)->metrics();
+  Sampler* sampler = SamplerOf(info);
+  sampler->Drain();  // all signals are of samples that are counted
+  const SamplerMetrics metrics = sampler->metrics();
   Napi::Object result = Napi::Object::New(info.Env());
   const auto set = [&](const char* name, uint64_t value) {
     result[name] = Napi::Number::New(info.Env(), static_cast<double>(value));

@@ -2,10 +2,10 @@
 #include "code_map.h"
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include "event_names.h"
+#include "function_name.h"
 
 namespace otelpyroscope {
 namespace {
@@ -41,33 +41,6 @@ constexpr KindPrefix kPrefixes[] = {
     {"BytecodeHandler:", CodeKind::kBytecodeHandler},
 };
 
-// Takes ":number" off the end of `text`.
-bool TakeNumber(std::string_view* text, int* number) {
-  const size_t colon = text->rfind(':');
-  if (colon == std::string_view::npos) return false;
-  const char* first = text->data() + colon + 1;
-  const char* last = text->data() + text->size();
-  const auto result = std::from_chars(first, last, *number);
-  if (result.ec != std::errc() || result.ptr != last) return false;
-  text->remove_suffix(text->size() - colon);
-  return true;
-}
-
-// Where the URL begins behind a function name that may contain spaces: at the
-// first space before something that looks like one, else at the first space.
-size_t GuessUrl(std::string_view text) {
-  for (size_t space = text.find(' '); space != std::string_view::npos;
-       space = text.find(' ', space + 1)) {
-    const std::string_view rest = text.substr(space + 1);
-    if (rest.starts_with('/') || rest.starts_with("file:") ||
-        rest.starts_with("node:") || rest.starts_with("data:") ||
-        rest.starts_with("evalmachine.") || rest.starts_with("[")) {
-      return space;
-    }
-  }
-  return text.find(' ');
-}
-
 // Cuts the tier off: "~" interpreter, "^" Sparkplug, "+" Maglev, "*" TurboFan,
 // with an "o" before it for on-stack replacement (V8 14), and a "'" behind it
 // for code that is specialized to one context (since V8 13).
@@ -83,35 +56,6 @@ std::string_view WithoutTier(std::string_view name) {
 
 }  // namespace
 
-FunctionName ParseFunctionName(std::string_view text, std::string_view url) {
-  FunctionName result;
-  std::string_view rest = text;
-  if (!TakeNumber(&rest, &result.column) || !TakeNumber(&rest, &result.line)) {
-    result.line = result.column = 0;
-    if (text.starts_with(' ')) {  // a script's top level: " url"
-      result.url = text.substr(1);
-      result.line = 1;
-    } else {
-      result.name = text;
-    }
-    return result;
-  }
-  size_t space = std::string_view::npos;
-  if (!url.empty() && rest.size() > url.size() && rest.ends_with(url) &&
-      rest[rest.size() - url.size() - 1] == ' ') {
-    space = rest.size() - url.size() - 1;
-  } else {
-    space = GuessUrl(rest);
-  }
-  if (space == std::string_view::npos) {
-    result.name = rest;
-    return result;
-  }
-  result.name = rest.substr(0, space);
-  result.url = rest.substr(space + 1);
-  return result;
-}
-
 void CodeMap::Add(uintptr_t start, size_t size, bool is_bytecode, FunctionId id,
                   std::string_view event_name) {
   // No address is in it, and it would replace what is not overlapped by it.
@@ -119,7 +63,7 @@ void CodeMap::Add(uintptr_t start, size_t size, bool is_bytecode, FunctionId id,
   CodeEntry entry;
   entry.start = start;
   entry.size = size;
-  const std::string regexp = RegExpName(event_name);
+  const std::string regexp = RegExpNameOf(event_name);
   const std::string_view wasm =
       id.script_id == 0 ? WasmName(event_name) : std::string_view();
   if (!regexp.empty() || !wasm.empty()) {
@@ -159,6 +103,73 @@ bool CodeMap::AddFound(uintptr_t start, size_t size, FunctionId id) {
   entry.function = known->second->shared_from_this();
   Insert(std::move(entry));
   return true;
+}
+
+void CodeMap::AddRead(uintptr_t start, size_t size, CodeTier tier,
+                      std::shared_ptr<CodeFunction> function,
+                      std::shared_ptr<const CodePositions> positions) {
+  CodeEntry entry;
+  entry.start = start;
+  entry.size = size;
+  if (tier == CodeTier::kBytecode) {
+    entry.kind = CodeKind::kBytecode;
+  } else if (tier != CodeTier::kNone) {
+    entry.kind = CodeKind::kMachineCode;
+  }
+  entry.baseline = tier == CodeTier::kBaseline;
+  entry.optimized = tier == CodeTier::kOptimized;
+  entry.function = std::move(function);
+  entry.positions_read = true;
+  entry.positions = std::move(positions);
+  Insert(std::move(entry));
+}
+
+void CodeMap::AddNamed(uintptr_t start, size_t size, std::string_view name) {
+  CodeEntry entry;
+  entry.start = start;
+  entry.size = size;
+  entry.function = FunctionOf(FunctionId(), false, name);
+  Insert(std::move(entry));
+}
+
+void CodeMap::AddBuiltin(const Builtin& builtin) {
+  CodeEntry entry;
+  entry.start = builtin.start;
+  entry.size = builtin.size;
+  entry.kind = builtin.is_bytecode_handler ? CodeKind::kBytecodeHandler
+                                           : CodeKind::kBuiltin;
+  std::shared_ptr<CodeFunction>& function = builtins_[builtin.start];
+  if (function == nullptr) {
+    function = FunctionOf(FunctionId(), false, builtin.name);
+  }
+  entry.function = function;
+  Insert(std::move(entry));
+}
+
+std::shared_ptr<CodeFunction> CodeMap::Keep(HeapFunction&& function) {
+  auto kept = std::make_shared<CodeFunction>();
+  kept->name = function.name;
+  kept->id = function.id;
+  kept->in_script = function.id.known();
+  name_bytes_ += sizeof(CodeFunction) + sizeof(HeapFunction) +
+                 2 * function.name.size() + function.url.size();
+  kept->from_heap = std::make_unique<const HeapFunction>(std::move(function));
+  if (kept->id.known()) functions_[kept->id.key()] = kept.get();
+  kept_.push_back(kept);
+  return kept;
+}
+
+std::shared_ptr<CodeFunction> CodeMap::FindKept(FunctionId id) const {
+  const auto found = functions_.find(id.key());
+  return found == functions_.end() ? nullptr
+                                   : found->second->shared_from_this();
+}
+
+void CodeMap::ForgetPlaces() {
+  for (auto place = entries_.begin(); place != entries_.end();) {
+    place = Erase(place);
+  }
+  version_++;
 }
 
 std::shared_ptr<CodeFunction> CodeMap::FunctionOf(FunctionId id, bool in_script,
@@ -221,9 +232,7 @@ void CodeMap::ApplyMoves(const CodeMove* moves, size_t count) {
 }
 
 const CodeEntry* CodeMap::Find(uintptr_t address) const {
-  if (address - copy_start_ < copy_size_) {
-    address += copy_original_ - copy_start_;
-  }
+  address = OriginalOf(address);
   CacheLine& line = cache_[(address ^ (address >> 10)) % kCacheLines];
   if (line.address == address && line.version == version_) return line.entry;
   line = {address, version_, nullptr};
@@ -242,6 +251,8 @@ std::string_view CodeMap::ScriptUrl(int script_id) const {
 void CodeMap::Clear() {
   entries_.clear();
   functions_.clear();
+  kept_.clear();
+  builtins_.clear();
   script_urls_.clear();
   oldest_ = newest_ = nullptr;
   name_bytes_ = 0;

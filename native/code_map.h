@@ -11,6 +11,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "builtin_table.h"
+#include "heap_function.h"
 #include "source_positions.h"
 
 namespace otelpyroscope {
@@ -23,16 +25,21 @@ enum class CodeKind : uint8_t {
   kOther,            // regular expressions, WebAssembly, stubs
 };
 
-// What code of one or more tiers belongs to. `name` is V8's, without kind and
-// tier: "fn url:line:col" for functions of scripts.
+// What code of one or more tiers belongs to.
 struct CodeFunction : std::enable_shared_from_this<CodeFunction> {
+  // From a code event: V8's, without kind and tier, "fn url:line:col" for
+  // functions of scripts.
   std::string name;
   FunctionId id;
   bool in_script = false;
+  // From the heap, where this is more than the number: `name` is just that.
+  std::unique_ptr<const HeapFunction> from_heap;
   // StackTable's number for this function, good while its generation is.
   mutable uint64_t table_generation = 0;
   mutable uint32_t table_function = 0;
 };
+
+enum class CodeTier : uint8_t { kNone, kBytecode, kBaseline, kOptimized };
 
 // One range of code.
 struct CodeEntry {
@@ -66,6 +73,9 @@ class CodeMap {
   // that no sample has hit since it was looked at last: eval storms produce
   // such code.
   static constexpr size_t kMaxEntries = 200000;
+  // Functions of the heap that are kept: about 10 MiB. When full, all is
+  // forgotten, and read again as samples hit it.
+  static constexpr size_t kMaxKept = 50000;
 
   // Adds code by the name of its V8 event ("JS:*fn url:1:2"). What it overlaps
   // is gone: V8 never tells when it frees code, only when it reuses the place.
@@ -75,6 +85,26 @@ class CodeMap {
   // Adds optimized code of a known function that V8 has not told of. False: the
   // function is not known.
   bool AddFound(uintptr_t start, size_t size, FunctionId id);
+
+  // Adds code that V8's heap tells of. `function` is one of this map's.
+  void AddRead(uintptr_t start, size_t size, CodeTier tier,
+               std::shared_ptr<CodeFunction> function,
+               std::shared_ptr<const CodePositions> positions);
+  // Code of no function of a script.
+  void AddNamed(uintptr_t start, size_t size, std::string_view name);
+  void AddBuiltin(const Builtin& builtin);
+
+  // Forgets all where there is no room to keep more. Before a sample.
+  void MakeRoom() {
+    if (kept_.size() >= kMaxKept) Clear();
+  }
+  // Keeps what the heap says of a function, until Clear().
+  std::shared_ptr<CodeFunction> Keep(HeapFunction&& function);
+  // A function that is kept, or null.
+  std::shared_ptr<CodeFunction> FindKept(FunctionId id) const;
+
+  // Forgets where code is: from here on it may move, or its place be reused.
+  void ForgetPlaces();
 
   // Applies moves in the order in which they happened.
   void ApplyMoves(const CodeMove* moves, size_t count);
@@ -110,6 +140,13 @@ class CodeMap {
     version_++;
   }
 
+  // The address at which V8 tells of what is at `address`.
+  uintptr_t OriginalOf(uintptr_t address) const {
+    return address - copy_start_ < copy_size_
+               ? address - copy_start_ + copy_original_
+               : address;
+  }
+
   void Clear();
 
   size_t entries() const { return entries_.size(); }
@@ -142,6 +179,8 @@ class CodeMap {
   Entries entries_;
   // Functions with a known id; owned by their entries.
   std::unordered_map<uint64_t, CodeFunction*> functions_;
+  std::vector<std::shared_ptr<CodeFunction>> kept_;
+  std::unordered_map<uintptr_t, std::shared_ptr<CodeFunction>> builtins_;
   std::map<int, std::string> script_urls_;
   int url_clock_ = 0;  // the script behind which the next URL is forgotten
   uintptr_t generated_start_ = 0;
@@ -155,18 +194,6 @@ class CodeMap {
   size_t name_bytes_ = 0;
   mutable CacheLine cache_[kCacheLines];
 };
-
-// A function's name taken apart.
-struct FunctionName {
-  std::string_view name;  // empty: anonymous
-  std::string_view url;   // empty: none
-  int line = 0;           // 1-based; 0: unknown
-  int column = 0;
-};
-
-// Splits "fn url:line:col", or " url" of a script's top level. Function names
-// and URLs may contain spaces: `url`, where known, tells where to cut.
-FunctionName ParseFunctionName(std::string_view text, std::string_view url);
 
 }  // namespace otelpyroscope
 

@@ -39,20 +39,6 @@ bool IsCodeAt(uintptr_t code, uintptr_t start, size_t* size) {
   return true;
 }
 
-bool ReadOwner(uintptr_t code, FunctionId* id) {
-  uintptr_t data = 0;
-  uintptr_t function = 0;
-  if (!heap::ReadWord(code, layout().deoptimization_data, &data) ||
-      !heap::ReadElement(data, layout().function_index, &function) ||
-      !heap::IsObject(function)) {
-    return false;
-  }
-  if (heap::ReadFunctionId(function, id)) return true;
-  return heap::ReadWord(function, layout().function_wrapper_shared,
-                        &function) &&
-         heap::ReadFunctionId(function, id);
-}
-
 }  // namespace
 
 uintptr_t CodeObject::Of(uintptr_t start, size_t size) {
@@ -64,7 +50,7 @@ uintptr_t CodeObject::Of(uintptr_t start, size_t size) {
              : 0;
 }
 
-bool CodeObject::FindOptimized(uintptr_t address, FoundCode* found) {
+bool CodeObject::Find(uintptr_t address, FoundCode* found) {
   const size_t before = layout().code_pointer_before_start;
   uint8_t page[kPageBytes];
   uintptr_t page_start = 0;
@@ -83,9 +69,23 @@ bool CodeObject::FindOptimized(uintptr_t address, FoundCode* found) {
     // The nearest code before the address: it is this one's or nobody's.
     found->start = start;
     found->size = size;
-    return address - start < size && ReadOwner(code, &found->function);
+    found->code = code;
+    return address - start < size;
   }
   return false;
+}
+
+bool CodeObject::ReadOwner(uintptr_t code, uintptr_t* shared) {
+  const uint16_t shared_type = InstanceTypes::OfThisV8().shared_function_info;
+  uintptr_t data = 0;
+  if (!heap::ReadWord(code, layout().deoptimization_data, &data) ||
+      !heap::ReadElement(data, layout().function_index, shared) ||
+      !heap::IsObject(*shared)) {
+    return false;
+  }
+  return heap::InstanceType(*shared) == shared_type ||
+         (heap::ReadWord(*shared, layout().function_wrapper_shared, shared) &&
+          heap::InstanceType(*shared) == shared_type);
 }
 
 }  // namespace otelpyroscope

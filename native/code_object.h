@@ -8,15 +8,13 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "source_positions.h"
-
 namespace otelpyroscope {
 
-// Code that V8 has not told of.
+// Code that V8 has not told of, and its Code object.
 struct FoundCode {
   uintptr_t start = 0;
   size_t size = 0;
-  FunctionId function;
+  uintptr_t code = 0;
 };
 
 class CodeObject {
@@ -27,9 +25,13 @@ class CodeObject {
   // The Code object of the code at [start, start + size), or 0.
   static uintptr_t Of(uintptr_t start, size_t size);
 
-  // The optimized code around `address`, which lies where V8 puts its code; or
-  // false. Looks backwards for the beginning: a microsecond for every few KB.
-  static bool FindOptimized(uintptr_t address, FoundCode* found);
+  // The code around `address`, which lies where V8 puts its code; or false.
+  // Looks backwards for the beginning: a microsecond for every few KB.
+  static bool Find(uintptr_t address, FoundCode* found);
+
+  // The SharedFunctionInfo of the function that optimized code is of. False:
+  // other code.
+  static bool ReadOwner(uintptr_t code, uintptr_t* shared);
 };
 
 }  // namespace otelpyroscope

@@ -8,7 +8,7 @@
 namespace otelpyroscope {
 
 // Tells `code_map`. Reads /proc/self/maps where V8 does not tell all.
-void LearnCodeRanges(v8::Isolate* isolate, CodeMap* code_map);
+void LearnCodeRanges(v8::Isolate* isolate, bool by_events, CodeMap* code_map);
 
 }  // namespace otelpyroscope
 

@@ -18,6 +18,8 @@ namespace {
 // Files have a few dozens.
 constexpr size_t kMaxSections = 10000;
 constexpr size_t kSymbolsPerRead = 2048;
+// Names that are read in one piece.
+constexpr uint64_t kMaxNamesBytes = 4 << 20;
 // A function without a size ends where the next one begins, at most so far on.
 constexpr uint32_t kMaxGuessedSize = 1 << 16;
 // How many neighbours may lie inside of a function.
@@ -83,7 +85,8 @@ bool IsFunction(const Elf64_Sym& symbol) {
          symbol.st_shndx != SHN_UNDEF && symbol.st_name != 0;
 }
 
-bool ReadTable(int file, const Elf64_Shdr& table, ElfFunctions* out) {
+bool ReadTable(int file, const Elf64_Shdr& table, uint32_t limit,
+               ElfFunctions* out) {
   const size_t count = table.sh_size / sizeof(Elf64_Sym);
   std::vector<Elf64_Sym> symbols(std::min(count, kSymbolsPerRead));
   for (size_t begin = 0; begin < count; begin += kSymbolsPerRead) {
@@ -96,7 +99,7 @@ bool ReadTable(int file, const Elf64_Shdr& table, ElfFunctions* out) {
       const Elf64_Sym& symbol = symbols[i];
       if (!IsFunction(symbol) || symbol.st_name >= out->names_size) continue;
       const uint64_t start = symbol.st_value - out->base;
-      if (symbol.st_value < out->base || start > UINT32_MAX) continue;
+      if (symbol.st_value < out->base || start >= limit) continue;
       if (out->functions.size() >= ElfFunctions::kMaxFunctions) return true;
       ElfFunction function;
       function.start = static_cast<uint32_t>(start);
@@ -175,7 +178,8 @@ const ElfFunction* ElfFunctions::Find(uint64_t address) const {
   return nullptr;
 }
 
-bool ReadElfFunctions(int file, uint64_t base, ElfFunctions* functions) {
+bool ReadElfFunctions(int file, uint64_t base, ElfFunctions* functions,
+                      uint32_t limit) {
   struct stat status;
   if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) return false;
   const uint64_t file_size = static_cast<uint64_t>(status.st_size);
@@ -188,7 +192,7 @@ bool ReadElfFunctions(int file, uint64_t base, ElfFunctions* functions) {
   functions->names_offset = sections[table->sh_link].sh_offset;
   functions->names_size = sections[table->sh_link].sh_size;
   functions->functions.clear();
-  if (!ReadTable(file, *table, functions)) return false;
+  if (!ReadTable(file, *table, limit, functions)) return false;
   Arrange(&functions->functions);
   return true;
 }
@@ -205,6 +209,30 @@ std::string ReadElfName(int file, const ElfFunctions& functions,
   }
   name.resize(strnlen(name.data(), name.size()));
   return name;
+}
+
+bool ReadElfNames(int file, const ElfFunctions& functions,
+                  std::vector<std::string>* names) {
+  names->clear();
+  uint64_t begin = UINT64_MAX;
+  uint64_t end = 0;
+  for (const ElfFunction& function : functions.functions) {
+    begin = std::min<uint64_t>(begin, function.name);
+    end = std::max<uint64_t>(end, uint64_t{function.name} + kMaxSymbolBytes);
+  }
+  end = std::min(end, functions.names_size);
+  if (begin >= end) return functions.functions.empty();
+  if (end - begin > kMaxNamesBytes) return false;
+  std::string text(end - begin, '\0');
+  if (!ReadAt(file, functions.names_offset + begin, text.data(), text.size())) {
+    return false;
+  }
+  for (const ElfFunction& function : functions.functions) {
+    const char* name = text.data() + (function.name - begin);
+    const size_t room = text.size() - (function.name - begin);
+    names->emplace_back(name, strnlen(name, std::min(room, kMaxSymbolBytes)));
+  }
+  return true;
 }
 
 }  // namespace otelpyroscope

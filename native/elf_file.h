@@ -32,13 +32,19 @@ struct ElfFunctions {
 };
 
 // Reads .symtab, else .dynsym, of an open file. `base` is the lowest address of
-// interest; functions that begin 4 GiB behind it or later are left out. False:
-// no such table, or no such file.
-bool ReadElfFunctions(int file, uint64_t base, ElfFunctions* functions);
+// interest; functions that begin `limit` bytes behind it or later are left out.
+// False: no such table, or no such file.
+bool ReadElfFunctions(int file, uint64_t base, ElfFunctions* functions,
+                      uint32_t limit = UINT32_MAX);
 
 // The name of a function; empty where the file does not hold it.
 std::string ReadElfName(int file, const ElfFunctions& functions,
                         const ElfFunction& function);
+
+// The names of all functions, in their order. False: they are not all to be
+// had, or lie far apart in the file.
+bool ReadElfNames(int file, const ElfFunctions& functions,
+                  std::vector<std::string>* names);
 
 }  // namespace otelpyroscope
 

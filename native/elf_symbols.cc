@@ -35,7 +35,10 @@ struct ElfSymbols::Module {
 struct ElfSymbols::State {
   std::mutex mutex;
   std::condition_variable built;
-  bool building = false;    // under mutex, as all below
+  std::condition_variable wanted;
+  bool building = false;  // under mutex, as all below
+  bool is_wanted = false;
+  int delay_ms = 0;
   uint64_t generation = 0;  // of what is loaded, indexed or being indexed
   Snapshot current;
 };
@@ -97,7 +100,7 @@ ElfSymbols::State& ElfSymbols::GetState() {
   return state;
 }
 
-void ElfSymbols::Prepare() {
+void ElfSymbols::Prepare(int delay_ms) {
   const uint64_t generation = LoadedGeneration();
   State& state = GetState();
   {
@@ -105,6 +108,8 @@ void ElfSymbols::Prepare() {
     if (state.building || state.generation == generation) return;
     state.building = true;
     state.generation = generation;
+    state.delay_ms = delay_ms;
+    state.is_wanted = false;
   }
   // The builder takes no signal: those are for threads that know what to do.
   sigset_t all;
@@ -130,7 +135,9 @@ void* ElfSymbols::Build(void* data) {
   State& state = *static_cast<State*>(data);
   Snapshot before;
   {
-    std::lock_guard<std::mutex> lock(state.mutex);
+    std::unique_lock<std::mutex> lock(state.mutex);
+    state.wanted.wait_for(lock, std::chrono::milliseconds(state.delay_ms),
+                          [&state] { return state.is_wanted; });
     before = state.current;
   }
   Snapshot index = IndexLoaded(before.get());
@@ -146,6 +153,8 @@ void* ElfSymbols::Build(void* data) {
 ElfSymbols::Snapshot ElfSymbols::Current(int wait_ms) {
   State& state = GetState();
   std::unique_lock<std::mutex> lock(state.mutex);
+  state.is_wanted = true;
+  state.wanted.notify_all();
   state.built.wait_for(lock, std::chrono::milliseconds(wait_ms),
                        [&state] { return !state.building; });
   return state.current;

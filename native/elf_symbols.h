@@ -21,9 +21,11 @@ class ElfSymbols {
  public:
   using Snapshot = std::shared_ptr<const ElfSymbols>;
 
-  // Begins to index what has been loaded since the last call, on a thread of
-  // its own: some 20 ms the first time. Returns at once.
-  static void Prepare();
+  // Has what has been loaded since the last call indexed, on a thread of its
+  // own: some 20 ms the first time. Returns at once; the thread waits so long
+  // before it begins, unless the index is asked for: a program that starts has
+  // other work.
+  static void Prepare(int delay_ms = 0);
   // The newest index. One that is being made is waited for, at most so long.
   // Null: there is none (yet).
   static Snapshot Current(int wait_ms);

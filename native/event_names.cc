@@ -3,7 +3,26 @@
 
 namespace otelpyroscope {
 
-std::string RegExpName(std::string_view event) {
+std::string RegExpName(std::string_view source, std::string_view flags) {
+  std::string name = "(regexp) /";
+  if (source.size() > kMaxRegExpBytes) {
+    size_t cut = kMaxRegExpBytes;
+    // Not in the middle of a character of UTF-8.
+    while (cut > 0 && (source[cut] & 0xc0) == 0x80) cut--;
+    name += source.substr(0, cut);
+    name += "…";
+  } else {
+    name += source;
+  }
+  for (char& letter : name) {
+    if (static_cast<unsigned char>(letter) < ' ') letter = ' ';
+  }
+  name += '/';
+  name += flags;
+  return name;
+}
+
+std::string RegExpNameOf(std::string_view event) {
   constexpr std::string_view kPrefix = "RegExp";
   constexpr std::string_view kSource = " src: '";
   constexpr std::string_view kFlags = "' flags: '";
@@ -27,22 +46,7 @@ std::string RegExpName(std::string_view event) {
   } else {
     return {};
   }
-  std::string name = "(regexp) /";
-  if (source.size() > kMaxRegExpBytes) {
-    size_t cut = kMaxRegExpBytes;
-    // Not in the middle of a character of UTF-8.
-    while (cut > 0 && (source[cut] & 0xc0) == 0x80) cut--;
-    name += source.substr(0, cut);
-    name += "…";
-  } else {
-    name += source;
-  }
-  for (char& letter : name) {
-    if (static_cast<unsigned char>(letter) < ' ') letter = ' ';
-  }
-  name += '/';
-  name += flags;
-  return name;
+  return RegExpName(source, flags);
 }
 
 std::string_view WasmName(std::string_view event) {

@@ -38,6 +38,8 @@ const InstanceTypes& InstanceTypes::OfThisV8() {
       DebugConstant("v8dbg_type_ByteArray__BYTE_ARRAY_TYPE"),
       DebugConstant("v8dbg_type_TrustedByteArray__TRUSTED_BYTE_ARRAY_TYPE"),
       DebugConstant("v8dbg_type_JSMap__JS_MAP_TYPE"),
+      DebugConstant("v8dbg_type_ScopeInfo__SCOPE_INFO_TYPE"),
+      DebugConstant("v8dbg_type_JSRegExp__JS_REG_EXP_TYPE"),
   };
   return types;
 }

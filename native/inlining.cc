@@ -8,6 +8,7 @@
 
 #include "baseline_positions.h"
 #include "code_object.h"
+#include "heap_function.h"
 #include "heap_reader.h"
 #include "safe_memory.h"
 #include "v8_layout.h"
@@ -21,7 +22,6 @@ using v8_layout::layout;
 // More exist in no program; the bound is for the case that the memory is not
 // what we think it is.
 constexpr uint64_t kMaxInlinedCalls = 1 << 16;
-constexpr uint64_t kMaxBytecodeBytes = 4 << 20;
 
 // Weak references have the second lowest bit set as well; 3 is a cleared one.
 constexpr uintptr_t kWeakTag = 2;
@@ -116,6 +116,7 @@ bool ReadInlinedCalls(uintptr_t code, std::vector<InlinedCall>* calls) {
       if (function == kClearedReference) return false;
       function &= ~kWeakTag;
       if (!heap::ReadFunctionId(function, &call.function)) return false;
+      call.shared = function;
     }
     calls->push_back(call);
   }
@@ -124,27 +125,8 @@ bool ReadInlinedCalls(uintptr_t code, std::vector<InlinedCall>* calls) {
          is_called.end();
 }
 
-// The bytecode that baseline code was made from.
-bool FindBytecodeOf(uintptr_t code, uintptr_t* start, size_t* size) {
-  const InstanceTypes& types = InstanceTypes::OfThisV8();
-  uintptr_t array = 0;
-  uint64_t length = 0;
-  if (!heap::ReadWord(code, layout().deoptimization_data, &array)) return false;
-  if (heap::InstanceType(array) == types.interpreter_data &&
-      !heap::ReadWord(array, layout().interpreter_data_bytecode, &array)) {
-    return false;
-  }
-  if (heap::InstanceType(array) != types.bytecode_array ||
-      !heap::ReadSmi(array, layout().array_length, &length) ||
-      length > kMaxBytecodeBytes) {
-    return false;
-  }
-  *start = array - kHeapObjectTag + layout().bytecode_header;
-  *size = length;
-  return true;
-}
-
 std::atomic<CodeReader::Trust> trust{CodeReader::Trust::kUnchecked};
+std::atomic<bool> knows_functions{false};
 
 // What a handle refers to.
 template <typename T>
@@ -172,6 +154,14 @@ bool CodeReader::Possible() {
 
 bool CodeReader::Available() {
   return trust.load(std::memory_order_relaxed) == Trust::kAll;
+}
+
+bool CodeReader::KnowsFunctions() {
+  return Available() && knows_functions.load(std::memory_order_relaxed);
+}
+
+void CodeReader::SetKnowsFunctions(bool knows) {
+  knows_functions.store(knows, std::memory_order_relaxed);
 }
 
 CodeReader::Trust CodeReader::GetTrust() {
@@ -215,7 +205,8 @@ std::shared_ptr<const CodePositions> CodeReader::ReadBaseline(
   std::vector<uint32_t> starts;
   auto result = std::make_shared<CodePositions>();
   const uintptr_t code = CodeObject::Of(code_start, code_size);
-  if (code == 0 || !FindBytecodeOf(code, &bytecode_start, &bytecode_size) ||
+  if (code == 0 ||
+      !heap::ReadBytecodeOfCode(code, &bytecode_start, &bytecode_size) ||
       !ReadBytecodePositions(bytecode_start, bytecode_size, &positions,
                              &starts) ||
       !heap::ReadWord(code, layout().source_position_table, &table) ||
@@ -247,10 +238,6 @@ bool CodeReader::CheckBytecode(uintptr_t code_start, size_t code_size,
                                std::vector<CodePosition>* positions) {
   std::vector<uint32_t> starts;
   return ReadBytecodePositions(code_start, code_size, positions, &starts);
-}
-
-FunctionId CodeReader::CheckFunction(v8::Local<v8::Function> function) {
-  return FunctionOf(ObjectOf(function));
 }
 
 FunctionId CodeReader::FunctionOf(uintptr_t object) {

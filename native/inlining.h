@@ -27,6 +27,11 @@ class CodeReader {
   static Trust GetTrust();
   static void SetTrust(Trust checked);
 
+  // Whether the table has been found right about names and places of functions,
+  // so that functions can be told by the heap alone.
+  static bool KnowsFunctions();
+  static void SetKnowsFunctions(bool knows);
+
   // Whether positions might be read in this process. Probes once.
   static bool Possible();
   // Whether they are read.
@@ -47,11 +52,9 @@ class CodeReader {
                                                            size_t code_size,
                                                            uint64_t* failures);
 
-  // For layout_check.h: what is read whether trusted or not. False, or an
-  // unknown function, where a check fails.
+  // For layout_check.h: read whether trusted or not. False where a check fails.
   static bool CheckBytecode(uintptr_t code_start, size_t code_size,
                             std::vector<CodePosition>* positions);
-  static FunctionId CheckFunction(v8::Local<v8::Function> function);
 
   // Which function a JSFunction is; unknown: a builtin's, or not one.
   static FunctionId FunctionOf(uintptr_t object);

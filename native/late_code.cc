@@ -2,6 +2,7 @@
 #include "late_code.h"
 
 #include "code_object.h"
+#include "heap_reader.h"
 #include "inlining.h"
 
 namespace otelpyroscope {
@@ -21,8 +22,12 @@ void LateCode::LearnOne(uintptr_t address, CodeMap* code_map) {
     return;
   }
   FoundCode found;
-  if (CodeObject::FindOptimized(address, &found) &&
-      code_map->AddFound(found.start, found.size, found.function)) {
+  uintptr_t shared = 0;
+  FunctionId id;
+  if (CodeObject::Find(address, &found) &&
+      CodeObject::ReadOwner(found.code, &shared) &&
+      heap::ReadFunctionId(shared, &id) &&
+      code_map->AddFound(found.start, found.size, id)) {
     return;
   }
   if (misses_.size() >= kMaxMisses) misses_.clear();

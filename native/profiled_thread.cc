@@ -214,6 +214,7 @@ const std::deque<ProfiledThread::Cut>& ProfiledThread::BeginFlush() {
   sampler_->TakeFlushRequest();
   StackTable* table = sampler_->stack_table();
   table->LearnSymbols(table->symbols() == nullptr ? kSymbolsWaitMs : 0);
+  sampler_->DrainInLoop();
   CutSamples();
   for (Cut& cut : cuts_) {
     if (!cut.delivered) Complete(cut.batch.get(), true);
@@ -245,11 +246,19 @@ void ProfiledThread::AddLines(const StackTable& table, bool may_ask,
   }
 }
 
+// Asks V8 where functions begin, as far as that is not known.
+void ProfiledThread::FillStarts(StackTable* table) {
+  table->FillStarts([this](int script_id, int32_t offset, int* column) {
+    return sampler_->PlaceOf(script_id, offset, column);
+  });
+}
+
 // Some of a flush's work, whenever the loop is woken for samples, so that the
 // flush itself does not hold the loop up.
 void ProfiledThread::PrepareFlush() {
   StackTable* table = sampler_->stack_table();
   table->NameNatives(false);
+  FillStarts(table);
   AddLines(*table, true, &lines_);
 }
 
@@ -257,6 +266,7 @@ void ProfiledThread::Complete(SampleBatch* batch, bool may_ask) {
   // It may have been cut before its files were indexed.
   batch->table.LearnSymbols(0);
   batch->table.NameNatives(true);
+  if (may_ask) FillStarts(&batch->table);
   AddLines(batch->table, may_ask, &batch->lines);
 }
 

@@ -101,6 +101,7 @@ class ProfiledThread {
   void Deliver(const std::shared_ptr<const LabelTexts>& labels);
   void AddLines(const StackTable& table, bool may_ask,
                 std::vector<uint32_t>* lines);
+  void FillStarts(StackTable* table);
   void PrepareFlush();
   void Complete(SampleBatch* batch, bool may_ask);
 

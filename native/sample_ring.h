@@ -20,9 +20,9 @@ namespace otelpyroscope {
 
 class SampleRing {
  public:
-  // 1 MiB of 64-bit words: about 3,700 samples of 30 frames, 37 s of CPU at
+  // 2 MiB of 64-bit words: about 3,700 samples of 30 frames, 37 s of CPU at
   // 100 Hz without a single drain. When full, the newest sample is dropped.
-  static constexpr size_t kDefaultWords = size_t{1} << 17;
+  static constexpr size_t kDefaultWords = size_t{1} << 18;
 
   SampleRing() = default;
   SampleRing(const SampleRing&) = delete;

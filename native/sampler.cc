@@ -41,7 +41,7 @@ SIGNAL_SAFE void Sampler::HandleSignal(void* self, uint32_t weight,
       std::memory_order_relaxed);
   SampleRing& ring = sampler->ring_;
   uintptr_t* record =
-      ring.Reserve(kSampleHeaderWords + 1 + sampler->capture_.max_frames());
+      ring.Reserve(kSampleHeaderWords + sampler->capture_.max_words());
   if (record == nullptr) {
     ring.Drop(weight);
   } else {
@@ -63,9 +63,10 @@ SIGNAL_SAFE void Sampler::FillSample(uintptr_t* record, uint32_t weight,
   void** frames = reinterpret_cast<void**>(record + kSampleHeaderWords);
   const bool isolate_runs = capture_.Capture(ucontext, header, frames);
   header->weight = weight;
+  header->in_collection = gc_depth_.load(std::memory_order_relaxed) != 0;
   header->label = CurrentLabel(isolate_runs, header->vm_state);
   if (header->label != 0) sampled_labels_.Mark(header->label);
-  ring_.Commit(kSampleHeaderWords + header->frame_count);
+  ring_.Commit(SampleWords(*header));
   if (header->vm_state != v8::GC) {
     framed_head_.store(ring_.head(), std::memory_order_release);
   }
@@ -96,17 +97,14 @@ int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
   handler_ns_.store(0, std::memory_order_relaxed);
   interval_ns_.store(interval_ns, std::memory_order_relaxed);
   metrics_ = SamplerMetrics();
-  ElfSymbols::Prepare();
+  ElfSymbols::Prepare(kIndexDelayMs);
   v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
   capture_.Init(isolate, max_frames);
   // Without it V8 keeps too few positions in optimized code to find an inlined
   // leaf. Cannot be undone for the isolate, and is cheap the second time.
   v8::CpuProfiler::UseDetailedSourcePositionsForProfiling(isolate);
-  {
-    LayoutCheck check(isolate);
-    Listen();
-    check.Finish(code_map_);
-  }
+  CheckLayout(isolate);
+  Listen();
   const bool is_wrong = CodeReader::Possible() && !CodeReader::Available();
   metrics_.resolve.layout_fallbacks += is_wrong;
   const int error = timer_.Start(interval_ns, HandleSignal, this);
@@ -123,11 +121,39 @@ void Sampler::Listen() {
   if (listening_) return;
   listening_ = true;
   v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
-  LearnCodeRanges(isolate, &code_map_);
   isolate->AddGCPrologueCallback(OnGcPrologue, this);
   isolate->AddGCEpilogueCallback(OnGcEpilogue, this);
+  if (heap_code_.Init(isolate)) {
+    LearnCodeRanges(isolate, false, &code_map_);
+  } else {
+    FollowEvents();
+  }
+}
+
+void Sampler::FollowEvents() {
+  follows_events_ = true;
+  lists_code_ = true;
+  code_map_.Clear();
+  v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
+  LearnCodeRanges(isolate, true, &code_map_);
   isolate->SetJitCodeEventHandler(v8::kJitCodeEventEnumExisting,
                                   OnJitCodeEvent);
+  lists_code_ = false;
+}
+
+void Sampler::DrainInLoop() {
+  may_pause_ = true;
+  Drain();
+  may_pause_ = false;
+  // The rest may be of code that has no name yet.
+  if (WantsEvents()) FollowEvents();
+  Drain();
+}
+
+bool Sampler::WantsEvents() const {
+  const uint64_t unnamed = metrics_.resolve.unnamed_code;
+  return listening_ && !follows_events_ && unnamed >= kUnnamedFrames &&
+         unnamed * kUnnamedShare >= metrics_.samples;
 }
 
 void Sampler::Forget() {
@@ -135,7 +161,9 @@ void Sampler::Forget() {
   if (!listening_) return;
   listening_ = false;
   v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
-  isolate->SetJitCodeEventHandler(v8::kJitCodeEventDefault, nullptr);
+  if (std::exchange(follows_events_, false)) {
+    isolate->SetJitCodeEventHandler(v8::kJitCodeEventDefault, nullptr);
+  }
   isolate->RemoveGCPrologueCallback(OnGcPrologue, this);
   isolate->RemoveGCEpilogueCallback(OnGcEpilogue, this);
   gc_depth_.store(0, std::memory_order_relaxed);
@@ -213,14 +241,26 @@ void Sampler::DrainUntil(uint64_t ring_position, bool heap_is_of_then) {
     metrics_.samples++;
     metrics_.truncated_stacks += header.truncated;
     metrics_.labelled_samples += header.label != 0;
-    metrics_.stale_samples += !heap_is_of_then;
-    if (heap_is_of_then) {
-      late_code_.Learn(header, record + kSampleHeaderWords, &code_map_);
+    const uintptr_t* frames = record + kSampleHeaderWords;
+    const bool can_read =
+        heap_is_of_then && (header.frame_count == 0 || !header.in_collection);
+    metrics_.stale_samples += !can_read;
+    if (can_read && follows_events_) {
+      late_code_.Learn(header, frames, &code_map_);
+    } else if (can_read && header.vm_state != v8::GC) {
+      heap_code_.Learn(header, frames, &code_map_, &script_lines_,
+                       &metrics_.resolve);
     }
-    ResolveStack(header, record + kSampleHeaderWords, heap_is_of_then,
-                 code_map_, &stack_table_, &metrics_.resolve);
+    ResolveStack(header, frames, can_read, code_map_, &stack_table_,
+                 &metrics_.resolve);
     ring_.Pop();
+    if (may_pause_ && WantsEvents()) return;
   }
+}
+
+int Sampler::PlaceOf(int script_id, int32_t offset, int* column) const {
+  return script_lines_.LineOf(isolate_.load(std::memory_order_relaxed),
+                              script_id, offset, column);
 }
 
 int Sampler::LineOf(const FrameInfo& frame, const StackTable& table) const {
@@ -234,11 +274,16 @@ int Sampler::LineOf(const FrameInfo& frame, const StackTable& table) const {
 
 // --- Callbacks of V8 ---
 
-void Sampler::OnGcPrologue(v8::Isolate* isolate, v8::GCType,
+void Sampler::OnGcPrologue(v8::Isolate* isolate, v8::GCType type,
                            v8::GCCallbackFlags, void* self) {
   Sampler* sampler = static_cast<Sampler*>(self);
   // The last moment at which addresses mean what they meant to the samples.
   sampler->Drain();
+  // Code moves, and goes, in collections of the whole heap only.
+  if (!sampler->follows_events_ && (type & v8::kGCTypeMarkSweepCompact) != 0) {
+    sampler->code_map_.ForgetPlaces();
+    sampler->heap_code_.ForgetPlaces();
+  }
   if (sampler->gc_depth_.load(std::memory_order_relaxed) == 0) {
     sampler->gc_label_.store(sampler->async_context_.ReadLabel(isolate),
                              std::memory_order_relaxed);
@@ -272,7 +317,8 @@ void Sampler::OnJitCodeEvent(const v8::JitCodeEvent* event) {
 
 void Sampler::AddCode(const v8::JitCodeEvent* event) {
   const uint64_t begin_ns = NowNs();
-  Drain();  // older samples may have hit what was here before
+  // Older samples may have hit what was here before.
+  if (!lists_code_) Drain();
   FunctionId id;
   if (!event->script.IsEmpty()) {
     const int script_id = event->script->GetId();

@@ -18,6 +18,7 @@
 #include "async_context.h"
 #include "code_map.h"
 #include "cpu_timer.h"
+#include "heap_code.h"
 #include "label_slot.h"
 #include "late_code.h"
 #include "safe_memory.h"
@@ -66,15 +67,18 @@ class Sampler {
   // Begins to sample every `interval_ns` of the thread's CPU time, with stacks
   // of up to `max_frames` frames. Returns 0 or an errno.
   int Start(uint64_t interval_ns, size_t max_frames);
-  // Stops the timer. Goes on to note V8's code events, so that the next Start()
-  // need not list all code again, and knows the loops that V8 has replaced on
-  // the stack: it never lists those.
+  // Stops the timer. Where V8's code events are followed, goes on to note them,
+  // so that the next Start() need not list all code again, and knows the loops
+  // that V8 has replaced on the stack: it never lists those.
   void Stop();
   // Stops, and forgets the code.
   void Forget();
 
   // Moves all pending samples into the stack table. Less than 10 µs a sample.
   void Drain();
+  // The same where V8 may be asked to tell of its code: not inside its
+  // callbacks.
+  void DrainInLoop();
   // Has `woken` called soon. Any thread, but not while Release() may run.
   void WakeUp();
   // Whether the loop is to be woken for the first sample after
@@ -103,6 +107,9 @@ class Sampler {
   // Room for whoever keeps something for each sampler; as long-lived as it.
   void* companion = nullptr;
   StackTable* stack_table() { return &stack_table_; }
+  // The 1-based line and column of a place in a script, 0 for unknown. Not
+  // inside callbacks of V8.
+  int PlaceOf(int script_id, int32_t offset, int* column) const;
   // The 1-based line of a frame in a table filled here, 0 for unknown. Not
   // inside callbacks of V8.
   int LineOf(const FrameInfo& frame, const StackTable& table) const;
@@ -141,16 +148,29 @@ class Sampler {
   static Sampler* OfIsolate(v8::Isolate* isolate);
 
   void Listen();
+  // Learns of code from V8's events, not from the heap: where the heap cannot
+  // be read, or samples are in code that only events can name.
+  void FollowEvents();
+  bool WantsEvents() const;
   void AddCode(const v8::JitCodeEvent* event);
   void QueueMove(const v8::JitCodeEvent* event);
   void DrainUntil(uint64_t ring_position, bool heap_is_of_then);
 
+  // For how long after the start native code is not indexed.
+  static constexpr int kIndexDelayMs = 1000;
+  // Code events are followed when so many frames had no name of their own, and
+  // one sample in so many.
+  static constexpr uint64_t kUnnamedFrames = 8;
+  static constexpr uint64_t kUnnamedShare = 100;
   // The loop is woken for every so many samples: drains of well under 1 ms.
   static constexpr uint32_t kWakeUpSamples = 64;
 
   // Null: free for the next thread. GC helpers look for their sampler by it.
   std::atomic<v8::Isolate*> isolate_{nullptr};
   bool listening_ = false;
+  bool follows_events_ = false;
+  bool lists_code_ = false;  // V8 is listing what code there is
+  bool may_pause_ = false;   // to ask for events before the next sample
 
   // Read by the signal handler.
   CpuTimer timer_;
@@ -176,6 +196,7 @@ class Sampler {
   // Outside the handler.
   SafeMemory::Cache heap_cache_;  // of a drain, in which the heap rests
   CodeMap code_map_;
+  HeapCode heap_code_;
   LateCode late_code_;
   ScriptLines script_lines_;
   StackTable stack_table_;

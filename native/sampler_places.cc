@@ -88,7 +88,7 @@ void Sampler::OnWakeUp(uv_async_t* handle) {
   Sampler* sampler = static_cast<Sampler*>(handle->data);
   sampler->timer_.Resume();
   if (!sampler->stack_table_.symbols()) sampler->stack_table_.LearnSymbols(0);
-  sampler->Drain();
+  sampler->DrainInLoop();
   sampler->woken_(sampler);
 }
 

@@ -1,6 +1,8 @@
 // Weak handles on scripts, and their line tables.
 #include "script_lines.h"
 
+#include <cstring>
+
 namespace otelpyroscope {
 namespace {
 
@@ -20,6 +22,15 @@ void ScriptLines::Note(v8::Isolate* isolate, int script_id,
   handle.SetWeak();
 }
 
+void ScriptLines::Note(v8::Isolate* isolate, int script_id, uintptr_t shared) {
+  // What a handle points to is a word that holds the object.
+  const uintptr_t* location = &shared;
+  v8::Local<v8::UnboundScript> script;
+  static_assert(sizeof(script) == sizeof(location));
+  memcpy(static_cast<void*>(&script), &location, sizeof(location));
+  Note(isolate, script_id, script);
+}
+
 void ScriptLines::ForgetOne() {
   auto next = scripts_.upper_bound(clock_);
   for (int i = 0; next == scripts_.end() || i < kLooks; i++, ++next) {
@@ -30,12 +41,14 @@ void ScriptLines::ForgetOne() {
   scripts_.erase(next);
 }
 
-int ScriptLines::LineOf(v8::Isolate* isolate, int script_id,
-                        int32_t offset) const {
+int ScriptLines::LineOf(v8::Isolate* isolate, int script_id, int32_t offset,
+                        int* column) const {
   const auto found = scripts_.find(script_id);
   if (found == scripts_.end() || found->second.IsEmpty()) return 0;
   v8::HandleScope scope(isolate);
-  return found->second.Get(isolate)->GetLineNumber(offset) + 1;
+  const v8::Local<v8::UnboundScript> script = found->second.Get(isolate);
+  if (column != nullptr) *column = script->GetColumnNumber(offset) + 1;
+  return script->GetLineNumber(offset) + 1;
 }
 
 }  // namespace otelpyroscope

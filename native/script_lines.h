@@ -22,10 +22,16 @@ class ScriptLines {
   void Note(v8::Isolate* isolate, int script_id,
             v8::Local<v8::UnboundScript> script);
 
-  // The 1-based line at an offset of the script's source, or 0: the script is
-  // gone or unknown. Never inside a callback of V8: it may allocate, and reads
-  // the whole source when a script is first asked for.
-  int LineOf(v8::Isolate* isolate, int script_id, int32_t offset) const;
+  // The same by the address of one of the script's SharedFunctionInfos, which
+  // nothing may have moved since it was found.
+  void Note(v8::Isolate* isolate, int script_id, uintptr_t shared);
+
+  // The 1-based line at an offset of the script's source, and the column if
+  // asked for; or 0: the script is gone or unknown. Never inside a callback of
+  // V8: it may allocate, and reads the whole source when a script is first
+  // asked for.
+  int LineOf(v8::Isolate* isolate, int script_id, int32_t offset,
+             int* column = nullptr) const;
 
   void Clear() { scripts_.clear(); }
 

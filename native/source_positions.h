@@ -58,6 +58,8 @@ struct InlinedCall {
   FunctionId function;     // the callee
   bool is_itself = false;  // the callee is the function that inlines it
   SourcePosition call;     // in the caller, which may be inlined itself
+  // The callee's SharedFunctionInfo, for whoever reads on before it can move.
+  uintptr_t shared = 0;
 };
 
 // Where a piece of code came from.

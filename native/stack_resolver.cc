@@ -79,7 +79,9 @@ void Resolver::PushAll() {
 }
 
 void Resolver::PushNative(uintptr_t address) {
-  if (!table_->PushNative(address)) counts_->unresolved_frames++;
+  if (table_->PushNative(address)) return;
+  counts_->unresolved_frames++;
+  counts_->unnamed_code += table_->symbols() != nullptr;
 }
 
 // Native code, or a place in generated code that V8 has not told of.
@@ -88,6 +90,7 @@ void Resolver::PushUnknown(uintptr_t address) {
     PushNative(address);
   } else {
     counts_->unresolved_frames++;
+    counts_->unnamed_code++;
     table_->Push(PseudoFrame::kUnresolved);
   }
 }

@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <ucontext.h>
 
+#include <algorithm>
+
 #include "v8-internal.h"
 #include "v8-locker.h"
 #include "v8-unwinder.h"
@@ -51,32 +53,69 @@ ReadReturnAddress(const v8::RegisterState& state) noexcept {
 }
 
 // The registers in which V8's interpreter keeps the bytecode array and the
-// offset in it.
+// offset in it, and that of the called function.
 SIGNAL_SAFE void ReadInterpreterRegisters(const void* ucontext,
                                           SampleHeader* header) noexcept {
   const mcontext_t& context =
       static_cast<const ucontext_t*>(ucontext)->uc_mcontext;
 #if defined(__x86_64__)
+  header->called_function = static_cast<uintptr_t>(context.gregs[REG_RDI]);
   header->bytecode_array = static_cast<uintptr_t>(context.gregs[REG_R12]);
   header->bytecode_offset = static_cast<uintptr_t>(context.gregs[REG_R9]);
 #elif defined(__aarch64__)
+  header->called_function = static_cast<uintptr_t>(context.regs[1]);
   header->bytecode_array = static_cast<uintptr_t>(context.regs[20]);
   header->bytecode_offset = static_cast<uintptr_t>(context.regs[19]);
 #endif
 }
 
+constexpr uintptr_t kWord = sizeof(uintptr_t);
+// How much of the stack is looked through for frames that cannot be reached
+// from one another: below JavaScript that native code has called, mostly.
+constexpr size_t kMaxSearchedWords = 8192;
+constexpr size_t kMaxSearchedPerFrame = 2048;
+constexpr int kMaxFramesBetween = 64;
+
+READS_OTHER_FRAMES SIGNAL_SAFE uintptr_t WordAt(uintptr_t address) noexcept {
+  return *reinterpret_cast<const uintptr_t*>(address);
+}
+
+// Whether a frame may have its frame pointer here: above `sp`, with what is
+// below it down to the bytecode's offset, and what is above it.
+SIGNAL_SAFE bool MayBeFrame(const StackBounds& bounds, uintptr_t sp,
+                            uintptr_t fp) noexcept {
+  return fp % kWord == 0 && bounds.Contains(fp) && fp > sp &&
+         bounds.Contains(fp + kWord);
+}
+
 // The JSFunction in the frame at `fp`, if it is a whole frame of JavaScript:
 // its context, which in other frames is a small integer, lies between it and
 // `fp`.
-READS_OTHER_FRAMES SIGNAL_SAFE uintptr_t FunctionOfFrame(
-    const StackBounds& bounds, uintptr_t sp, uintptr_t fp) noexcept {
-  constexpr uintptr_t kWord = sizeof(uintptr_t);
-  if (fp % kWord != 0 || fp < sp + 2 * kWord || !bounds.Contains(fp)) return 0;
-  const auto* words = reinterpret_cast<const uintptr_t*>(fp);
-  const uintptr_t context = words[-1];
+SIGNAL_SAFE uintptr_t FunctionOfFrame(const StackBounds& bounds, uintptr_t sp,
+                                      uintptr_t fp) noexcept {
+  const v8_layout::Layout& at = v8_layout::layout();
+  if (!MayBeFrame(bounds, sp, fp) || fp - sp < at.frame_function_below) {
+    return 0;
+  }
+  const uintptr_t context = WordAt(fp - at.frame_context_below);
   return (context & v8_layout::kTagMask) == v8_layout::kHeapObjectTag
-             ? words[-2]
+             ? WordAt(fp - at.frame_function_below)
              : 0;
+}
+
+// Whether the frame at `fp`, to which a callee returns at `return_address`, is
+// the one that V8 lists as `place`: machine code by the return address,
+// interpreted code by its place in the bytecode.
+SIGNAL_SAFE bool IsFrameOf(uintptr_t place, uintptr_t return_address,
+                           uintptr_t fp, uintptr_t sp) noexcept {
+  if (return_address == place) return true;
+  const v8_layout::Layout& at = v8_layout::layout();
+  if (fp - sp < at.frame_offset_below) return false;
+  const uintptr_t offset = WordAt(fp - at.frame_offset_below);
+  return static_cast<uint32_t>(offset) == 0 &&
+         WordAt(fp - at.frame_bytecode_below) +
+                 (offset >> v8_layout::kSmiShift) ==
+             place;
 }
 
 }  // namespace
@@ -99,6 +138,9 @@ void StackCapture::Init(v8::Isolate* isolate, size_t max_frames) {
   isolate_ = isolate;
   max_frames_ = max_frames;
   bounds_ = StackBounds::OfThisThread();
+  void* code = nullptr;
+  isolate->GetCodeRange(&code, &code_size_);
+  code_begin_ = reinterpret_cast<uintptr_t>(code);
   // An embedder that never uses a Locker never holds one.
   uses_locker_ = v8::Locker::IsLocked(isolate);
 }
@@ -107,6 +149,11 @@ void StackCapture::Init(v8::Isolate* isolate, size_t max_frames) {
 SIGNAL_SAFE bool StackCapture::IsRunning() const noexcept {
   return v8::Isolate::TryGetCurrent() == isolate_ && isolate_->IsInUse() &&
          (!uses_locker_ || v8::Locker::IsLocked(isolate_));
+}
+
+SIGNAL_SAFE uintptr_t StackCapture::fast_caller() const noexcept {
+  return WordAt(reinterpret_cast<uintptr_t>(isolate_) +
+                v8::internal::Internals::kIsolateFastCCallCallerFpOffset);
 }
 
 SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
@@ -123,6 +170,7 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
                                  reinterpret_cast<uintptr_t>(registers.fp))
                : uintptr_t{0};
   header->frame_count = 0;
+  header->stack_words = 0;
   header->truncated = 0;
   header->fast_call = 0;
   header->vm_state = kNotAsked;
@@ -132,10 +180,7 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
   if (!on_stack) return true;
   // During a fast call, which leaves no exit frame, V8 keeps the caller's frame
   // here, and does not leave that frame out of the sample.
-  const uintptr_t fast_caller = *reinterpret_cast<const uintptr_t*>(
-      reinterpret_cast<uintptr_t>(isolate_) +
-      v8::internal::Internals::kIsolateFastCCallCallerFpOffset);
-  header->fast_call = bounds_.Contains(fast_caller);
+  header->fast_call = bounds_.Contains(fast_caller());
 
   v8::SampleInfo info = {};
   isolate_->GetStackSample(registers, frames, max_frames_ + 1, &info);
@@ -143,9 +188,78 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
   header->external_callback =
       reinterpret_cast<uintptr_t>(info.external_callback_entry);
   header->truncated = info.frames_count > max_frames_;
-  header->frame_count = static_cast<uint32_t>(
+  header->frame_count = static_cast<uint16_t>(
       header->truncated ? max_frames_ : info.frames_count);
+  const uintptr_t fp = reinterpret_cast<uintptr_t>(registers.fp);
+  FindFunctions(sp, fp, header->frame_count, frames);
+  if (header->pc - code_begin_ < code_size_) {
+    header->stack_words =
+        CopyCallersWords(sp, fp, frames + 2 * header->frame_count);
+  }
   return true;
+}
+
+// A regular expression's code has a frame that is marked by a small integer,
+// where functions have their context. What it is of, the frame of its caller
+// has somewhere.
+READS_OTHER_FRAMES SIGNAL_SAFE uint16_t StackCapture::CopyCallersWords(
+    uintptr_t sp, uintptr_t fp, void** to) const noexcept {
+  if (!MayBeFrame(bounds_, sp, fp) ||
+      (WordAt(fp - v8_layout::layout().frame_context_below) &
+       v8_layout::kTagMask) == v8_layout::kHeapObjectTag) {
+    return 0;
+  }
+  const uintptr_t caller = WordAt(fp);
+  if (!MayBeFrame(bounds_, fp, caller)) return 0;
+  uint16_t count = 0;
+  for (uintptr_t place = fp + 2 * kWord;
+       place < caller && count < kMaxStackWords; place += kWord) {
+    to[count++] = reinterpret_cast<void*>(WordAt(place));
+  }
+  return count;
+}
+
+// V8 lists frames without saying whose they are. Each is looked for on the
+// stack again: from one frame pointer to the next, and where that leads to none
+// (native code may use the register for anything), word by word.
+SIGNAL_SAFE void StackCapture::FindFunctions(uintptr_t sp, uintptr_t fp,
+                                             size_t count,
+                                             void** frames) const noexcept {
+  size_t budget = kMaxSearchedWords;
+  uintptr_t callee = 0;
+  for (size_t i = 0; i < count; i++) {
+    const uintptr_t place = reinterpret_cast<uintptr_t>(frames[i]);
+    uintptr_t found = 0;
+    // The innermost frame is listed where the interpreter runs, and a caller
+    // of C++ that runs without a frame.
+    if (i == 0 && MayBeFrame(bounds_, sp, fp) &&
+        IsFrameOf(place, fp == fast_caller() ? place : 0, fp, sp)) {
+      found = fp;
+    }
+    uintptr_t from = callee == 0 ? fp : callee;
+    for (int j = 0; j < kMaxFramesBetween && found == 0; j++) {
+      if (!MayBeFrame(bounds_, sp, from)) break;
+      const uintptr_t caller = WordAt(from);
+      if (!MayBeFrame(bounds_, from, caller)) break;
+      if (IsFrameOf(place, WordAt(from + kWord), caller, sp)) found = caller;
+      from = caller;
+    }
+    size_t words = std::min(budget, kMaxSearchedPerFrame);
+    budget -= found == 0 ? words : 0;
+    for (uintptr_t slot = std::max(sp, callee);
+         found == 0 && words != 0 && bounds_.Contains(slot + kWord);
+         slot += kWord, words--) {
+      const uintptr_t caller = WordAt(slot);
+      if (MayBeFrame(bounds_, slot, caller) &&
+          IsFrameOf(place, WordAt(slot + kWord), caller, sp)) {
+        found = caller;
+        budget += words;
+      }
+    }
+    frames[count + i] = reinterpret_cast<void*>(
+        found == 0 ? uintptr_t{0} : FunctionOfFrame(bounds_, sp, found));
+    if (found != 0) callee = found;
+  }
 }
 
 }  // namespace otelpyroscope

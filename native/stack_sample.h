@@ -12,18 +12,27 @@
 
 namespace otelpyroscope {
 
-// The words of a sample in the ring; its frames follow, leaf first.
+// The words of a sample in the ring; its frames follow, leaf first, and then,
+// in the same order, their JSFunctions (0 where there is none, or none was
+// found), and then some words of the stack.
 struct SampleHeader {
   uint32_t weight;  // intervals of CPU time
   uint32_t label;   // label id, 0: none
-  uint32_t frame_count;
-  uint16_t vm_state;  // v8::StateTag or kNotAsked
-  uint8_t truncated;
+  uint16_t frame_count;
+  uint16_t stack_words;  // that follow the functions
+  uint16_t vm_state;     // v8::StateTag or kNotAsked
+  uint8_t truncated : 1;
+  // JavaScript that a collection has called: what its frames are in may have
+  // moved when the collection is over.
+  uint8_t in_collection : 1;
   uint8_t fast_call;  // JS calls C++ without an exit frame, see Capture()
   uintptr_t pc;
   uintptr_t stack_top;  // where a leaf without a frame returns to, or 0
-  // The JSFunction of the innermost frame, or 0: it is not JavaScript's.
+  // The JSFunction of the innermost frame, or 0: it is not JavaScript's. And
+  // what is in the register in which functions are called: at a function's
+  // first instructions, the function.
   uintptr_t function;
+  uintptr_t called_function;
   uintptr_t external_callback;  // the native function that JS has called, or 0
   // The interpreter's registers, if it runs: bytecode array and offset in it.
   uintptr_t bytecode_array;
@@ -31,6 +40,8 @@ struct SampleHeader {
 };
 // V8 could not be asked: it does not run here, or not on this thread's stack.
 constexpr uint16_t kNotAsked = UINT16_MAX;
+// Of the frame of what has called a leaf that is no function.
+constexpr size_t kMaxStackWords = 64;
 constexpr size_t kSampleHeaderWords = sizeof(SampleHeader) / sizeof(uintptr_t);
 static_assert(sizeof(SampleHeader) % sizeof(uintptr_t) == 0);
 
@@ -56,18 +67,31 @@ class StackCapture {
 
   SIGNAL_SAFE size_t max_frames() const noexcept { return max_frames_; }
 
-  // Fills `header` (all but weight and label) and at most max_frames() + 1
-  // words of `frames` from the interrupted registers. No frames where V8
-  // cannot be asked: it does not run here, or not on this thread's own stack.
-  // False: the isolate does not run here, its heap may be another thread's.
+  // Words that Capture() needs.
+  SIGNAL_SAFE size_t max_words() const noexcept {
+    return 2 * (max_frames_ + 1) + kMaxStackWords;
+  }
+
+  // Fills `header` (all but weight and label) and max_words() of `frames` from
+  // the interrupted registers. No frames where V8 cannot be asked: it does not
+  // run here, or not on this thread's own stack. False: the isolate does not
+  // run here, its heap may be another thread's.
   SIGNAL_SAFE bool Capture(const void* ucontext, SampleHeader* header,
                            void** frames) const noexcept;
 
  private:
   SIGNAL_SAFE bool IsRunning() const noexcept;
+  // The frame pointer of the JavaScript that is in a fast call to C++, or 0.
+  SIGNAL_SAFE uintptr_t fast_caller() const noexcept;
+  SIGNAL_SAFE uint16_t CopyCallersWords(uintptr_t sp, uintptr_t fp,
+                                        void** to) const noexcept;
+  SIGNAL_SAFE void FindFunctions(uintptr_t sp, uintptr_t fp, size_t count,
+                                 void** frames) const noexcept;
 
   v8::Isolate* isolate_ = nullptr;
   StackBounds bounds_;
+  uintptr_t code_begin_ = 0;  // where the isolate puts its code
+  size_t code_size_ = 0;
   size_t max_frames_ = 0;
   bool uses_locker_ = false;
 };
@@ -77,7 +101,14 @@ struct ResolveCounts {
   uint64_t unresolved_frames = 0;  // of addresses that are nobody's
   uint64_t inlined_frames = 0;
   uint64_t layout_fallbacks = 0;  // failed checks of V8's memory layout
+  uint64_t unnamed_code = 0;      // frames of code without a name of its own
 };
+
+// The words of a sample.
+SIGNAL_SAFE inline size_t SampleWords(const SampleHeader& header) noexcept {
+  return kSampleHeaderWords + 2 * size_t{header.frame_count} +
+         header.stack_words;
+}
 
 // Adds the sample to `table`. `heap_is_of_then`: nothing has moved since the
 // sample was taken, so that V8's heap may be asked about its code.

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "function_name.h"
+
 namespace otelpyroscope {
 namespace {
 
@@ -35,6 +37,11 @@ std::string ContentKey(const FunctionInfo& info) {
   key += std::to_string(info.line);
   key += ':';
   key += std::to_string(info.column);
+  if (info.start < 0) return key;
+  key += ':';
+  key += std::to_string(info.script_id);
+  key += ':';
+  key += std::to_string(info.start);
   return key;
 }
 
@@ -46,7 +53,17 @@ void StackTable::Push(const CodeFunction& function, const CodeMap& code_map,
                       int32_t position) {
   if (function.table_generation != generation_) {
     FunctionInfo info;
-    if (function.in_script) {
+    if (function.from_heap != nullptr) {
+      const HeapFunction& known = *function.from_heap;
+      info.name = known.name.empty() ? "(anonymous)" : known.name;
+      info.url = known.url;
+      info.line = known.line;
+      info.column = known.column;
+      if (known.line == 0) {
+        info.script_id = known.id.script_id;
+        info.start = known.start;
+      }
+    } else if (function.in_script) {
       const FunctionName parsed = ParseFunctionName(
           function.name, code_map.ScriptUrl(function.id.script_id));
       info.name = parsed.name.empty() ? "(anonymous)" : parsed.name;

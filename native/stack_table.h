@@ -30,6 +30,9 @@ struct FunctionInfo {
   int line = 0;                  // of the function's start, 1-based; 0: unknown
   int column = 0;                // of the function's start, 1-based; 0: unknown
   uintptr_t native_address = 0;  // of a native function: see NameNatives()
+  // Where line and column are still to be asked for: see FillStarts().
+  int script_id = 0;
+  int32_t start = -1;  // offset in the script's source
 };
 
 // A function at a place in its source.
@@ -74,6 +77,16 @@ class StackTable {
   // Names the native functions; `at_last` those as well that the symbols do not
   // know. Reads files: not from V8's callbacks.
   void NameNatives(bool at_last);
+  // Fills in lines and columns of functions' starts that are still missing.
+  template <typename LineOf>  // (script id, offset, int* column) -> line
+  void FillStarts(LineOf line_of) {
+    for (FunctionInfo& function : functions_) {
+      if (function.start < 0) continue;
+      function.line =
+          line_of(function.script_id, function.start, &function.column);
+      function.start = -1;
+    }
+  }
   // Tells native functions apart by the symbols of what is loaded, from here
   // on; before, by address. Waits at most so long for an index in the making.
   // Not from V8's callbacks.

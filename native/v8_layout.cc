@@ -33,6 +33,31 @@ constexpr Layout kCommon = {
     .function_literal_id = 60,
     .function_script = 40,
     .script_id = 64,
+    .shared_name = 24,
+    .shared_data = 8,
+    .script_source = 8,
+    .script_name = 16,
+    .script_line_offset = 24,
+    .script_column_offset = 32,
+    .scope_flags = 8,
+    .scope_locals = 24,
+    .scope_names = 48,
+    .scope_position = 32,
+    .string_length = 12,
+    .string_data = 16,
+    .cons_first = 16,
+    .cons_second = 24,
+    .thin_actual = 16,
+    .sliced_parent = 16,
+    .sliced_offset = 24,
+    .regexp_data = 24,
+    .regexp_source = 32,
+    .regexp_flags = 40,
+    .code_wrapper_code = 8,
+    .frame_context_below = 8,
+    .frame_function_below = 16,
+    .frame_bytecode_below = 32,
+    .frame_offset_below = 40,
     .bytecode_header = 64,
     .bytecode_positions_before_start = 40,
     .interpreter_data_bytecode = 8,
@@ -62,8 +87,16 @@ constexpr Layout TableOfThisVersion() {
   layout.bytecode_header = 54;
   layout.bytecode_positions_before_start = 22;
   layout.code_pointer_before_start = 8;
+  layout.shared_name = 16;
+  layout.scope_flags = 12;
+  layout.scope_names = 32;
+  layout.scope_position = 0;
   layout.deoptimization_data = 16;
   layout.source_position_table = 24;
+  layout.shared_name = 16;
+  layout.scope_flags = 12;
+  layout.scope_names = 32;
+  layout.scope_position = 0;
   layout.literals_index = 2;
   layout.function_index = 6;
   layout.inlining_positions_index = 7;
@@ -84,6 +117,10 @@ constexpr Layout TableOfThisVersion() {
   layout.function_literal_id = 52;
   layout.function_script = 32;
   layout.instruction_size = 52;
+  layout.shared_name = 16;
+  layout.scope_flags = 12;
+  layout.scope_names = 32;
+  layout.scope_position = 0;
   layout.literals_index = 2;
   layout.function_index = 6;
   layout.inlining_positions_index = 7;
@@ -149,6 +186,31 @@ constexpr Entry kEntries[] = {
     {"function_literal_id", &Layout::function_literal_id},
     {"function_script", &Layout::function_script},
     {"script_id", &Layout::script_id},
+    {"shared_name", &Layout::shared_name},
+    {"shared_data", &Layout::shared_data},
+    {"script_source", &Layout::script_source},
+    {"script_name", &Layout::script_name},
+    {"script_line_offset", &Layout::script_line_offset},
+    {"script_column_offset", &Layout::script_column_offset},
+    {"scope_flags", &Layout::scope_flags},
+    {"scope_locals", &Layout::scope_locals},
+    {"scope_names", &Layout::scope_names},
+    {"scope_position", &Layout::scope_position},
+    {"string_length", &Layout::string_length},
+    {"string_data", &Layout::string_data},
+    {"cons_first", &Layout::cons_first},
+    {"cons_second", &Layout::cons_second},
+    {"thin_actual", &Layout::thin_actual},
+    {"sliced_parent", &Layout::sliced_parent},
+    {"sliced_offset", &Layout::sliced_offset},
+    {"regexp_data", &Layout::regexp_data},
+    {"regexp_source", &Layout::regexp_source},
+    {"regexp_flags", &Layout::regexp_flags},
+    {"code_wrapper_code", &Layout::code_wrapper_code},
+    {"frame_context_below", &Layout::frame_context_below},
+    {"frame_function_below", &Layout::frame_function_below},
+    {"frame_bytecode_below", &Layout::frame_bytecode_below},
+    {"frame_offset_below", &Layout::frame_offset_below},
     {"bytecode_header", &Layout::bytecode_header},
     {"bytecode_positions_before_start",
      &Layout::bytecode_positions_before_start},

@@ -70,6 +70,49 @@ struct Layout {
   size_t function_script;
   size_t script_id;
 
+  // SharedFunctionInfo: its name or ScopeInfo, and its bytecode, baseline code
+  // or what else it runs by.
+  size_t shared_name;
+  size_t shared_data;
+  // Script: its source and its name; the line and the column at which the
+  // source begins, small integers.
+  size_t script_source;
+  size_t script_name;
+  size_t script_line_offset;
+  size_t script_column_offset;
+
+  // ScopeInfo: its flags, 32 bits; the number of its variables in the context,
+  // a small integer; where their names begin; and where the function begins
+  // in its source, a small integer, 0: behind the names.
+  size_t scope_flags;
+  size_t scope_locals;
+  size_t scope_names;
+  size_t scope_position;
+
+  // String: its length; characters of a sequential one. Parts of the others.
+  size_t string_length;
+  size_t string_data;
+  size_t cons_first;
+  size_t cons_second;
+  size_t thin_actual;
+  size_t sliced_parent;
+  size_t sliced_offset;
+
+  // JSRegExp: what it is compiled to, its source, and its flags, a small
+  // integer. Its code is among the first words of what it is compiled to, or
+  // in an object of that, here.
+  size_t regexp_data;
+  size_t regexp_source;
+  size_t regexp_flags;
+  size_t code_wrapper_code;
+
+  // A frame of JavaScript: words below its frame pointer. In interpreted ones,
+  // the bytecode array and the offset in it, a small integer.
+  size_t frame_context_below;
+  size_t frame_function_below;
+  size_t frame_bytecode_below;
+  size_t frame_offset_below;
+
   // BytecodeArray: from its object to the bytecode, and from the bytecode back
   // to the pointer to its position table. InterpreterData: its bytecode.
   size_t bytecode_header;
@@ -96,6 +139,25 @@ struct Layout {
   size_t inlining_position_bytes;
   size_t inlined_function;
 };
+
+// Instance types below are strings': how its characters are kept, and whether
+// they are bytes.
+constexpr uint16_t kFirstNonString = 128;
+constexpr uint16_t kStringRepresentation = 7;
+constexpr uint16_t kSequentialString = 0;
+constexpr uint16_t kConsString = 1;
+constexpr uint16_t kSlicedString = 3;
+constexpr uint16_t kThinString = 5;
+constexpr uint16_t kOneByteString = 8;
+
+// Bits of a ScopeInfo's flags.
+constexpr uint32_t kScopeTypeMask = 15;
+constexpr uint32_t kModuleScope = V8_MAJOR_VERSION >= 13 ? 5 : 3;
+constexpr uint32_t kScopeHasSavedClass = 1 << 10;
+constexpr uint32_t kScopeHasName = 3 << 12;
+constexpr uint32_t kScopeHasInferredName = 1 << 14;
+// Variables whose names are in the ScopeInfo itself, not in a hash table.
+constexpr uint64_t kMaxScopeNames = 75;
 
 // Where the bytecode of this V8 is not known: no lines in baseline code.
 struct Bytecodes {

@@ -22,7 +22,7 @@ function filesBelow(directory) {
  * A new file of native/ needs its place here.
  */
 const nativeLayers = [
-  ['signal_safety', 'label_slot', 'sample_ring', 'symbol_name', 'event_names'],
+  ['signal_safety', 'label_slot', 'sample_ring', 'symbol_name', 'event_names', 'function_name'],
   ['cpu_timer', 'safe_memory', 'process_maps', 'elf_file', 'elf_symbols'],
   [
     'v8_layout',
@@ -30,6 +30,9 @@ const nativeLayers = [
     'source_positions',
     'baseline_positions',
     'heap_reader',
+    'heap_string',
+    'heap_function',
+    'builtin_table',
     'async_context',
     'code_object',
     'code_map',
@@ -43,6 +46,7 @@ const nativeLayers = [
     'stack_sample',
     'stack_resolver',
     'late_code',
+    'heap_code',
     'sampler',
     'sampler_places',
     'profile_process',

@@ -147,7 +147,10 @@ describe('life of a profiler', function () {
     }
     assert.ok(metrics.signals > 0 && metrics.samples > 0 && metrics.handlerNanos > 0);
     assert.equal(metrics.droppedSamples, 0);
-    assert.ok(metrics.codeEntries > 100 && metrics.codeBytes > 0 && metrics.jitEventNanos > 0);
+    // Only the code that samples have hit, and V8 is not listened to for it.
+    assert.ok(metrics.codeEntries > 0 && metrics.codeEntries < 1_000, `${metrics.codeEntries}`);
+    assert.ok(metrics.codeBytes > 0);
+    assert.equal(metrics.jitEventNanos, 0);
   });
 });
 

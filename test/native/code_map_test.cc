@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "check.h"
+#include "function_name.h"
 
 namespace otelpyroscope {
 namespace {
@@ -212,6 +213,72 @@ TEST(code_knows_the_url_of_its_script) {
   EXPECT(map.ScriptUrl(7) == "file:///with space/a.js");
   AddCode(&map, 0x3000, 8, "Script:~ node:fs", 8);
   EXPECT(map.ScriptUrl(8) == "node:fs");
+}
+
+HeapFunction FunctionNumber(int literal_id) {
+  HeapFunction function;
+  function.id = {5, literal_id};
+  function.name = "f" + std::to_string(literal_id);
+  return function;
+}
+
+TEST(code_read_from_the_heap_outlives_its_place) {
+  CodeMap map;
+  const auto kept = map.Keep(FunctionNumber(3));
+  map.AddRead(0x1000, 16, CodeTier::kBytecode, kept, nullptr);
+  map.AddRead(0x2000, 16, CodeTier::kBaseline, kept, nullptr);
+  map.AddRead(0x3000, 16, CodeTier::kOptimized, kept, nullptr);
+  EXPECT(map.Find(0x100f)->kind == CodeKind::kBytecode);
+  EXPECT(map.Find(0x2000)->baseline && !map.Find(0x2000)->optimized);
+  EXPECT(map.Find(0x3000)->optimized && !map.Find(0x3000)->baseline);
+  EXPECT(map.Find(0x3000)->function == kept);
+  map.ForgetPlaces();
+  EXPECT_EQ(map.entries(), 0);
+  EXPECT(map.Find(0x1000) == nullptr && map.Find(0x3000) == nullptr);
+  EXPECT(map.FindKept({5, 3}) == kept);
+  EXPECT(map.FindFunction({5, 3})->from_heap->name == "f3");
+  EXPECT(map.FindKept({5, 4}) == nullptr);
+  map.Clear();
+  EXPECT(map.FindKept({5, 3}) == nullptr);
+  EXPECT_EQ(map.bytes(), 0);
+}
+
+TEST(code_without_a_function_is_gone_with_its_place) {
+  CodeMap map;
+  map.AddNamed(0x1000, 16, "(regexp) /a/");
+  EXPECT(NameAt(map, 0x1008) == "(regexp) /a/");
+  EXPECT(map.Find(0x1008)->kind == CodeKind::kOther);
+  map.ForgetPlaces();
+  EXPECT(NameAt(map, 0x1008).empty());
+  EXPECT_EQ(map.bytes(), 0);
+}
+
+TEST(code_of_builtins_may_be_added_again) {
+  CodeMap map;
+  map.SetBuiltinsCopy(0x9000, 0x1000, 0x1000);
+  for (int i = 0; i < 3; i++) {
+    map.AddBuiltin({0x1000, 0x40, false, "ArrayMap"});
+    map.AddBuiltin({0x1040, 0x40, true, "LdaZeroHandler"});
+    EXPECT(NameAt(map, 0x9010) == "ArrayMap");
+    EXPECT(map.Find(0x9010)->kind == CodeKind::kBuiltin);
+    EXPECT(map.Find(0x1050)->kind == CodeKind::kBytecodeHandler);
+    map.ForgetPlaces();
+    EXPECT(map.Find(0x9010) == nullptr);
+  }
+  EXPECT_EQ(map.OriginalOf(0x9fff), 0x1fff);
+  EXPECT_EQ(map.OriginalOf(0xa000), 0xa000);
+}
+
+TEST(code_functions_that_are_kept_are_bounded) {
+  CodeMap map;
+  for (int i = 0; i < static_cast<int>(CodeMap::kMaxKept); i++) {
+    map.MakeRoom();
+    map.Keep(FunctionNumber(i));
+  }
+  EXPECT(map.FindKept({5, 0}) != nullptr);
+  map.MakeRoom();
+  EXPECT(map.FindKept({5, 0}) == nullptr);
+  EXPECT_EQ(map.bytes(), 0);
 }
 
 void ExpectName(const char* text, const char* known_url, const char* name,

@@ -194,6 +194,22 @@ TEST(elf_files_with_damage_are_survived) {
 }
 
 // Names that claim to be outside of the string table, or the file shrinks.
+TEST(elf_names_are_read_in_one_piece) {
+  const File file(Image({{"first", 0x1000, 16},
+                         {"behind", 0x1040, 16},
+                         {"second", 0x1010, 16},
+                         {"before", 0xfff, 16}}));
+  ElfFunctions functions;
+  std::vector<std::string> names;
+  EXPECT(ReadElfFunctions(file.number(), 0x1000, &functions, 0x40));
+  EXPECT(ReadElfNames(file.number(), functions, &names));
+  EXPECT(names == (std::vector<std::string>{"first", "second"}));
+  // Of a file that is shorter than it says, or of none.
+  functions.names_offset += size_t{1} << 40;
+  EXPECT(!ReadElfNames(file.number(), functions, &names));
+  EXPECT(ReadElfNames(file.number(), ElfFunctions(), &names) && names.empty());
+}
+
 TEST(elf_names_are_bounded) {
   std::string image = Image({{"a", 0x1000, 0x10}});
   ElfFunctions functions;

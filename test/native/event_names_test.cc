@@ -10,24 +10,25 @@ namespace otelpyroscope {
 namespace {
 
 TEST(event_names_of_regular_expressions) {
-  EXPECT(RegExpName("RegExp:a+(b|c)*d$") == "(regexp) /a+(b|c)*d$/");
-  EXPECT(RegExpName("RegExp.> src: 'x'y+' flags: 'gi'") == "(regexp) /x'y+/gi");
-  EXPECT(RegExpName("RegExp.< src: '' flags: ''") == "(regexp) //");
-  EXPECT(RegExpName("RegExp.< src: 'a\nb' flags: 's'") == "(regexp) /a b/s");
-  EXPECT(RegExpName("RegExp.> src: 'cut off") == "(regexp) /cut off/");
-  EXPECT(RegExpName("RegExp.> src: '' flags: '' flags: 'y'") ==
+  EXPECT(RegExpNameOf("RegExp:a+(b|c)*d$") == "(regexp) /a+(b|c)*d$/");
+  EXPECT(RegExpNameOf("RegExp.> src: 'x'y+' flags: 'gi'") ==
+         "(regexp) /x'y+/gi");
+  EXPECT(RegExpNameOf("RegExp.< src: '' flags: ''") == "(regexp) //");
+  EXPECT(RegExpNameOf("RegExp.< src: 'a\nb' flags: 's'") == "(regexp) /a b/s");
+  EXPECT(RegExpNameOf("RegExp.> src: 'cut off") == "(regexp) /cut off/");
+  EXPECT(RegExpNameOf("RegExp.> src: '' flags: '' flags: 'y'") ==
          "(regexp) /' flags: '/y");
-  EXPECT(RegExpName("JS:*RegExp a.js:1:1").empty());
-  EXPECT(RegExpName("RegExpish").empty());
-  EXPECT(RegExpName("RegExp").empty());
-  EXPECT(RegExpName("RegExp.").empty());
+  EXPECT(RegExpNameOf("JS:*RegExp a.js:1:1").empty());
+  EXPECT(RegExpNameOf("RegExpish").empty());
+  EXPECT(RegExpNameOf("RegExp").empty());
+  EXPECT(RegExpNameOf("RegExp.").empty());
 }
 
 TEST(event_names_of_long_regular_expressions_are_cut) {
   std::string source;
   for (int i = 0; i < 500; i++) source += "é";
   const std::string name =
-      RegExpName("RegExp.> src: 'a" + source + "' flags: 'u'");
+      RegExpNameOf("RegExp.> src: 'a" + source + "' flags: 'u'");
   EXPECT(name == "(regexp) /a" + source.substr(0, 2 * 59) + "…/u");
 }
 

@@ -208,6 +208,41 @@ TEST(stacks_with_functions_of_a_file_loaded_meanwhile_are_named_at_last) {
   EXPECT_EQ(contents.size(), 3);
 }
 
+TEST(stacks_learn_late_where_functions_begin) {
+  CodeMap map;
+  HeapFunction function;
+  function.id = {7, 1};
+  function.name = "f";
+  function.url = "file:///a.js";
+  function.start = 90;
+  HeapFunction other = function;
+  other.id.literal_id = 2;
+  other.line = 3;
+  other.column = 4;
+  const auto late = map.Keep(std::move(function));
+  const auto early = map.Keep(std::move(other));
+  StackTable table;
+  table.Begin(0);
+  table.Push(*late, map);
+  table.Push(*early, map);
+  table.Commit(1);
+  EXPECT_EQ(table.functions().size(), 2);
+  EXPECT_EQ(table.functions()[0].line, 0);
+  int asked = 0;
+  for (int i = 0; i < 2; i++) {
+    table.FillStarts([&asked](int script_id, int32_t offset, int* column) {
+      asked++;
+      *column = 8;
+      return script_id == 7 && offset == 90 ? 12 : 0;
+    });
+  }
+  EXPECT_EQ(asked, 1);
+  EXPECT_EQ(table.functions()[0].line, 12);
+  EXPECT_EQ(table.functions()[0].column, 8);
+  EXPECT(table.functions()[0].url == "file:///a.js");
+  EXPECT_EQ(table.functions()[1].line, 3);
+}
+
 TEST(stacks_beyond_the_limit_keep_label_and_weight) {
   Program program;
   constexpr uint32_t kStacks = StackTable::kMaxStacks;

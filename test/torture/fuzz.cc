@@ -170,7 +170,7 @@ void FuzzEventNames(Input input) {
   const std::string text = input.Text();
   for (const char* prefix : {"", "RegExp:", "RegExp.> src: '", "JS:wasm"}) {
     const std::string event = prefix + text;
-    Use(RegExpName(event).size());
+    Use(RegExpNameOf(event).size());
     Use(WasmName(event).size());
   }
 }

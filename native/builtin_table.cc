@@ -1,0 +1,103 @@
+// The symbols "Builtins_…" of the executable, or of the library that V8 is in.
+#include "builtin_table.h"
+
+#include <fcntl.h>
+#include <link.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "elf_file.h"
+
+namespace otelpyroscope {
+namespace {
+
+constexpr std::string_view kPrefix = "Builtins_";
+constexpr std::string_view kHandlerSuffix = "Handler";
+// V8 has about 2,000. Fewer: these are other symbols.
+constexpr size_t kFewest = 1000;
+
+struct LoadedFile {
+  uintptr_t address = 0;  // in it
+  uintptr_t bias = 0;     // address in memory - address in the file
+  std::string path;
+};
+
+bool FindFile(LoadedFile* file) {
+  return dl_iterate_phdr(
+             [](dl_phdr_info* info, size_t, void* data) {
+               auto* wanted = static_cast<LoadedFile*>(data);
+               for (size_t i = 0; i < info->dlpi_phnum; i++) {
+                 const ElfW(Phdr)& segment = info->dlpi_phdr[i];
+                 const uintptr_t begin = info->dlpi_addr + segment.p_vaddr;
+                 if (segment.p_type != PT_LOAD ||
+                     wanted->address - begin >= segment.p_memsz) {
+                   continue;
+                 }
+                 wanted->bias = info->dlpi_addr;
+                 wanted->path = info->dlpi_name;
+                 if (wanted->path.empty()) wanted->path = "/proc/self/exe";
+                 return 1;
+               }
+               return 0;
+             },
+             file) == 1;
+}
+
+}  // namespace
+
+const BuiltinTable* BuiltinTable::Get(uintptr_t start, size_t size) {
+  // One V8 in the process: all isolates have the same builtins.
+  static const BuiltinTable* const table = Read(start, size);
+  return table;
+}
+
+const BuiltinTable* BuiltinTable::Read(uintptr_t start, size_t size) {
+  LoadedFile loaded;
+  loaded.address = start;
+  if (start == 0 || size > UINT32_MAX || !FindFile(&loaded)) return nullptr;
+  const int file = open(loaded.path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return nullptr;
+  ElfFunctions symbols;
+  std::vector<std::string> names;
+  const bool is_read = ReadElfFunctions(file, start - loaded.bias, &symbols,
+                                        static_cast<uint32_t>(size)) &&
+                       ReadElfNames(file, symbols, &names);
+  close(file);
+  if (!is_read) return nullptr;
+  auto* table = new BuiltinTable;
+  for (size_t i = 0; i < names.size(); i++) {
+    std::string_view name = names[i];
+    if (!name.starts_with(kPrefix)) continue;
+    name.remove_prefix(kPrefix.size());
+    Builtin builtin;
+    builtin.start = start + symbols.functions[i].start;
+    builtin.size = symbols.functions[i].size;
+    builtin.name = name;
+    table->builtins_.push_back(std::move(builtin));
+  }
+  // The interpreter's lie in a row at the end.
+  for (auto last = table->builtins_.rbegin(); last != table->builtins_.rend();
+       ++last) {
+    if (!last->name.ends_with(kHandlerSuffix)) break;
+    last->is_bytecode_handler = true;
+  }
+  if (table->builtins_.size() >= kFewest &&
+      table->builtins_.back().is_bytecode_handler) {
+    return table;
+  }
+  delete table;
+  return nullptr;
+}
+
+const Builtin* BuiltinTable::Find(uintptr_t address) const {
+  const auto after = std::upper_bound(
+      builtins_.begin(), builtins_.end(), address,
+      [](uintptr_t value, const Builtin& b) { return value < b.start; });
+  if (after == builtins_.begin()) return nullptr;
+  const Builtin& found = *std::prev(after);
+  return address - found.start < found.size ? &found : nullptr;
+}
+
+}  // namespace otelpyroscope

@@ -1,0 +1,64 @@
+// Learns what code a sample has met from V8's heap: which function each frame
+// is of, and where its code begins and ends.
+//
+// V8 tells a listener of all code that it makes and moves, but then makes and
+// moves it more slowly: for as long as one listens, and whether a sample ever
+// hits the code or not. Here nothing is read but what samples have hit.
+#ifndef NATIVE_HEAP_CODE_H_
+#define NATIVE_HEAP_CODE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <unordered_set>
+
+#include "builtin_table.h"
+#include "code_map.h"
+#include "code_object.h"
+#include "script_lines.h"
+#include "stack_sample.h"
+#include "v8.h"
+
+namespace otelpyroscope {
+
+// Not thread-safe: the isolate's thread only.
+class HeapCode {
+ public:
+  // Addresses remembered as nobody's; when full, all are forgotten.
+  static constexpr size_t kMaxMisses = 4096;
+
+  // Whether all that is needed can be read in this process.
+  bool Init(v8::Isolate* isolate);
+
+  // Adds to `code_map` what the sample's frames are in, and notes their
+  // scripts. Only while nothing has moved since the sample was taken.
+  void Learn(const SampleHeader& header, const uintptr_t* frames,
+             CodeMap* code_map, ScriptLines* lines, ResolveCounts* counts);
+
+  // Code may have moved, or be gone.
+  void ForgetPlaces() { misses_.clear(); }
+
+ private:
+  void LearnLeaf(const SampleHeader& header);
+  void LearnOne(uintptr_t address, bool is_exact, uintptr_t function,
+                uintptr_t other);
+  void LearnMachineCode(uintptr_t address, uintptr_t function, uintptr_t other);
+  bool LearnBaseline(const FoundCode& found, uintptr_t function);
+  void LearnBytecode(uintptr_t address, uintptr_t function);
+  std::shared_ptr<CodeFunction> FunctionOf(uintptr_t shared);
+
+  v8::Isolate* isolate_ = nullptr;
+  const BuiltinTable* builtins_ = nullptr;
+  std::unordered_set<uintptr_t> misses_;
+  // While it learns.
+  CodeMap* code_map_ = nullptr;
+  ScriptLines* lines_ = nullptr;
+  ResolveCounts* counts_ = nullptr;
+  const uintptr_t* words_ =
+      nullptr;  // of the stack, of a leaf without function
+  const uintptr_t* words_end_ = nullptr;
+};
+
+}  // namespace otelpyroscope
+
+#endif  // NATIVE_HEAP_CODE_H_
