@@ -124,11 +124,26 @@ void CodeMap::AddRead(uintptr_t start, size_t size, CodeTier tier,
   Insert(std::move(entry));
 }
 
-void CodeMap::AddNamed(uintptr_t start, size_t size, std::string_view name) {
+void CodeMap::AddNamed(uintptr_t start, size_t size, std::string_view name,
+                       bool is_guess) {
   CodeEntry entry;
   entry.start = start;
   entry.size = size;
+  entry.name_is_guess = is_guess;
   entry.function = FunctionOf(FunctionId(), false, name);
+  Insert(std::move(entry));
+}
+
+void CodeMap::AddOffHeap(uintptr_t start, size_t size,
+                         std::string_view event_name) {
+  if (size == 0) return;
+  CodeEntry entry;
+  entry.start = start;
+  entry.size = size;
+  entry.off_heap = true;
+  const std::string_view wasm = WasmName(event_name);
+  entry.function =
+      FunctionOf(FunctionId(), false, wasm.empty() ? event_name : wasm);
   Insert(std::move(entry));
 }
 
@@ -167,7 +182,7 @@ std::shared_ptr<CodeFunction> CodeMap::FindKept(FunctionId id) const {
 
 void CodeMap::ForgetPlaces() {
   for (auto place = entries_.begin(); place != entries_.end();) {
-    place = Erase(place);
+    place = place->second.off_heap ? std::next(place) : Erase(place);
   }
   version_++;
 }

@@ -53,6 +53,9 @@ struct CodeEntry {
   mutable bool hit = false;
   mutable bool positions_read = false;
   mutable std::shared_ptr<const CodePositions> positions;
+  // Not on V8's heap: it stays where it is.
+  bool off_heap = false;
+  bool name_is_guess = false;
   // The map's order of age.
   CodeEntry* older = nullptr;
   CodeEntry* newer = nullptr;
@@ -91,7 +94,11 @@ class CodeMap {
                std::shared_ptr<CodeFunction> function,
                std::shared_ptr<const CodePositions> positions);
   // Code of no function of a script.
-  void AddNamed(uintptr_t start, size_t size, std::string_view name);
+  // `is_guess`: a later sample may know a better name.
+  void AddNamed(uintptr_t start, size_t size, std::string_view name,
+                bool is_guess = false);
+  // Code that is not on V8's heap, by the name of its event.
+  void AddOffHeap(uintptr_t start, size_t size, std::string_view event_name);
   void AddBuiltin(const Builtin& builtin);
 
   // Forgets all where there is no room to keep more. Before a sample.
@@ -103,7 +110,8 @@ class CodeMap {
   // A function that is kept, or null.
   std::shared_ptr<CodeFunction> FindKept(FunctionId id) const;
 
-  // Forgets where code is: from here on it may move, or its place be reused.
+  // Forgets where code is on V8's heap: from here on it may move, or its place
+  // be reused.
   void ForgetPlaces();
 
   // Applies moves in the order in which they happened.

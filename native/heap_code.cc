@@ -9,6 +9,13 @@
 #include "inlining.h"
 
 namespace otelpyroscope {
+namespace {
+
+// What V8 has made for something that is no function, such as a regular
+// expression, and that nothing on the stack names.
+constexpr char kGeneratedCode[] = "(generated code)";
+
+}  // namespace
 
 bool HeapCode::Init(v8::Isolate* isolate) {
   isolate_ = isolate;
@@ -38,6 +45,11 @@ void HeapCode::Learn(const SampleHeader& header, const uintptr_t* frames,
 
 void HeapCode::LearnLeaf(const SampleHeader& header) {
   LearnOne(header.pc, true, header.function, header.called_function);
+  const CodeEntry* entry = code_map_->Find(header.pc);
+  if (entry != nullptr && entry->name_is_guess && words_ != words_end_) {
+    NameRegExp({entry->start, entry->size,
+                CodeObject::Of(entry->start, entry->size)});
+  }
   // What stands at the top of the stack may be the return address of a leaf
   // without a frame.
   if (code_map_->IsGenerated(header.stack_top)) {
@@ -109,13 +121,20 @@ void HeapCode::LearnMachineCode(uintptr_t address, uintptr_t function,
     if (!LearnBaseline(found, function)) LearnBaseline(found, other);
     return;
   }
-  // A regular expression's, which the builtin has on its stack that called it.
+  if (!NameRegExp(found)) {
+    code_map_->AddNamed(found.start, found.size, kGeneratedCode, true);
+  }
+}
+
+// What has called a regular expression has it on its stack.
+bool HeapCode::NameRegExp(const FoundCode& found) {
   std::string name;
   for (const uintptr_t* word = words_; word != words_end_; word++) {
     if (!heap::ReadRegExp(*word, found.code, &name)) continue;
     code_map_->AddNamed(found.start, found.size, name);
-    return;
+    return true;
   }
+  return false;
 }
 
 // Baseline code does not say whose it is, but of which bytecode.

@@ -43,6 +43,7 @@ class HeapCode {
   void LearnOne(uintptr_t address, bool is_exact, uintptr_t function,
                 uintptr_t other);
   void LearnMachineCode(uintptr_t address, uintptr_t function, uintptr_t other);
+  bool NameRegExp(const FoundCode& found);
   bool LearnBaseline(const FoundCode& found, uintptr_t function);
   void LearnBytecode(uintptr_t address, uintptr_t function);
   std::shared_ptr<CodeFunction> FunctionOf(uintptr_t shared);

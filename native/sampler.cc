@@ -123,21 +123,16 @@ void Sampler::Listen() {
   v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
   isolate->AddGCPrologueCallback(OnGcPrologue, this);
   isolate->AddGCEpilogueCallback(OnGcEpilogue, this);
-  if (heap_code_.Init(isolate)) {
-    LearnCodeRanges(isolate, false, &code_map_);
-  } else {
-    FollowEvents();
-  }
+  reads_heap_ = heap_code_.Init(isolate);
+  LearnCodeRanges(isolate, !reads_heap_, &code_map_);
+  if (!reads_heap_) FollowEvents();
 }
 
 void Sampler::FollowEvents() {
   follows_events_ = true;
   lists_code_ = true;
-  code_map_.Clear();
-  v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
-  LearnCodeRanges(isolate, true, &code_map_);
-  isolate->SetJitCodeEventHandler(v8::kJitCodeEventEnumExisting,
-                                  OnJitCodeEvent);
+  isolate_.load(std::memory_order_relaxed)
+      ->SetJitCodeEventHandler(v8::kJitCodeEventEnumExisting, OnJitCodeEvent);
   lists_code_ = false;
 }
 
@@ -151,9 +146,9 @@ void Sampler::DrainInLoop() {
 }
 
 bool Sampler::WantsEvents() const {
-  const uint64_t unnamed = metrics_.resolve.unnamed_code;
-  return listening_ && !follows_events_ && unnamed >= kUnnamedFrames &&
-         unnamed * kUnnamedShare >= metrics_.samples;
+  const uint64_t foreign = metrics_.resolve.foreign_frames;
+  return listening_ && !follows_events_ && foreign >= kForeignFrames &&
+         foreign * kForeignShare >= metrics_.samples;
 }
 
 void Sampler::Forget() {
@@ -245,7 +240,7 @@ void Sampler::DrainUntil(uint64_t ring_position, bool heap_is_of_then) {
     const bool can_read =
         heap_is_of_then && (header.frame_count == 0 || !header.in_collection);
     metrics_.stale_samples += !can_read;
-    if (can_read && follows_events_) {
+    if (can_read && !reads_heap_) {
       late_code_.Learn(header, frames, &code_map_);
     } else if (can_read && header.vm_state != v8::GC) {
       heap_code_.Learn(header, frames, &code_map_, &script_lines_,
@@ -280,7 +275,7 @@ void Sampler::OnGcPrologue(v8::Isolate* isolate, v8::GCType type,
   // The last moment at which addresses mean what they meant to the samples.
   sampler->Drain();
   // Code moves, and goes, in collections of the whole heap only.
-  if (!sampler->follows_events_ && (type & v8::kGCTypeMarkSweepCompact) != 0) {
+  if (sampler->reads_heap_ && (type & v8::kGCTypeMarkSweepCompact) != 0) {
     sampler->code_map_.ForgetPlaces();
     sampler->heap_code_.ForgetPlaces();
   }
@@ -308,6 +303,10 @@ void Sampler::OnJitCodeEvent(const v8::JitCodeEvent* event) {
   }
   Sampler* sampler = OfIsolate(event->isolate);
   if (sampler == nullptr) return;
+  if (sampler->reads_heap_ &&
+      event->code_type != v8::JitCodeEvent::WASM_CODE) {
+    return;
+  }
   if (event->type == v8::JitCodeEvent::CODE_MOVED) {
     sampler->QueueMove(event);
   } else if (v8::Isolate::TryGetCurrent() == event->isolate) {
@@ -319,6 +318,13 @@ void Sampler::AddCode(const v8::JitCodeEvent* event) {
   const uint64_t begin_ns = NowNs();
   // Older samples may have hit what was here before.
   if (!lists_code_) Drain();
+  const std::string_view name(event->name.str, event->name.len);
+  const uintptr_t start = reinterpret_cast<uintptr_t>(event->code_start);
+  if (event->code_type == v8::JitCodeEvent::WASM_CODE) {
+    code_map_.AddOffHeap(start, event->code_len, name);
+    metrics_.jit_event_ns += NowNs() - begin_ns;
+    return;
+  }
   FunctionId id;
   if (!event->script.IsEmpty()) {
     const int script_id = event->script->GetId();
@@ -326,9 +332,8 @@ void Sampler::AddCode(const v8::JitCodeEvent* event) {
     id = CodeReader::ReadFunctionId(event->script, script_id);
     id.script_id = script_id;
   }
-  code_map_.Add(reinterpret_cast<uintptr_t>(event->code_start), event->code_len,
-                event->code_type == v8::JitCodeEvent::BYTE_CODE, id,
-                std::string_view(event->name.str, event->name.len));
+  code_map_.Add(start, event->code_len,
+                event->code_type == v8::JitCodeEvent::BYTE_CODE, id, name);
   metrics_.jit_event_ns += NowNs() - begin_ns;
 }
 

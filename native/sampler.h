@@ -148,8 +148,8 @@ class Sampler {
   static Sampler* OfIsolate(v8::Isolate* isolate);
 
   void Listen();
-  // Learns of code from V8's events, not from the heap: where the heap cannot
-  // be read, or samples are in code that only events can name.
+  // Has V8 tell of its code: of all where the heap cannot be read, else of what
+  // is not on the heap (WebAssembly's), once samples have been there.
   void FollowEvents();
   bool WantsEvents() const;
   void AddCode(const v8::JitCodeEvent* event);
@@ -158,16 +158,17 @@ class Sampler {
 
   // For how long after the start native code is not indexed.
   static constexpr int kIndexDelayMs = 1000;
-  // Code events are followed when so many frames had no name of their own, and
-  // one sample in so many.
-  static constexpr uint64_t kUnnamedFrames = 8;
-  static constexpr uint64_t kUnnamedShare = 100;
+  // Where the heap is read, events are followed when so many frames were of
+  // nobody's code, and one for so many samples.
+  static constexpr uint64_t kForeignFrames = 8;
+  static constexpr uint64_t kForeignShare = 100;
   // The loop is woken for every so many samples: drains of well under 1 ms.
   static constexpr uint32_t kWakeUpSamples = 64;
 
   // Null: free for the next thread. GC helpers look for their sampler by it.
   std::atomic<v8::Isolate*> isolate_{nullptr};
   bool listening_ = false;
+  bool reads_heap_ = false;  // or else learns of all code from V8's events
   bool follows_events_ = false;
   bool lists_code_ = false;  // V8 is listing what code there is
   bool may_pause_ = false;   // to ask for events before the next sample

@@ -81,7 +81,7 @@ void Resolver::PushAll() {
 void Resolver::PushNative(uintptr_t address) {
   if (table_->PushNative(address)) return;
   counts_->unresolved_frames++;
-  counts_->unnamed_code += table_->symbols() != nullptr;
+  counts_->foreign_frames += table_->symbols() != nullptr;
 }
 
 // Native code, or a place in generated code that V8 has not told of.
@@ -90,7 +90,6 @@ void Resolver::PushUnknown(uintptr_t address) {
     PushNative(address);
   } else {
     counts_->unresolved_frames++;
-    counts_->unnamed_code++;
     table_->Push(PseudoFrame::kUnresolved);
   }
 }

@@ -191,30 +191,38 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
   header->frame_count = static_cast<uint16_t>(
       header->truncated ? max_frames_ : info.frames_count);
   const uintptr_t fp = reinterpret_cast<uintptr_t>(registers.fp);
-  FindFunctions(sp, fp, header->frame_count, frames);
+  const uintptr_t first =
+      FindFunctions(sp, fp, header->frame_count, frames);
   if (header->pc - code_begin_ < code_size_) {
     header->stack_words =
-        CopyCallersWords(sp, fp, frames + 2 * header->frame_count);
+        CopyObjects(sp, fp, first, frames + 2 * header->frame_count);
   }
   return true;
 }
 
 // A regular expression's code has a frame that is marked by a small integer,
-// where functions have their context. What it is of, the frame of its caller
-// has somewhere.
-READS_OTHER_FRAMES SIGNAL_SAFE uint16_t StackCapture::CopyCallersWords(
-    uintptr_t sp, uintptr_t fp, void** to) const noexcept {
+// where functions have their context. What it is of is somewhere on the stack
+// of what has called it, which may be V8's C++.
+READS_OTHER_FRAMES SIGNAL_SAFE uint16_t
+StackCapture::CopyObjects(uintptr_t sp, uintptr_t fp, uintptr_t end,
+                          void** to) const noexcept {
+  const auto is_object = [](uintptr_t word) noexcept {
+    return (word & v8_layout::kTagMask) == v8_layout::kHeapObjectTag &&
+           word >> 47 == 0 && word >> 32 != 0;
+  };
   if (!MayBeFrame(bounds_, sp, fp) ||
-      (WordAt(fp - v8_layout::layout().frame_context_below) &
-       v8_layout::kTagMask) == v8_layout::kHeapObjectTag) {
+      is_object(WordAt(fp - v8_layout::layout().frame_context_below))) {
     return 0;
   }
-  const uintptr_t caller = WordAt(fp);
-  if (!MayBeFrame(bounds_, fp, caller)) return 0;
+  if (end == 0 || end - fp > kMaxSearchedPerFrame * kWord) {
+    end = fp + kMaxSearchedPerFrame * kWord;
+  }
   uint16_t count = 0;
   for (uintptr_t place = fp + 2 * kWord;
-       place < caller && count < kMaxStackWords; place += kWord) {
-    to[count++] = reinterpret_cast<void*>(WordAt(place));
+       place < end && bounds_.Contains(place) && count < kMaxStackWords;
+       place += kWord) {
+    const uintptr_t word = WordAt(place);
+    if (is_object(word)) to[count++] = reinterpret_cast<void*>(word);
   }
   return count;
 }
@@ -222,10 +230,11 @@ READS_OTHER_FRAMES SIGNAL_SAFE uint16_t StackCapture::CopyCallersWords(
 // V8 lists frames without saying whose they are. Each is looked for on the
 // stack again: from one frame pointer to the next, and where that leads to none
 // (native code may use the register for anything), word by word.
-SIGNAL_SAFE void StackCapture::FindFunctions(uintptr_t sp, uintptr_t fp,
+SIGNAL_SAFE uintptr_t StackCapture::FindFunctions(uintptr_t sp, uintptr_t fp,
                                              size_t count,
                                              void** frames) const noexcept {
   size_t budget = kMaxSearchedWords;
+  uintptr_t first = 0;
   uintptr_t callee = 0;
   for (size_t i = 0; i < count; i++) {
     const uintptr_t place = reinterpret_cast<uintptr_t>(frames[i]);
@@ -259,7 +268,9 @@ SIGNAL_SAFE void StackCapture::FindFunctions(uintptr_t sp, uintptr_t fp,
     frames[count + i] = reinterpret_cast<void*>(
         found == 0 ? uintptr_t{0} : FunctionOfFrame(bounds_, sp, found));
     if (found != 0) callee = found;
+    if (i == 0) first = found;
   }
+  return first;
 }
 
 }  // namespace otelpyroscope

@@ -14,12 +14,12 @@ namespace otelpyroscope {
 
 // The words of a sample in the ring; its frames follow, leaf first, and then,
 // in the same order, their JSFunctions (0 where there is none, or none was
-// found), and then some words of the stack.
+// found), and then what may be objects of the innermost frames.
 struct SampleHeader {
   uint32_t weight;  // intervals of CPU time
   uint32_t label;   // label id, 0: none
   uint16_t frame_count;
-  uint16_t stack_words;  // that follow the functions
+  uint16_t stack_words;  // objects of the stack, that follow the functions
   uint16_t vm_state;     // v8::StateTag or kNotAsked
   uint8_t truncated : 1;
   // JavaScript that a collection has called: what its frames are in may have
@@ -40,7 +40,8 @@ struct SampleHeader {
 };
 // V8 could not be asked: it does not run here, or not on this thread's stack.
 constexpr uint16_t kNotAsked = UINT16_MAX;
-// Of the frame of what has called a leaf that is no function.
+// Objects on the stack between a leaf that is no function and the innermost
+// frame that V8 lists.
 constexpr size_t kMaxStackWords = 64;
 constexpr size_t kSampleHeaderWords = sizeof(SampleHeader) / sizeof(uintptr_t);
 static_assert(sizeof(SampleHeader) % sizeof(uintptr_t) == 0);
@@ -83,10 +84,11 @@ class StackCapture {
   SIGNAL_SAFE bool IsRunning() const noexcept;
   // The frame pointer of the JavaScript that is in a fast call to C++, or 0.
   SIGNAL_SAFE uintptr_t fast_caller() const noexcept;
-  SIGNAL_SAFE uint16_t CopyCallersWords(uintptr_t sp, uintptr_t fp,
-                                        void** to) const noexcept;
-  SIGNAL_SAFE void FindFunctions(uintptr_t sp, uintptr_t fp, size_t count,
-                                 void** frames) const noexcept;
+  // Returns the innermost frame's pointer, or 0.
+  SIGNAL_SAFE uintptr_t FindFunctions(uintptr_t sp, uintptr_t fp, size_t count,
+                                      void** frames) const noexcept;
+  SIGNAL_SAFE uint16_t CopyObjects(uintptr_t sp, uintptr_t fp, uintptr_t end,
+                                   void** to) const noexcept;
 
   v8::Isolate* isolate_ = nullptr;
   StackBounds bounds_;
@@ -101,7 +103,9 @@ struct ResolveCounts {
   uint64_t unresolved_frames = 0;  // of addresses that are nobody's
   uint64_t inlined_frames = 0;
   uint64_t layout_fallbacks = 0;  // failed checks of V8's memory layout
-  uint64_t unnamed_code = 0;      // frames of code without a name of its own
+  // Of those unresolved, frames that are neither in a file nor where V8 puts
+  // JavaScript: WebAssembly's, most likely.
+  uint64_t foreign_frames = 0;
 };
 
 // The words of a sample.
