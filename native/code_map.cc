@@ -107,8 +107,10 @@ bool CodeMap::AddFound(uintptr_t start, size_t size, FunctionId id) {
 
 void CodeMap::AddRead(uintptr_t start, size_t size, CodeTier tier,
                       std::shared_ptr<CodeFunction> function,
-                      std::shared_ptr<const CodePositions> positions) {
+                      std::shared_ptr<const CodePositions> positions,
+                      const CodeTables& tables) {
   CodeEntry entry;
+  entry.tables = tables;
   entry.start = start;
   entry.size = size;
   if (tier == CodeTier::kBytecode) {
@@ -181,9 +183,23 @@ std::shared_ptr<CodeFunction> CodeMap::FindKept(FunctionId id) const {
 }
 
 void CodeMap::ForgetPlaces() {
+  generation_++;
+  version_++;
+  if (generation_ % kMaxAge != 0) return;
   for (auto place = entries_.begin(); place != entries_.end();) {
-    place = place->second.off_heap ? std::next(place) : Erase(place);
+    const bool is_old = !IsGood(place->second) &&
+                        place->second.generation + kMaxAge < generation_;
+    place = is_old ? Erase(place) : std::next(place);
   }
+}
+
+const CodeEntry* CodeMap::FindOld(uintptr_t address) const {
+  const CodeEntry* entry = EntryAt(OriginalOf(address));
+  return entry != nullptr && !IsGood(*entry) ? entry : nullptr;
+}
+
+void CodeMap::Confirm(const CodeEntry& entry) {
+  entry.generation = generation_;
   version_++;
 }
 
@@ -251,11 +267,16 @@ const CodeEntry* CodeMap::Find(uintptr_t address) const {
   CacheLine& line = cache_[(address ^ (address >> 10)) % kCacheLines];
   if (line.address == address && line.version == version_) return line.entry;
   line = {address, version_, nullptr};
+  const CodeEntry* entry = EntryAt(address);
+  if (entry != nullptr && IsGood(*entry)) line.entry = entry;
+  return line.entry;
+}
+
+const CodeEntry* CodeMap::EntryAt(uintptr_t address) const {
   const auto after = entries_.upper_bound(address);
   if (after == entries_.begin()) return nullptr;
   const CodeEntry& entry = std::prev(after)->second;
-  if (address - entry.start < entry.size) line.entry = &entry;
-  return line.entry;
+  return address - entry.start < entry.size ? &entry : nullptr;
 }
 
 std::string_view CodeMap::ScriptUrl(int script_id) const {
@@ -287,6 +308,7 @@ void CodeMap::Insert(CodeEntry&& entry) {
     if (before->first + before->second.size > start) after = before;
   }
   while (after != entries_.end() && after->first < end) after = Erase(after);
+  entry.generation = generation_;
   const auto place = entries_.emplace_hint(after, start, std::move(entry));
   AppendToOrder(&place->second);
   if (entries_.size() > kMaxEntries) ForgetOne();

@@ -41,6 +41,15 @@ struct CodeFunction : std::enable_shared_from_this<CodeFunction> {
 
 enum class CodeTier : uint8_t { kNone, kBytecode, kBaseline, kOptimized };
 
+// Where V8 has the tables of a piece of code; as long as it has the same ones,
+// what was read of them is good.
+struct CodeTables {
+  uintptr_t first = 0;
+  uintptr_t second = 0;
+
+  bool operator==(const CodeTables&) const = default;
+};
+
 // One range of code.
 struct CodeEntry {
   uintptr_t start = 0;
@@ -55,6 +64,10 @@ struct CodeEntry {
   mutable std::shared_ptr<const CodePositions> positions;
   // Not on V8's heap: it stays where it is.
   bool off_heap = false;
+  // When it was last known to be here, see ForgetPlaces(), and the addresses of
+  // the tables from which `positions` were read.
+  mutable uint64_t generation = 0;
+  CodeTables tables;
   bool name_is_guess = false;
   // The map's order of age.
   CodeEntry* older = nullptr;
@@ -79,6 +92,8 @@ class CodeMap {
   // Functions of the heap that are kept: about 10 MiB. When full, all is
   // forgotten, and read again as samples hit it.
   static constexpr size_t kMaxKept = 50000;
+  // Collections after which code that nobody has seen again is forgotten.
+  static constexpr uint64_t kMaxAge = 16;
 
   // Adds code by the name of its V8 event ("JS:*fn url:1:2"). What it overlaps
   // is gone: V8 never tells when it frees code, only when it reuses the place.
@@ -92,7 +107,8 @@ class CodeMap {
   // Adds code that V8's heap tells of. `function` is one of this map's.
   void AddRead(uintptr_t start, size_t size, CodeTier tier,
                std::shared_ptr<CodeFunction> function,
-               std::shared_ptr<const CodePositions> positions);
+               std::shared_ptr<const CodePositions> positions,
+               const CodeTables& tables = {});
   // Code of no function of a script.
   // `is_guess`: a later sample may know a better name.
   void AddNamed(uintptr_t start, size_t size, std::string_view name,
@@ -110,9 +126,12 @@ class CodeMap {
   // A function that is kept, or null.
   std::shared_ptr<CodeFunction> FindKept(FunctionId id) const;
 
-  // Forgets where code is on V8's heap: from here on it may move, or its place
-  // be reused.
+  // From here on, code on V8's heap may move, or its place be reused: what is
+  // known is found by FindOld() only, until somebody has seen that it is still
+  // there. Forgotten when nobody has for a while.
   void ForgetPlaces();
+  const CodeEntry* FindOld(uintptr_t address) const;
+  void Confirm(const CodeEntry& entry);
 
   // Applies moves in the order in which they happened.
   void ApplyMoves(const CodeMove* moves, size_t count);
@@ -174,6 +193,11 @@ class CodeMap {
   };
   static constexpr size_t kCacheLines = 1024;
 
+  bool IsGood(const CodeEntry& entry) const {
+    return entry.generation == generation_ || entry.off_heap;
+  }
+  // The range around an address, whether it is good or not; or null.
+  const CodeEntry* EntryAt(uintptr_t address) const;
   // As the newest. What it overlaps is gone.
   void Insert(CodeEntry&& entry);
   Entries::iterator Erase(Entries::iterator place);
@@ -196,6 +220,7 @@ class CodeMap {
   uintptr_t copy_start_ = 0;
   size_t copy_size_ = 0;
   uintptr_t copy_original_ = 0;
+  uint64_t generation_ = 0;
   CodeEntry* oldest_ = nullptr;
   CodeEntry* newest_ = nullptr;
   uint64_t version_ = 1;

@@ -75,6 +75,12 @@ bool CodeObject::Find(uintptr_t address, FoundCode* found) {
   return false;
 }
 
+bool CodeObject::ReadTables(uintptr_t code, uintptr_t* first,
+                            uintptr_t* second) {
+  return heap::ReadWord(code, layout().deoptimization_data, first) &&
+         heap::ReadWord(code, layout().source_position_table, second);
+}
+
 bool CodeObject::ReadOwner(uintptr_t code, uintptr_t* shared) {
   const uint16_t shared_type = InstanceTypes::OfThisV8().shared_function_info;
   uintptr_t data = 0;

@@ -29,6 +29,11 @@ class CodeObject {
   // Looks backwards for the beginning: a microsecond for every few KB.
   static bool Find(uintptr_t address, FoundCode* found);
 
+  // The addresses of its two tables: of optimized code, those of what it is
+  // deoptimized by and of its positions; of baseline code, those of its
+  // bytecode and of the offsets in that.
+  static bool ReadTables(uintptr_t code, uintptr_t* first, uintptr_t* second);
+
   // The SharedFunctionInfo of the function that optimized code is of. False:
   // other code.
   static bool ReadOwner(uintptr_t code, uintptr_t* shared);

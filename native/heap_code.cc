@@ -19,6 +19,7 @@ constexpr char kGeneratedCode[] = "(generated code)";
 
 bool HeapCode::Init(v8::Isolate* isolate) {
   isolate_ = isolate;
+  failures_ = successes_ = 0;
   const void* builtins = nullptr;
   size_t size = 0;
   isolate->GetEmbeddedCodeRange(&builtins, &size);
@@ -47,8 +48,8 @@ void HeapCode::LearnLeaf(const SampleHeader& header) {
   LearnOne(header.pc, true, header.function, header.called_function);
   const CodeEntry* entry = code_map_->Find(header.pc);
   if (entry != nullptr && entry->name_is_guess && words_ != words_end_) {
-    NameRegExp({entry->start, entry->size,
-                CodeObject::Of(entry->start, entry->size)});
+    NameRegExp(
+        {entry->start, entry->size, CodeObject::Of(entry->start, entry->size)});
   }
   // What stands at the top of the stack may be the return address of a leaf
   // without a frame.
@@ -94,36 +95,77 @@ void HeapCode::LearnOne(uintptr_t address, bool is_exact, uintptr_t function,
 void HeapCode::LearnMachineCode(uintptr_t address, uintptr_t function,
                                 uintptr_t other) {
   FoundCode found;
-  uintptr_t shared = 0;
-  if (misses_.contains(address)) return;
-  if (!CodeObject::Find(address, &found)) {
-    if (misses_.size() >= kMaxMisses) misses_.clear();
-    misses_.insert(address);
-    return;
-  }
-  if (CodeObject::ReadOwner(found.code, &shared)) {
-    std::shared_ptr<CodeFunction> owner = FunctionOf(shared);
-    if (owner == nullptr) return;
-    auto positions = CodeReader::ReadOptimized(found.start, found.size,
-                                               &counts_->layout_fallbacks);
-    if (positions != nullptr) {
-      for (const InlinedCall& call : positions->inlined) {
-        if (call.shared != 0) FunctionOf(call.shared);
-      }
+  CodeTables tables;
+  const CodeEntry* old = FindAgain(address, &found, &tables);
+  if (old == nullptr) {
+    if (misses_.contains(address)) return;
+    if (!CodeObject::Find(address, &found) ||
+        !CodeObject::ReadTables(found.code, &tables.first, &tables.second)) {
+      if (misses_.size() >= kMaxMisses) misses_.clear();
+      misses_.insert(address);
+      CountFailure();
+      return;
     }
-    code_map_->AddRead(found.start, found.size, CodeTier::kOptimized,
-                       std::move(owner), std::move(positions));
-    return;
   }
+  uintptr_t shared = 0;
   uintptr_t bytecode = 0;
   size_t size = 0;
-  if (heap::ReadBytecodeOfCode(found.code, &bytecode, &size)) {
-    if (!LearnBaseline(found, function)) LearnBaseline(found, other);
-    return;
-  }
-  if (!NameRegExp(found)) {
+  if (CodeObject::ReadOwner(found.code, &shared)) {
+    LearnOptimized(found, tables, shared, old);
+  } else if (heap::ReadBytecodeOfCode(found.code, &bytecode, &size)) {
+    if (!LearnBaseline(found, tables, bytecode, function, old)) {
+      LearnBaseline(found, tables, bytecode, other, old);
+    }
+  } else if (!NameRegExp(found)) {
+    if (heap::IsFunction(function)) {
+      CountFailure();
+      return;
+    }
     code_map_->AddNamed(found.start, found.size, kGeneratedCode, true);
   }
+  successes_++;
+}
+
+// Code that is there for certain could not be read.
+void HeapCode::CountFailure() {
+  failures_++;
+  counts_->layout_fallbacks++;
+}
+
+// Code that was here before the last collection and is still: the same Code
+// object, its tables where they were.
+const CodeEntry* HeapCode::FindAgain(uintptr_t address, FoundCode* found,
+                                     CodeTables* tables) {
+  const CodeEntry* old = code_map_->FindOld(address);
+  if (old == nullptr) return nullptr;
+  found->start = old->start;
+  found->size = old->size;
+  found->code = CodeObject::Of(old->start, old->size);
+  return found->code != 0 &&
+                 CodeObject::ReadTables(found->code, &tables->first,
+                                        &tables->second) &&
+                 *tables == old->tables
+             ? old
+             : nullptr;
+}
+
+void HeapCode::LearnOptimized(const FoundCode& found, const CodeTables& tables,
+                              uintptr_t shared, const CodeEntry* old) {
+  std::shared_ptr<CodeFunction> owner = FunctionOf(shared);
+  if (owner == nullptr) return;
+  if (old != nullptr && old->optimized && old->function == owner) {
+    code_map_->Confirm(*old);
+    return;
+  }
+  auto positions = CodeReader::ReadOptimized(found.start, found.size,
+                                             &counts_->layout_fallbacks);
+  if (positions != nullptr) {
+    for (const InlinedCall& call : positions->inlined) {
+      if (call.shared != 0) FunctionOf(call.shared);
+    }
+  }
+  code_map_->AddRead(found.start, found.size, CodeTier::kOptimized,
+                     std::move(owner), std::move(positions), tables);
 }
 
 // What has called a regular expression has it on its stack.
@@ -138,23 +180,30 @@ bool HeapCode::NameRegExp(const FoundCode& found) {
 }
 
 // Baseline code does not say whose it is, but of which bytecode.
-bool HeapCode::LearnBaseline(const FoundCode& found, uintptr_t function) {
+bool HeapCode::LearnBaseline(const FoundCode& found, const CodeTables& tables,
+                             uintptr_t bytecode, uintptr_t function,
+                             const CodeEntry* old) {
   uintptr_t shared = 0;
-  uintptr_t bytecode = 0;
   uintptr_t own_bytecode = 0;
   size_t size = 0;
-  if (function == 0 || !heap::ReadShared(function, &shared) ||
-      !heap::ReadBytecodeOf(shared, &own_bytecode, &size) ||
-      !heap::ReadBytecodeOfCode(found.code, &bytecode, &size) ||
+  if (function == 0 || !heap::ReadShared(function, &shared)) return false;
+  // V8 throws away the bytecode of functions that were not called for long,
+  // even where they have not returned yet.
+  if (heap::ReadBytecodeOf(shared, &own_bytecode, &size) &&
       bytecode != own_bytecode) {
     return false;
   }
   std::shared_ptr<CodeFunction> owner = FunctionOf(shared);
   if (owner == nullptr) return false;
+  if (old != nullptr && old->baseline && old->function == owner) {
+    code_map_->Confirm(*old);
+    return true;
+  }
   code_map_->AddRead(found.start, found.size, CodeTier::kBaseline,
                      std::move(owner),
                      CodeReader::ReadBaseline(found.start, found.size,
-                                              &counts_->layout_fallbacks));
+                                              &counts_->layout_fallbacks),
+                     tables);
   return true;
 }
 
@@ -163,16 +212,29 @@ void HeapCode::LearnBytecode(uintptr_t address, uintptr_t function) {
   uintptr_t shared = 0;
   uintptr_t start = 0;
   size_t size = 0;
-  if (function == 0 || !heap::ReadShared(function, &shared) ||
-      !heap::ReadBytecodeOf(shared, &start, &size) ||
-      address + 1 - start > size || code_map_->Find(start) != nullptr) {
-    return;
+  if (function == 0 || !heap::ReadShared(function, &shared)) return;
+  // A function may run other bytecode than its own: V8 throws that away where
+  // it was not called for long, even if it has not returned yet, and a debugger
+  // has it run a copy.
+  if (!heap::ReadBytecodeOf(shared, &start, &size) ||
+      address + 1 - start > size) {
+    if (!heap::FindBytecode(address, &start, &size)) return;
   }
+  if (code_map_->Find(start) != nullptr) return;
   std::shared_ptr<CodeFunction> owner = FunctionOf(shared);
   if (owner == nullptr) return;
+  CodeTables tables;
+  if (!CodeReader::ReadBytecodeTable(start, &tables.first)) return;
+  const CodeEntry* old = code_map_->FindOld(start);
+  if (old != nullptr && old->start == start && old->size == size &&
+      old->function == owner && old->tables == tables) {
+    code_map_->Confirm(*old);
+    return;
+  }
   code_map_->AddRead(
       start, size, CodeTier::kBytecode, std::move(owner),
-      CodeReader::ReadBytecode(start, size, &counts_->layout_fallbacks));
+      CodeReader::ReadBytecode(start, size, &counts_->layout_fallbacks),
+      tables);
 }
 
 std::shared_ptr<CodeFunction> HeapCode::FunctionOf(uintptr_t shared) {

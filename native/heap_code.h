@@ -35,22 +35,39 @@ class HeapCode {
   void Learn(const SampleHeader& header, const uintptr_t* frames,
              CodeMap* code_map, ScriptLines* lines, ResolveCounts* counts);
 
+  // Whether code is hardly ever found where it should be: V8's layout is
+  // another one than the table says.
+  bool IsHopeless() const {
+    return failures_ >= kHopelessFailures && failures_ > successes_;
+  }
+
   // Code may have moved, or be gone.
   void ForgetPlaces() { misses_.clear(); }
 
  private:
+  static constexpr uint64_t kHopelessFailures = 16;
+
   void LearnLeaf(const SampleHeader& header);
   void LearnOne(uintptr_t address, bool is_exact, uintptr_t function,
                 uintptr_t other);
   void LearnMachineCode(uintptr_t address, uintptr_t function, uintptr_t other);
   bool NameRegExp(const FoundCode& found);
-  bool LearnBaseline(const FoundCode& found, uintptr_t function);
+  void CountFailure();
+  const CodeEntry* FindAgain(uintptr_t address, FoundCode* found,
+                             CodeTables* tables);
+  void LearnOptimized(const FoundCode& found, const CodeTables& tables,
+                      uintptr_t shared, const CodeEntry* old);
+  bool LearnBaseline(const FoundCode& found, const CodeTables& tables,
+                     uintptr_t bytecode, uintptr_t function,
+                     const CodeEntry* old);
   void LearnBytecode(uintptr_t address, uintptr_t function);
   std::shared_ptr<CodeFunction> FunctionOf(uintptr_t shared);
 
   v8::Isolate* isolate_ = nullptr;
   const BuiltinTable* builtins_ = nullptr;
   std::unordered_set<uintptr_t> misses_;
+  uint64_t failures_ = 0;   // to find machine code
+  uint64_t successes_ = 0;  // in finding it
   // While it learns.
   CodeMap* code_map_ = nullptr;
   ScriptLines* lines_ = nullptr;

@@ -21,6 +21,7 @@ using v8_layout::layout;
 // More exist in no program; the bound is for the case that the memory is not
 // what we think it is.
 constexpr uint64_t kMaxBytecodeBytes = 4 << 20;
+constexpr uintptr_t kMaxSearchedBytes = 64 << 10;
 constexpr uint64_t kMaxScopeVariables = 1 << 20;
 constexpr size_t kWordBytes = sizeof(uintptr_t);
 // V8's regexp-flags.h: the letter of each bit.
@@ -160,7 +161,7 @@ bool HasCode(uintptr_t data, uintptr_t code) {
 }  // namespace
 
 bool ReadShared(uintptr_t function, uintptr_t* shared) {
-  return InstanceType(function) == InstanceTypes::OfThisV8().js_function &&
+  return IsFunction(function) &&
          ReadWord(function, layout().function_shared, shared) &&
          InstanceType(*shared) ==
              InstanceTypes::OfThisV8().shared_function_info;
@@ -218,6 +219,22 @@ bool ReadBytecodeOfCode(uintptr_t code, uintptr_t* start, size_t* size) {
   uintptr_t data = 0;
   return ReadWord(code, layout().deoptimization_data, &data) &&
          ReadBytecode(data, start, size);
+}
+
+bool FindBytecode(uintptr_t address, uintptr_t* start, size_t* size) {
+  // Objects begin at whole words. Bytecode looks like none.
+  const uintptr_t last = (address & ~(kWordBytes - 1)) + kHeapObjectTag;
+  for (uintptr_t object = last; last - object < kMaxSearchedBytes;
+       object -= kWordBytes) {
+    uintptr_t map = 0;
+    if (!ReadWord(object, layout().map, &map)) return false;
+    if (!IsObject(map) || map >> 47 != 0 || map >> 32 == 0 ||
+        !ReadBytecode(object, start, size)) {
+      continue;
+    }
+    return address + 1 - *start <= *size;
+  }
+  return false;
 }
 
 }  // namespace heap

@@ -44,6 +44,9 @@ bool ReadRegExp(uintptr_t object, uintptr_t code, std::string* name);
 // The bytecode that the function runs, or its baseline code is made from.
 bool ReadBytecodeOf(uintptr_t shared, uintptr_t* start, size_t* size);
 
+// The bytecode around an address, or one byte behind it.
+bool FindBytecode(uintptr_t address, uintptr_t* start, size_t* size);
+
 // The bytecode that baseline code was made from.
 bool ReadBytecodeOfCode(uintptr_t code, uintptr_t* start, size_t* size);
 

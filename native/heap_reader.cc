@@ -25,6 +25,16 @@ uint16_t DebugConstant(const char* name) {
   return static_cast<uint16_t>(value);
 }
 
+uint16_t LastFunctionType() {
+  const uint16_t last = DebugConstant("v8dbg_LastJSFunctionType");
+  // V8 11 does not export it.
+  return last != 0
+             ? last
+             : static_cast<uint16_t>(
+                   DebugConstant("v8dbg_type_JSFunction__JS_FUNCTION_TYPE") +
+                   v8_layout::kFunctionTypesBehindFirst);
+}
+
 }  // namespace
 
 const InstanceTypes& InstanceTypes::OfThisV8() {
@@ -40,6 +50,7 @@ const InstanceTypes& InstanceTypes::OfThisV8() {
       DebugConstant("v8dbg_type_JSMap__JS_MAP_TYPE"),
       DebugConstant("v8dbg_type_ScopeInfo__SCOPE_INFO_TYPE"),
       DebugConstant("v8dbg_type_JSRegExp__JS_REG_EXP_TYPE"),
+      LastFunctionType(),
   };
   return types;
 }
@@ -85,6 +96,12 @@ bool IsByteArray(uintptr_t object) {
   const uint16_t type = InstanceType(object);
   return type != 0 &&
          (type == types.byte_array || type == types.trusted_byte_array);
+}
+
+bool IsFunction(uintptr_t object) {
+  const InstanceTypes& types = InstanceTypes::OfThisV8();
+  const uint16_t type = InstanceType(object);
+  return type >= types.js_function && type <= types.last_js_function;
 }
 
 bool ReadBytes(uintptr_t object, std::vector<uint8_t>* bytes) {

@@ -27,6 +27,7 @@ struct InstanceTypes {
   uint16_t js_map;
   uint16_t scope_info;
   uint16_t js_reg_exp;
+  uint16_t last_js_function;  // of classes and V8's own, behind js_function
 
   static const InstanceTypes& OfThisV8();
 };
@@ -41,6 +42,8 @@ bool ReadInt(uintptr_t object, size_t offset, int32_t* value);
 // 0: not an object.
 uint16_t InstanceType(uintptr_t object);
 bool IsByteArray(uintptr_t object);
+// A JSFunction of any kind.
+bool IsFunction(uintptr_t object);
 
 // A copy of a byte array, at most 4 MiB. Fails for everything else.
 bool ReadBytes(uintptr_t object, std::vector<uint8_t>* bytes);

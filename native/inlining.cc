@@ -234,6 +234,11 @@ std::shared_ptr<const CodePositions> CodeReader::ReadBytecode(
   return result;
 }
 
+bool CodeReader::ReadBytecodeTable(uintptr_t code_start, uintptr_t* table) {
+  return SafeMemory::Read(code_start - layout().bytecode_positions_before_start,
+                          table);
+}
+
 bool CodeReader::CheckBytecode(uintptr_t code_start, size_t code_size,
                                std::vector<CodePosition>* positions) {
   std::vector<uint32_t> starts;
@@ -243,7 +248,7 @@ bool CodeReader::CheckBytecode(uintptr_t code_start, size_t code_size,
 FunctionId CodeReader::FunctionOf(uintptr_t object) {
   FunctionId id;
   uintptr_t shared = 0;
-  if (heap::InstanceType(object) != InstanceTypes::OfThisV8().js_function ||
+  if (!heap::IsFunction(object) ||
       !heap::ReadWord(object, layout().function_shared, &shared) ||
       !heap::ReadFunctionId(shared, &id)) {
     return FunctionId();

@@ -52,6 +52,9 @@ class CodeReader {
                                                            size_t code_size,
                                                            uint64_t* failures);
 
+  // Where bytecode has its position table.
+  static bool ReadBytecodeTable(uintptr_t code_start, uintptr_t* table);
+
   // For layout_check.h: read whether trusted or not. False where a check fails.
   static bool CheckBytecode(uintptr_t code_start, size_t code_size,
                             std::vector<CodePosition>* positions);

@@ -15,9 +15,9 @@
 namespace otelpyroscope {
 namespace {
 
-SIGNAL_SAFE uint64_t NowNs() noexcept {
+SIGNAL_SAFE uint64_t NowNs(clockid_t clock = CLOCK_MONOTONIC) noexcept {
   timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return static_cast<uint64_t>(now.tv_sec) * 1000000000 +
          static_cast<uint64_t>(now.tv_nsec);
 }
@@ -129,6 +129,11 @@ void Sampler::Listen() {
 }
 
 void Sampler::FollowEvents() {
+  if (reads_heap_ && heap_code_.IsHopeless()) {
+    reads_heap_ = false;
+    code_map_.Clear();
+    LearnCodeRanges(isolate_.load(std::memory_order_relaxed), true, &code_map_);
+  }
   follows_events_ = true;
   lists_code_ = true;
   isolate_.load(std::memory_order_relaxed)
@@ -146,6 +151,7 @@ void Sampler::DrainInLoop() {
 }
 
 bool Sampler::WantsEvents() const {
+  if (reads_heap_ && heap_code_.IsHopeless()) return true;
   const uint64_t foreign = metrics_.resolve.foreign_frames;
   return listening_ && !follows_events_ && foreign >= kForeignFrames &&
          foreign * kForeignShare >= metrics_.samples;
@@ -197,7 +203,7 @@ void Sampler::Drain() {
   if (ring_.pending() == 0 && !has_moves_.load(std::memory_order_acquire)) {
     return;
   }
-  const uint64_t begin_ns = NowNs();
+  const uint64_t begin_ns = NowNs(CLOCK_THREAD_CPUTIME_ID);
   const SafeMemory::Reading reading(&heap_cache_);
   if (has_moves_.load(std::memory_order_acquire)) {
     std::vector<CodeMove> moves;
@@ -226,7 +232,7 @@ void Sampler::Drain() {
     stack_table_.Push(PseudoFrame::kDropped);
     stack_table_.Commit(dropped);
   }
-  metrics_.drain_ns += NowNs() - begin_ns;
+  metrics_.drain_ns += NowNs(CLOCK_THREAD_CPUTIME_ID) - begin_ns;
 }
 
 void Sampler::DrainUntil(uint64_t ring_position, bool heap_is_of_then) {
@@ -303,8 +309,7 @@ void Sampler::OnJitCodeEvent(const v8::JitCodeEvent* event) {
   }
   Sampler* sampler = OfIsolate(event->isolate);
   if (sampler == nullptr) return;
-  if (sampler->reads_heap_ &&
-      event->code_type != v8::JitCodeEvent::WASM_CODE) {
+  if (sampler->reads_heap_ && event->code_type != v8::JitCodeEvent::WASM_CODE) {
     return;
   }
   if (event->type == v8::JitCodeEvent::CODE_MOVED) {

@@ -191,8 +191,7 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
   header->frame_count = static_cast<uint16_t>(
       header->truncated ? max_frames_ : info.frames_count);
   const uintptr_t fp = reinterpret_cast<uintptr_t>(registers.fp);
-  const uintptr_t first =
-      FindFunctions(sp, fp, header->frame_count, frames);
+  const uintptr_t first = FindFunctions(sp, fp, header->frame_count, frames);
   if (header->pc - code_begin_ < code_size_) {
     header->stack_words =
         CopyObjects(sp, fp, first, frames + 2 * header->frame_count);
@@ -203,9 +202,8 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
 // A regular expression's code has a frame that is marked by a small integer,
 // where functions have their context. What it is of is somewhere on the stack
 // of what has called it, which may be V8's C++.
-READS_OTHER_FRAMES SIGNAL_SAFE uint16_t
-StackCapture::CopyObjects(uintptr_t sp, uintptr_t fp, uintptr_t end,
-                          void** to) const noexcept {
+READS_OTHER_FRAMES SIGNAL_SAFE uint16_t StackCapture::CopyObjects(
+    uintptr_t sp, uintptr_t fp, uintptr_t end, void** to) const noexcept {
   const auto is_object = [](uintptr_t word) noexcept {
     return (word & v8_layout::kTagMask) == v8_layout::kHeapObjectTag &&
            word >> 47 == 0 && word >> 32 != 0;
@@ -230,9 +228,8 @@ StackCapture::CopyObjects(uintptr_t sp, uintptr_t fp, uintptr_t end,
 // V8 lists frames without saying whose they are. Each is looked for on the
 // stack again: from one frame pointer to the next, and where that leads to none
 // (native code may use the register for anything), word by word.
-SIGNAL_SAFE uintptr_t StackCapture::FindFunctions(uintptr_t sp, uintptr_t fp,
-                                             size_t count,
-                                             void** frames) const noexcept {
+SIGNAL_SAFE uintptr_t StackCapture::FindFunctions(
+    uintptr_t sp, uintptr_t fp, size_t count, void** frames) const noexcept {
   size_t budget = kMaxSearchedWords;
   uintptr_t first = 0;
   uintptr_t callee = 0;

@@ -140,6 +140,9 @@ struct Layout {
   size_t inlined_function;
 };
 
+// Instance types behind JSFunction's that are functions as well, in V8 11.
+constexpr uint16_t kFunctionTypesBehindFirst = 15;
+
 // Instance types below are strings': how its characters are kept, and whether
 // they are bytes.
 constexpr uint16_t kFirstNonString = 128;
