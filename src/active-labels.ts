@@ -93,8 +93,13 @@ export class ActiveLabels {
 
   /** The labels that a sample with this id was taken under; undefined: none, or lost to a limit. */
   labelsOf(id: number): Labels | undefined {
-    const set = this.#table.resolve(id);
+    const set = this.setOf(id);
     return set === undefined ? undefined : labelsOfSet(set);
+  }
+
+  /** The set that these labels come from. */
+  setOf(id: number): LabelSet | undefined {
+    return this.#table.resolve(id);
   }
 
   /**
