@@ -43,7 +43,7 @@ export class ActiveLabels {
 
   /** The set in force here. */
   current(): LabelSet | undefined {
-    return this.#table.get(this.currentId());
+    return this.get(this.currentId());
   }
 
   /** The id that this flow carries, 0 for none; its place in the table may have been taken. */
@@ -53,7 +53,10 @@ export class ActiveLabels {
 
   /** The set that has this id now. */
   get(id: number): LabelSet | undefined {
-    return this.#table.get(id);
+    if (id === 0) return undefined;
+    const set = this.#table.get(id);
+    if (set === undefined) this.#table.noteLost(id);
+    return set;
   }
 
   /** Puts the set in force for the rest of this flow (undefined: no labels). */
@@ -64,7 +67,7 @@ export class ActiveLabels {
   /** Brings back what `currentId` said before an `enter` in the same flow. */
   restore(id: number): void {
     // An id whose place was taken must not come back: at some time it will be given out again.
-    this.#write(this.#table.get(id) === undefined ? 0 : id);
+    this.#write(this.get(id) === undefined ? 0 : id);
   }
 
   /**
@@ -99,7 +102,9 @@ export class ActiveLabels {
 
   /** The set that these labels come from. */
   setOf(id: number): LabelSet | undefined {
-    return this.#table.resolve(id);
+    const set = this.#table.resolve(id);
+    if (set === undefined) this.#table.noteLost(id);
+    return set;
   }
 
   /**
