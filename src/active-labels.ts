@@ -25,6 +25,8 @@ export class ActiveLabels {
   #hook: LabelSlot | undefined;
   /** The addon's slot while it has to be written; else undefined. */
   #slot: Int32Array | undefined;
+  /** How often an id was written, in any flow. */
+  #writes = 0;
 
   /** `firstId` is for tests of what happens when ids run out. */
   constructor(firstId?: number) {
@@ -59,15 +61,28 @@ export class ActiveLabels {
     return set;
   }
 
-  /** Puts the set in force for the rest of this flow (undefined: no labels). */
-  enter(set: LabelSet | undefined): void {
+  /**
+   * Puts the set in force for the rest of this flow (undefined: no labels). Returns what `restore`
+   * takes.
+   */
+  enter(set: LabelSet | undefined): number {
     this.#write(set === undefined ? 0 : this.#idOf(set));
+    return this.#writes;
   }
 
-  /** Brings back what `currentId` said before an `enter` in the same flow. */
-  restore(id: number): void {
+  /**
+   * Brings back what `currentId` said before an `enter` in the same flow. `writes`: what that
+   * returned; where others have come since, what they left may be what is to be brought back.
+   */
+  restore(before: number, writes?: number): void {
     // An id whose place was taken must not come back: at some time it will be given out again.
-    this.#write(this.get(id) === undefined ? 0 : id);
+    const id = this.get(before) === undefined ? 0 : before;
+    // A look costs half of what a write does: only where there is a chance.
+    if (writes !== undefined && writes !== this.#writes && this.currentId() === id) {
+      if (this.#slot !== undefined) this.#slot[0] = id;
+    } else {
+      this.#write(id);
+    }
   }
 
   /**
@@ -171,6 +186,7 @@ export class ActiveLabels {
   }
 
   #write(id: number): void {
+    this.#writes = (this.#writes + 1) | 0;
     this.#storage.enterWith(id);
     if (this.#slot !== undefined) this.#slot[0] = id;
   }

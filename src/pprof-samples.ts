@@ -116,7 +116,7 @@ export class SampleWriter {
   #messagesOf(labels: Labels | undefined): Label[] {
     const messages: Label[] = [];
     if (labels === undefined) return messages;
-    for (const name in labels) {
+    for (const name of Object.keys(labels)) {
       let key = this.#names.get(name);
       if (key === undefined) {
         key = this.#strings.dedup(name);

@@ -52,6 +52,7 @@ describe('samples of a profile', () => {
       [
         { span_name: 'a' },
         { span_name: 'a', span_id: '1' },
+        Object.assign(Object.create({ inherited: 'x' }), { span_id: '3' }),
         { span_id: '2', name: 'ü'.repeat(900) },
         Object.fromEntries(Array.from({ length: 32 }, (_, i) => [`label_${i}`, `value ${i}`])),
       ].map((set, i) => [i + 1, set]),
