@@ -137,8 +137,7 @@ Napi::Value BeginFlush(const Napi::CallbackInfo& info) {
     if (read) batches[batches.Length()] = ToObject(env, *cut.batch);
   }
   Napi::Object result = Napi::Object::New(env);
-  result["labelIds"] =
-      ToArray(env, ids);
+  result["labelIds"] = ToArray(env, ids);
   result["batches"] = batches;
   result["hasListeners"] = Napi::Boolean::New(env, thread->HasListeners());
   return result;

@@ -97,11 +97,11 @@ export const bench = {
     'CPU of each kind of work as the process counts it, and two equal loops with as many rounds, of ' +
     'which one reads `process.cpuUsage()` every 14 µs and the other every 10 ms.',
   remark:
-    "V8's profiler sends its signal from another thread, so it arrives some 15 µs late, and where " +
-    'it is on its way the next system call receives it: code that calls into the kernel often loses ' +
-    'its ticks to these calls, as the last rows show. The suite is therefore counted by rounds and ' +
-    'reads no clock. Its ticks are what is counted: V8 adds an entry to `samples` at each ' +
-    'deoptimization as well, up to 150 of one function within 5 ms.',
+    "V8's profiler sends its signal from another thread: it arrives some 15 µs late, and a system " +
+    'call that is made meanwhile receives it. Code that often calls into the kernel loses its ticks ' +
+    'to these calls, as the last rows show. The suite is therefore counted by rounds and reads no ' +
+    'clock. Its ticks are what is counted: V8 adds an entry to `samples` at each deoptimization as ' +
+    'well, up to 150 of one function within 5 ms.',
   key: true,
   rounds: 3,
   unable: ({ major }) => (major < 26 ? 'its V8 does not tell inlined functions apart' : undefined),
