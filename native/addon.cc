@@ -11,7 +11,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -130,15 +129,15 @@ Napi::Value BeginFlush(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   ProfiledThread* thread = ThreadOf(info);
   const bool read = info[0].As<Napi::Boolean>().Value();
-  std::set<uint32_t> ids;
+  std::vector<uint32_t> ids;
   Napi::Array batches = Napi::Array::New(env);
   for (const ProfiledThread::Cut& cut : thread->BeginFlush()) {
-    ids.merge(LabelIdsOf(*cut.batch));
+    const std::vector<uint32_t> more = LabelIdsOf(*cut.batch);
+    ids.insert(ids.end(), more.begin(), more.end());
     if (read) batches[batches.Length()] = ToObject(env, *cut.batch);
   }
   Napi::Object result = Napi::Object::New(env);
-  result["labelIds"] =
-      ToArray(env, std::vector<uint32_t>(ids.begin(), ids.end()));
+  result["labelIds"] = ToArray(env, ids);
   result["batches"] = batches;
   result["hasListeners"] = Napi::Boolean::New(env, thread->HasListeners());
   return result;

@@ -1,6 +1,7 @@
 // The stack table of a batch written out.
 #include "flat_batch.h"
 
+#include <algorithm>
 #include <cstddef>
 
 namespace otelpyroscope {
@@ -35,11 +36,13 @@ FlatBatch Flatten(const SampleBatch& batch) {
   return flat;
 }
 
-std::set<uint32_t> LabelIdsOf(const SampleBatch& batch) {
-  std::set<uint32_t> ids;
+std::vector<uint32_t> LabelIdsOf(const SampleBatch& batch) {
+  std::vector<uint32_t> ids;
   for (const auto& [key, weight] : batch.table.stacks()) {
-    if (key[0] != 0) ids.insert(key[0]);
+    if (key[0] != 0) ids.push_back(key[0]);
   }
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   return ids;
 }
 

@@ -3,7 +3,6 @@
 #define NATIVE_FLAT_BATCH_H_
 
 #include <cstdint>
-#include <set>
 #include <string_view>
 #include <vector>
 
@@ -24,8 +23,8 @@ struct FlatBatch {
 
 FlatBatch Flatten(const SampleBatch& batch);
 
-// The label ids that its samples carry.
-std::set<uint32_t> LabelIdsOf(const SampleBatch& batch);
+// The label ids that its samples carry, each once, in order.
+std::vector<uint32_t> LabelIdsOf(const SampleBatch& batch);
 
 }  // namespace otelpyroscope
 

@@ -25,6 +25,8 @@ export class ActiveLabels {
   #hook: LabelSlot | undefined;
   /** The addon's slot while it has to be written; else undefined. */
   #slot: Int32Array | undefined;
+  /** How often an id was written, in any flow. */
+  #writes = 0;
 
   /** `firstId` is for tests of what happens when ids run out. */
   constructor(firstId?: number) {
@@ -43,7 +45,7 @@ export class ActiveLabels {
 
   /** The set in force here. */
   current(): LabelSet | undefined {
-    return this.#table.get(this.currentId());
+    return this.get(this.currentId());
   }
 
   /** The id that this flow carries, 0 for none; its place in the table may have been taken. */
@@ -53,18 +55,34 @@ export class ActiveLabels {
 
   /** The set that has this id now. */
   get(id: number): LabelSet | undefined {
-    return this.#table.get(id);
+    if (id === 0) return undefined;
+    const set = this.#table.get(id);
+    if (set === undefined) this.#table.noteLost(id);
+    return set;
   }
 
-  /** Puts the set in force for the rest of this flow (undefined: no labels). */
-  enter(set: LabelSet | undefined): void {
+  /**
+   * Puts the set in force for the rest of this flow (undefined: no labels). Returns what `restore`
+   * takes.
+   */
+  enter(set: LabelSet | undefined): number {
     this.#write(set === undefined ? 0 : this.#idOf(set));
+    return this.#writes;
   }
 
-  /** Brings back what `currentId` said before an `enter` in the same flow. */
-  restore(id: number): void {
+  /**
+   * Brings back what `currentId` said before an `enter` in the same flow. `writes`: what that
+   * returned; where others have come since, what they left may be what is to be brought back.
+   */
+  restore(before: number, writes?: number): void {
     // An id whose place was taken must not come back: at some time it will be given out again.
-    this.#write(this.#table.get(id) === undefined ? 0 : id);
+    const id = this.get(before) === undefined ? 0 : before;
+    // A look costs half of what a write does: only where there is a chance.
+    if (writes !== undefined && writes !== this.#writes && this.currentId() === id) {
+      if (this.#slot !== undefined) this.#slot[0] = id;
+    } else {
+      this.#write(id);
+    }
   }
 
   /**
@@ -93,8 +111,15 @@ export class ActiveLabels {
 
   /** The labels that a sample with this id was taken under; undefined: none, or lost to a limit. */
   labelsOf(id: number): Labels | undefined {
-    const set = this.#table.resolve(id);
+    const set = this.setOf(id);
     return set === undefined ? undefined : labelsOfSet(set);
+  }
+
+  /** The set that these labels come from. */
+  setOf(id: number): LabelSet | undefined {
+    const set = this.#table.resolve(id);
+    if (set === undefined) this.#table.noteLost(id);
+    return set;
   }
 
   /**
@@ -161,6 +186,7 @@ export class ActiveLabels {
   }
 
   #write(id: number): void {
+    this.#writes = (this.#writes + 1) | 0;
     this.#storage.enterWith(id);
     if (this.#slot !== undefined) this.#slot[0] = id;
   }

@@ -64,12 +64,12 @@ function patchWith(manager: Manager): void {
       if (args.length === 0) return original.call(this, context, fn, thisArg);
       return original.call(this, context, fn, thisArg, ...args);
     }
-    activeLabels.enter(set);
+    const writes = activeLabels.enter(set);
     try {
       if (args.length === 0) return original.call(this, context, fn, thisArg);
       return original.call(this, context, fn, thisArg, ...args);
     } finally {
-      activeLabels.restore(before);
+      activeLabels.restore(before, writes);
     }
   };
 }

@@ -147,6 +147,16 @@ export function cutValue(value: string): string {
 }
 
 function makeLabels(trace: TraceLabels | undefined, user: UserLabels | undefined): Labels {
+  if (user === undefined && trace !== undefined && hasAllLabels(trace)) {
+    // As nearly always: a literal is an object of a known shape, several times as fast to make and
+    // to read as one that is built up without a prototype.
+    const { traceIdLabel, spanIdLabel, spanNameLabel } = trace;
+    return Object.freeze({
+      trace_id: traceIdLabel,
+      span_id: spanIdLabel,
+      span_name: cutValue(spanNameLabel),
+    });
+  }
   const labels = Object.create(null) as Record<string, string>;
   if (trace !== undefined) {
     if (trace.traceIdLabel !== '') labels.trace_id = trace.traceIdLabel;
@@ -161,6 +171,10 @@ function makeLabels(trace: TraceLabels | undefined, user: UserLabels | undefined
     }
   }
   return Object.freeze(labels);
+}
+
+function hasAllLabels(trace: TraceLabels): boolean {
+  return trace.traceIdLabel !== '' && trace.spanIdLabel !== '' && trace.spanNameLabel !== '';
 }
 
 function countDropped(count: number): void {

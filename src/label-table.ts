@@ -37,6 +37,8 @@ export class LabelTable {
   #nextId: number;
   #active = 0;
   #dropped = 0;
+  /** Of the sets that went last, so that each is counted once. */
+  readonly #droppedIds = new Set<number>();
 
   /** `firstId` is for tests of what happens when ids run out. */
   constructor(firstId: number = HALF_STARTS[0]) {
@@ -48,7 +50,10 @@ export class LabelTable {
     return this.#active;
   }
 
-  /** Sets that had to go although a span, a flow or a sample still referred to them. */
+  /**
+   * Sets that had to go although a span, a flow or a sample still referred to them. Of a set that
+   * has ended it is seen only later whether a flow still carries it: `noteLost` counts it then.
+   */
   get dropped(): number {
     return this.#dropped;
   }
@@ -62,6 +67,16 @@ export class LabelTable {
   /** The set that a sample with this id was taken under, as long as it is known. */
   resolve(id: number): LabelSet | undefined {
     return this.get(id) ?? this.#pinned.get(id) ?? this.#pinnedBefore.get(id);
+  }
+
+  /** To be called with an id, found in a flow or a sample, that stands for no set any more. */
+  noteLost(id: number): void {
+    if (id === 0 || id >= PROBE_IDS[0] || this.#droppedIds.has(id)) return;
+    this.#countDropped(id);
+    warnOnce(
+      'label-flow',
+      `a flow that goes on after its span or withLabels has lost its labels to ${String(LABEL_TABLE_SIZE)} newer label sets`,
+    );
   }
 
   /** Whether the set has an id that resolves to it. */
@@ -137,7 +152,7 @@ export class LabelTable {
     if (old !== undefined) {
       if (!old.ended) {
         this.#active--;
-        this.#drop();
+        this.#drop(old.id);
       }
       if (this.#collecting || (sampled !== undefined && sampled[slot] !== 0)) this.#pin(old);
       this.#sets[slot] = undefined;
@@ -150,15 +165,23 @@ export class LabelTable {
     this.#pinned.set(set.id, set);
     if (this.#pinned.size <= MAX_PINNED_SETS) return;
     const oldest = this.#pinned.keys().next();
-    if (oldest.done !== true) this.#pinned.delete(oldest.value);
-    this.#drop();
+    if (oldest.done === true) return;
+    this.#pinned.delete(oldest.value);
+    this.#drop(oldest.value);
   }
 
-  #drop(): void {
-    this.#dropped++;
+  #drop(id: number): void {
+    this.#countDropped(id);
     warnOnce(
       'label-table',
       `more than ${String(LABEL_TABLE_SIZE)} label sets at one time (spans that never end?); the oldest were dropped`,
     );
+  }
+  #countDropped(id: number): void {
+    this.#dropped++;
+    this.#droppedIds.add(id);
+    if (this.#droppedIds.size <= LABEL_TABLE_SIZE) return;
+    const oldest = this.#droppedIds.values().next();
+    if (oldest.done !== true) this.#droppedIds.delete(oldest.value);
   }
 }

@@ -5,11 +5,11 @@ import {
   Function as PprofFunction,
   Location,
   Profile,
-  Sample,
   StringTable,
   ValueType,
   type ProfileInput,
 } from 'pprof-format';
+import { SampleWriter } from './pprof-samples.js';
 import { atOnce } from './slices.js';
 
 /** Samples as the sampler counts them, their label ids already resolved. */
@@ -24,8 +24,8 @@ export interface SampleBatch {
   readonly frames: Uint32Array;
   /** Records of weight, number n of frames, label id and n frame numbers, leaf first. */
   readonly stacks: Uint32Array;
-  /** The labels behind the label ids; an id that is missing has none. */
-  readonly labels: ReadonlyMap<number, Labels>;
+  /** The labels behind the label ids, always the same object for the same set; undefined: none. */
+  readonly labels: LabelsById;
 }
 
 /** A function at the place in its file where it begins. */
@@ -51,6 +51,11 @@ export interface OriginalPositions {
 
 type Labels = Readonly<Record<string, string>>;
 
+/** A Map, or what makes the labels only when they are asked for. */
+export interface LabelsById {
+  get(id: number): Labels | undefined;
+}
+
 export interface ProfileTimes {
   /** Begin of the window, in nanoseconds since 1970. */
   readonly startNanos: bigint;
@@ -72,14 +77,14 @@ const MAX_STACKS = 65_536;
 const MAX_WAITING_WORDS = 262_144;
 /** Messages of a kind that are encoded in one step. */
 const STEP_MESSAGES = 8;
+/** Samples, functions or frames that are merged, and samples that are encoded, in one step. */
+const STEP_ITEMS = 16;
+/** What a label's number is multiplied by in the key of a sample; more than stacks there can be. */
+const LABEL_FACTOR = 2 ** 24;
+/** Frames for which there is room at first; 4 bytes each. */
+const SCRATCH_FRAMES = 256;
 
 const STACK_TABLE_FULL = { name: '(stack table full)', url: '', line: 0, column: 0 };
-
-interface Stack {
-  readonly locationIds: number[];
-  readonly labels: Labels | undefined;
-  weight: number;
-}
 
 interface FunctionLine {
   readonly functionId: number;
@@ -97,10 +102,24 @@ export class ProfileBuilder {
   readonly #locations: FunctionLine[] = [];
   /** Function ids by name, file and start. */
   readonly #functionIds = new Map<string, number>();
-  /** Location ids by function and line. */
-  readonly #locationIds = new Map<string, number>();
+  /** Location ids by line, by function id - 1. */
+  readonly #locationIds: Map<number, number>[] = [];
+  /** Location ids, leaf first, of each different stack, and their numbers by these ids' bytes. */
+  readonly #stacks: number[][] = [];
+  readonly #stackNumbers = new Map<string, number>();
+  /** Sets of labels; their numbers begin at 1, for 0 is none. */
+  readonly #labels: (Labels | undefined)[] = [undefined];
   readonly #labelNumbers = new Map<Labels, number>();
-  readonly #stacks = new Map<string, Stack>();
+  /** Stack, label and weight of each sample, and their numbers by label and stack. */
+  readonly #samples: { stack: number[]; label: number[]; weight: number[] } = {
+    stack: [],
+    label: [],
+    weight: [],
+  };
+  readonly #sampleNumbers = new Map<number, number>();
+  #scratch = new Scratch(SCRATCH_FRAMES);
+  /** The number of the stack that stands for those without room. */
+  #fullStack: number | undefined;
   readonly #lineNumbers: boolean;
   /** Not merged yet. */
   readonly #waiting: SampleBatch[] = [];
@@ -133,101 +152,114 @@ export class ProfileBuilder {
    */
   *encode(times: ProfileTimes): Generator<void, Uint8Array> {
     const { originals } = times;
-    const parts: Uint8Array[] = [];
-    yield* encodeInSteps(parts, this.#stacks.values(), (stacks) => ({
-      sample: stacks.map((stack) => this.#encodeSample(stack, times.periodNanos)),
-    }));
+    const parts = [this.#encodeHead(times)];
+    yield* this.#encodeSamples(parts, times.periodNanos);
     yield* encodeInSteps(parts, this.#locations.entries(), (locations) => ({
       location: locations.map((location) => this.#encodeLocation(location, originals)),
     }));
     yield* encodeInSteps(parts, this.#functions.entries(), (functions) => ({
       function: functions.map((compiled) => this.#encodeFunction(compiled, originals)),
     }));
-    const strings = this.#strings;
+    // Now that all are known.
+    parts.push(this.#strings.encode());
+    return Buffer.concat(parts);
+  }
+
+  /**
+   * First, and with times as numbers, good to 256 ns: V8 optimizes the encoder by the numbers that it
+   * has met, and would have to do so again after the only large ones, or after any bigint.
+   */
+  #encodeHead({ startNanos, durationNanos, periodNanos }: ProfileTimes): Uint8Array {
     const value = (type: string, unit: string): ValueType =>
-      new ValueType({ type: strings.dedup(type), unit: strings.dedup(unit) });
-    const head = new Profile({
+      new ValueType({ type: this.#strings.dedup(type), unit: this.#strings.dedup(unit) });
+    return new Profile({
       sampleType: [value('samples', 'count'), value('cpu', 'nanoseconds')],
-      stringTable: strings,
-      timeNanos: times.startNanos,
-      durationNanos: times.durationNanos,
+      stringTable: new StringTable(emptyTableToken),
+      timeNanos: Number(startNanos),
+      durationNanos: Number(durationNanos),
       periodType: value('cpu', 'nanoseconds'),
-      period: times.periodNanos,
-    });
-    return Buffer.concat([head.encode(), ...parts]);
+      period: periodNanos,
+    }).encode();
   }
 
   *#mergeNext(): Generator<void, void> {
     const batch = this.#waiting.shift() as SampleBatch;
     const { stacks } = batch;
     this.#waitingWords -= stacks.length;
-    const ids = this.#locationsOf(batch);
-    let at = 0;
-    while (at < stacks.length) {
+    const ids = yield* this.#locationsOf(batch);
+    for (let at = 0; at < stacks.length;) {
+      at = this.#mergeStep(batch, ids, at);
       yield;
+    }
+  }
+
+  /** Merges some samples from `begin` on; returns where the next one begins. */
+  #mergeStep({ stacks, labels }: SampleBatch, ids: Uint32Array, begin: number): number {
+    let at = begin;
+    for (let i = 0; i < STEP_ITEMS && at < stacks.length; i++) {
       const weight = stacks[at] as number;
-      const begin = at + 3;
-      const end = begin + (stacks[at + 1] as number);
-      this.#addStack(
-        ids,
-        stacks.subarray(begin, end),
-        batch.labels.get(stacks[at + 2] as number),
-        weight,
-      );
+      const end = at + 3 + (stacks[at + 1] as number);
+      const label = this.#labelNumber(labels.get(stacks[at + 2] as number));
+      this.#addSample(this.#stackNumber(stacks, at + 3, end, ids), label, weight);
       at = end;
     }
+    return at;
   }
 
-  #addStack(
-    ids: Uint32Array,
-    frames: Uint32Array,
-    labels: Labels | undefined,
-    weight: number,
-  ): void {
-    const locationIds: number[] = [];
-    // Each id as two UTF-16 units: the shortest key there is for a Map.
-    let key = labels === undefined ? '' : String(this.#labelNumber(labels));
-    key += ':';
-    for (const number of frames) {
-      const id = ids[number] as number;
-      locationIds.push(id);
-      key += String.fromCharCode(id & 0xffff, id >>> 16);
-    }
-    const known = this.#stacks.get(key);
+  #addSample(stack: number, label: number, weight: number): void {
+    if (stack >= 0 && this.#addWeight(stack, label, weight, MAX_STACKS)) return;
+    const kept = this.#sampleNumbers.size < 2 * MAX_STACKS ? label : 0;
+    this.#fullStack ??=
+      this.#stacks.push([this.#locationId(this.#functionId(STACK_TABLE_FULL), 0)]) - 1;
+    this.#addWeight(this.#fullStack, kept, weight, Infinity);
+  }
+
+  /** False: it would be one more than `limit` samples. */
+  #addWeight(stack: number, label: number, weight: number, limit: number): boolean {
+    const key = label * LABEL_FACTOR + stack;
+    const samples = this.#samples;
+    const known = this.#sampleNumbers.get(key);
     if (known !== undefined) {
-      known.weight += weight;
-    } else if (this.#stacks.size < MAX_STACKS) {
-      this.#stacks.set(key, { locationIds, labels, weight });
-    } else {
-      this.#addOverflow(labels, weight);
+      (samples.weight[known] as number) += weight;
+      return true;
     }
+    if (this.#sampleNumbers.size >= limit) return false;
+    this.#sampleNumbers.set(key, samples.weight.length);
+    samples.stack.push(stack);
+    samples.label.push(label);
+    samples.weight.push(weight);
+    return true;
   }
 
-  #addOverflow(labels: Labels | undefined, weight: number): void {
-    const keep = this.#stacks.size < 2 * MAX_STACKS ? labels : undefined;
-    const key = `${keep === undefined ? '' : String(this.#labelNumber(keep))}:full`;
-    const known = this.#stacks.get(key);
-    if (known !== undefined) {
-      known.weight += weight;
-    } else {
-      this.#stacks.set(key, {
-        locationIds: [this.#locationId(this.#functionId(STACK_TABLE_FULL), 0)],
-        labels: keep,
-        weight,
-      });
+  #labelNumber(labels: Labels | undefined): number {
+    if (labels === undefined) return 0;
+    let number = this.#labelNumbers.get(labels);
+    if (number === undefined) {
+      number = this.#labels.push(labels) - 1;
+      this.#labelNumbers.set(labels, number);
     }
+    return number;
   }
 
-  #labelNumber(labels: Labels): number {
-    const known = this.#labelNumbers.get(labels);
-    if (known !== undefined) return known;
-    const number = this.#labelNumbers.size;
-    this.#labelNumbers.set(labels, number);
+  /** -1 for a new one where there is no room for another sample. */
+  #stackNumber(frames: Uint32Array, begin: number, end: number, ids: Uint32Array): number {
+    const count = end - begin;
+    if (this.#scratch.ids.length < count) this.#scratch = new Scratch(2 * count);
+    const scratch = this.#scratch;
+    for (let i = 0; i < count; i++) scratch.ids[i] = ids[frames[begin + i] as number] as number;
+    const key = scratch.keyOf(count);
+    let number = this.#stackNumbers.get(key);
+    if (number === undefined) {
+      if (this.#sampleNumbers.size >= MAX_STACKS) return -1;
+      number = this.#stacks.push(Array.from(scratch.ids.subarray(0, count))) - 1;
+      this.#stackNumbers.set(key, number);
+    }
     return number;
   }
 
   /** The profile's location ids, by the batch's frame numbers. */
-  #locationsOf({ names, startLines, startColumns, frames }: SampleBatch): Uint32Array {
+  *#locationsOf(batch: SampleBatch): Generator<void, Uint32Array> {
+    const { names, startLines, startColumns, frames } = batch;
     const functionIds = new Uint32Array(startLines.length);
     for (let i = 0; i < functionIds.length; i++) {
       functionIds[i] = this.#functionId({
@@ -236,21 +268,24 @@ export class ProfileBuilder {
         line: startLines[i] as number,
         column: startColumns[i] as number,
       });
+      if (i % STEP_ITEMS === 0) yield;
     }
     const ids = new Uint32Array(frames.length / 2);
     for (let i = 0; i < ids.length; i++) {
       const functionId = functionIds[frames[2 * i] as number] as number;
       ids[i] = this.#locationId(functionId, this.#lineNumbers ? (frames[2 * i + 1] as number) : 0);
+      if (i % STEP_ITEMS === 0) yield;
     }
     return ids;
   }
 
   #locationId(functionId: number, line: number): number {
-    const key = `${String(functionId)}:${String(line)}`;
-    const known = this.#locationIds.get(key);
-    if (known !== undefined) return known;
-    const id = this.#locations.push({ functionId, line });
-    this.#locationIds.set(key, id);
+    const ofFunction = this.#locationIds[functionId - 1] as Map<number, number>;
+    let id = ofFunction.get(line);
+    if (id === undefined) {
+      id = this.#locations.push({ functionId, line });
+      ofFunction.set(line, id);
+    }
     return id;
   }
 
@@ -260,16 +295,20 @@ export class ProfileBuilder {
     const known = this.#functionIds.get(key);
     if (known !== undefined) return known;
     const id = this.#functions.push(found);
+    this.#locationIds.push(new Map());
     this.#functionIds.set(key, id);
     return id;
   }
 
-  #encodeSample({ locationIds, labels, weight }: Stack, periodNanos: number): Sample {
-    const label = Object.entries(labels ?? {}).map(([key, text]) => ({
-      key: this.#strings.dedup(key),
-      str: this.#strings.dedup(text),
-    }));
-    return new Sample({ locationId: locationIds, value: [weight, weight * periodNanos], label });
+  *#encodeSamples(parts: Uint8Array[], periodNanos: number): Generator<void, void> {
+    const { stack, label, weight } = this.#samples;
+    const shared = { stacks: this.#stacks, labels: this.#labels };
+    const writer = new SampleWriter(this.#strings, shared, periodNanos);
+    for (let i = 0; i < weight.length; i++) {
+      writer.write(stack[i] as number, label[i] as number, weight[i] as number);
+      if (i % STEP_ITEMS === 0) yield;
+    }
+    parts.push(...writer.parts());
   }
 
   #encodeFunction(
@@ -297,6 +336,22 @@ export class ProfileBuilder {
     if (!this.#lineNumbers) return at((originals?.functionAt(compiled) ?? compiled).line);
     // The sampler tells the line alone, not the column in it.
     return at((line === 0 ? undefined : originals?.lineAt(compiled, line, 0)) ?? line);
+  }
+}
+
+/** Where location ids become the key of a Map: as text, each byte a character of it. */
+class Scratch {
+  readonly ids: Uint32Array;
+  readonly #bytes: Buffer;
+
+  constructor(length: number) {
+    const memory = new ArrayBuffer(4 * length);
+    this.ids = new Uint32Array(memory);
+    this.#bytes = Buffer.from(memory);
+  }
+
+  keyOf(count: number): string {
+    return this.#bytes.toString('latin1', 0, 4 * count);
   }
 }
 

@@ -21,6 +21,10 @@ interface LabelledSpan extends Omit<Span, 'end'> {
   [LABELS]?: LabelSet;
 }
 
+/** The last pair of `endings`: spans of one SDK have all the same. */
+let lastEnd: End | undefined;
+let lastEnding: End | undefined;
+
 const INVALID_TRACE_ID = '00000000000000000000000000000000';
 
 const shared = processWide('span-labels.v1', () => ({
@@ -107,13 +111,17 @@ function startLabels(
 function own(span: LabelledSpan, set: LabelSet): void {
   hang(span, set);
   const end = span.end;
-  let ending = shared.endings.get(end);
-  if (ending === undefined) {
-    ending = endingOf(end);
-    shared.endings.set(end, ending);
+  if (end !== lastEnd) {
+    let ending = shared.endings.get(end);
+    if (ending === undefined) {
+      ending = endingOf(end);
+      shared.endings.set(end, ending);
+    }
+    lastEnd = end;
+    lastEnding = ending;
   }
   // A frozen span keeps its own `end`: its labels then stay in force until its context is left.
-  if (Object.isExtensible(span)) span.end = ending;
+  if (Object.isExtensible(span)) span.end = lastEnding as End;
 }
 
 function endingOf(end: End): End {

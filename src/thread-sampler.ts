@@ -2,14 +2,9 @@
 import * as workerThreads from 'node:worker_threads';
 import { activeLabels } from './active-labels.js';
 import { warnOnce } from './diagnostics.js';
-import { cutValue, type Labels } from './label-set.js';
-import {
-  openNativeSampler,
-  type NativeBatch,
-  type NativeForeignBatch,
-  type NativeSampler,
-} from './native.js';
-import type { SampleBatch } from './pprof.js';
+import { cutValue, labelsOfSet, type Labels, type LabelSet } from './label-set.js';
+import { openNativeSampler, type NativeForeignBatch, type NativeSampler } from './native.js';
+import type { LabelsById, SampleBatch } from './pprof.js';
 
 /**
  * How long a stopped sampler goes on to follow what code V8 makes, in milliseconds. Scrapes start
@@ -73,17 +68,17 @@ export class ThreadSampler {
   flush(): void {
     activeLabels.beginCollect();
     const { labelIds, batches, hasListeners } = this.native.beginFlush(this.#own.wanted);
-    const labels = new Map<number, Labels>();
+    const sets = new Map<number, LabelSet>();
     try {
       for (const id of labelIds) {
-        const known = activeLabels.labelsOf(id);
-        if (known !== undefined) labels.set(id, known);
+        const set = activeLabels.setOf(id);
+        if (set !== undefined) sets.set(id, set);
       }
       activeLabels.endCollect();
-      for (const batch of batches)
-        this.#own.add({ ...batch, labels: this.#nameAll(labels, batch) });
+      const labels = this.#labelsBehind(sets);
+      for (const batch of batches) this.#own.add({ ...batch, labels });
     } finally {
-      if (hasListeners) this.native.endFlush(...encodeLabels(labels));
+      if (hasListeners) this.native.endFlush(...encodeLabels(sets));
       else this.native.endFlush();
     }
   }
@@ -107,12 +102,16 @@ export class ThreadSampler {
     }
   }
 
-  /** With `thread_name`, always the same object for the same labels. */
-  #nameAll(labels: ReadonlyMap<number, Labels>, { threadName }: NativeBatch): Map<number, Labels> {
-    if (threadName === '') return new Map(labels);
-    const named = new Map<number, Labels>([[0, this.#name(NO_LABELS)]]);
-    for (const [id, set] of labels) named.set(id, this.#name(set));
-    return named;
+  /** Made when the samples are merged, which is done in slices; those of workers are named. */
+  #labelsBehind(sets: ReadonlyMap<number, LabelSet>): LabelsById {
+    const isNamed = this.#threadName !== '';
+    return {
+      get: (id) => {
+        const set = sets.get(id);
+        const labels = set === undefined ? undefined : labelsOfSet(set);
+        return isNamed ? this.#name(labels ?? NO_LABELS) : labels;
+      },
+    };
   }
 
   #name(labels: Labels): Labels {
@@ -176,11 +175,11 @@ export function othersBatch(intervals: number): SampleBatch {
   };
 }
 
-function encodeLabels(labels: ReadonlyMap<number, Labels>): [Uint32Array, string[]] {
+function encodeLabels(labelSets: ReadonlyMap<number, LabelSet>): [Uint32Array, string[]] {
   const sets: number[] = [];
   const texts: string[] = [];
-  for (const [id, set] of labels) {
-    const entries = Object.entries(set).flat();
+  for (const [id, set] of labelSets) {
+    const entries = Object.entries(labelsOfSet(set)).flat();
     sets.push(id, entries.length);
     texts.push(...entries);
   }

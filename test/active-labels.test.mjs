@@ -111,6 +111,32 @@ describe('ActiveLabels', () => {
     );
   }).timeout(10_000);
 
+  it('counts a set once that samples or flows still carry when it is gone, ended or not', () => {
+    const labels = new ActiveLabels();
+    const sets = [setOf('ended'), setOf('open'), setOf('of nobody')];
+    const [ended, open] = sets.map((set) => {
+      return labels.run(set, () => labels.currentId(), undefined, []);
+    });
+    labels.release(sets[0]);
+    labels.release(sets[2]);
+    for (let i = 0; i < LABEL_TABLE_SIZE; i++) {
+      const set = setOf('other');
+      labels.run(set, () => undefined, undefined, []);
+      labels.release(set);
+    }
+    assert.equal(labels.droppedLabelSets, 1);
+    for (let i = 0; i < 2; i++) {
+      assert.equal(labels.labelsOf(open), undefined);
+      assert.equal(labels.get(open), undefined);
+      assert.equal(labels.droppedLabelSets, i + 1);
+      assert.equal(labels.labelsOf(ended), undefined);
+      assert.equal(labels.get(ended), undefined);
+      assert.equal(labels.droppedLabelSets, 2);
+    }
+    for (const id of [0, ...PROBE_IDS]) assert.equal(labels.labelsOf(id), undefined);
+    assert.equal(labels.droppedLabelSets, 2);
+  });
+
   it('replaces the storage when ids run out: flows under way lose their labels', async () => {
     const labels = new ActiveLabels(0x3fff_ffff);
     const native = fakeNative();

@@ -105,6 +105,7 @@ const sourceOrder = [
   'mapped-file.ts',
   'file-steps.ts',
   'pprof.ts',
+  'pprof-samples.ts',
   'slices.ts',
   'options-pyroscope.ts',
   'options-environment.ts',

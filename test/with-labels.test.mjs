@@ -6,7 +6,11 @@ import { getLabels, withLabels } from 'otelpyroscope';
 import { sleep } from './support/labels.mjs';
 
 const require = createRequire(import.meta.url);
+const { activeLabels } = require('../lib/active-labels.js');
 const { labelLosses } = require('../lib/label-set.js');
+const { LABEL_TABLE_SIZE } = require('../lib/label-table.js');
+
+const said = globalThis[Symbol.for('otelpyroscope.diagnostics.v1')];
 
 describe('withLabels', () => {
   let warnings;
@@ -15,7 +19,7 @@ describe('withLabels', () => {
     const none = () => undefined;
     const warn = (message) => warnings.push(message);
     diag.setLogger({ error: none, warn, info: none, debug: none, verbose: none });
-    globalThis[Symbol.for('otelpyroscope.diagnostics.v1')].clear();
+    said.clear();
   });
   afterEach(() => {
     diag.disable();
@@ -147,6 +151,35 @@ describe('withLabels', () => {
     withLabels(numbered(0, 40), () => assert.equal(Object.keys(getLabels()).length, 32));
     assert.equal(labelLosses.droppedLabels, before + 10);
     assert.equal(warnings.length, 1);
+  });
+
+  it('counts a flow that waits and loses its labels to newer ones, and says it once', async () => {
+    let open;
+    const opened = new Promise((resolve) => (open = resolve));
+    const flow = () =>
+      withLabels({ tenant: 'waits' }, async () => {
+        await opened;
+        return [getLabels(), getLabels()];
+      });
+    const fillTable = () => {
+      for (let i = 0; i < LABEL_TABLE_SIZE; i++) withLabels({ tenant: String(i) }, () => undefined);
+    };
+    fillTable();
+    // Spans of other tests that have not ended are gone with that.
+    warnings.length = 0;
+    said.clear();
+    const before = activeLabels.droppedLabelSets;
+    const flows = [flow(), flow()];
+    fillTable();
+    const later = flow();
+    assert.equal(activeLabels.droppedLabelSets, before, 'they may never run again');
+    open();
+    const lost = [{}, {}];
+    const kept = [{ tenant: 'waits' }, { tenant: 'waits' }];
+    assert.deepEqual(await Promise.all([...flows, later]), [lost, lost, kept]);
+    assert.equal(activeLabels.droppedLabelSets, before + 2);
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0], /32768 newer label sets/);
   });
 
   it('counts the labels of spans among the 32, and keeps those', () => {
