@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { messageOf, runNode } from '../support/run-child.mjs';
+import { messageOf, PATIENCE, runNode } from '../support/run-child.mjs';
 
 const fixture = (name) => fileURLToPath(new URL(`fixtures/frames/${name}`, import.meta.url));
 
@@ -24,8 +24,8 @@ function lineWith(file, text) {
 }
 
 describe('frames', function () {
-  this.timeout(60_000);
-  this.slow(15_000);
+  this.timeout(60_000 * PATIENCE);
+  this.slow(15_000 * PATIENCE);
 
   describe('of inlined functions', function () {
     const file = fixture('inlined.mjs');
@@ -151,6 +151,6 @@ describe('frames', function () {
       ]) {
         assert.ok(named[name].metrics.layoutFallbacks > 0, JSON.stringify(named[name]));
       }
-    }).timeout(120_000);
+    }).timeout(120_000 * PATIENCE);
   });
 });
