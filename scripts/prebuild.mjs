@@ -51,14 +51,14 @@ function environmentFor(prebuild, directory, headers) {
   };
 }
 
-/**
- * Builds one of `prebuilds` in `directory`, checks it, and returns what `publish` makes of its path.
- */
-export function buildPrebuild(prebuild, directory, publish, { quiet = true } = {}) {
+/** Builds one of `prebuilds`, checks it, and returns what `publish` makes of its path. */
+export function buildPrebuild(prebuild, publish, { quiet = true } = {}) {
+  const { arch, libc, abi } = prebuild;
+  const directory = path.join(packageRoot, '.cache', `prebuild-${arch}-${libc}-abi${abi}`);
   const headers = headersOf(prebuild);
   mkdirSync(directory, { recursive: true });
   const env = environmentFor(prebuild, directory, headers);
-  return buildAddon({ directory, headers, arch: prebuild.arch, env, quiet }, (built) => {
+  return buildAddon({ directory, headers, arch, env, quiet }, (built) => {
     const missing = missingSymbols(built, prebuild).map((name) => `nobody has ${name}`);
     const problems = [...problemsOf(built, prebuild), ...missing];
     if (problems.length > 0) throw new Error(`${built}: ${problems.join('; ')}.`);
