@@ -1,6 +1,6 @@
 /** Checks the packed tarball in applications of every kind: module systems, processes, installers, bundlers, jest. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
@@ -144,6 +144,24 @@ describe('the package in an application', function () {
       /^\{"a":"b"\}\nno native binary for Node .* \(ABI \d+, glibc\): .*Labels and spans work without it\. To build it, .*: npm rebuild otelpyroscope --foreground-scripts\n$/,
     );
   });
+
+  for (const [platform, arch] of [
+    ['darwin', 'arm64'],
+    ['win32', 'x64'],
+    ['linux', 'ia32'],
+  ]) {
+    it(`says that there are no profiles on ${platform}-${arch}, and labels work`, function () {
+      const unsupported = path.join(ROOT, 'test', 'release', 'fixtures', 'unsupported.cjs');
+      write({
+        // As it is there, as far as this package looks.
+        'pretend.cjs': `Object.defineProperties(process, {
+          platform: { value: '${platform}' }, arch: { value: '${arch}' } });`,
+        'app.cjs': readFileSync(unsupported, 'utf8'),
+      });
+      const { stdout, stderr } = application.node(['--require', './pretend.cjs', 'app.cjs']);
+      assert.deepEqual({ stdout, stderr }, { stdout: '', stderr: '' });
+    });
+  }
 
   it('brings what users need, and nothing else', function () {
     const allowed =
