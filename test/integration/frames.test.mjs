@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { OTHER_THREADS } from '../support/read-profile.mjs';
 import { messageOf, PATIENCE, runNode } from '../support/run-child.mjs';
 
 const fixture = (name) => fileURLToPath(new URL(`fixtures/frames/${name}`, import.meta.url));
@@ -56,7 +57,14 @@ describe('frames', function () {
 
     it('are never under a wrong name when the profiler is started late', async () => {
       const report = await profileOf(file, 'late');
-      const known = ['smallLeaf', 'caller', 'requestHandler', 'work', '(unresolved)'];
+      const known = [
+        'smallLeaf',
+        'caller',
+        'requestHandler',
+        'work',
+        '(unresolved)',
+        OTHER_THREADS,
+      ];
       const strange = Object.entries(report.lines)
         .filter(([stack]) => !known.includes(stack.split(':')[0]))
         .reduce((sum, [, nanos]) => sum + nanos, 0);
