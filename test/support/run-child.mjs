@@ -12,8 +12,10 @@ const [NODE, ...NODE_ARGUMENTS] = JSON.parse(
   process.env.OTELPYROSCOPE_TEST_NODE ?? JSON.stringify([process.execPath]),
 );
 
-/** How many times the time of this machine's own Node a test may take: an emulator needs more. */
-export const PATIENCE = process.env.OTELPYROSCOPE_TEST_NODE === undefined ? 1 : 10;
+/** Whether the Node under test runs on an emulator. */
+export const EMULATED = process.env.OTELPYROSCOPE_TEST_NODE !== undefined;
+/** How many times the time of this machine's own Node a test may take. */
+export const PATIENCE = EMULATED ? 10 : 1;
 
 /**
  * @typedef {object} Ended
