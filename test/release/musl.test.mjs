@@ -17,7 +17,7 @@ const prebuild = prebuilds.find(
 );
 
 describe('the binary for musl', function () {
-  this.timeout(600_000);
+  this.timeout(1_800_000);
   let directory;
   let binary;
 

@@ -37,7 +37,7 @@ const builds = {
 
 for (const [name, build] of Object.entries(builds)) {
   describe(`the binary of ${name}`, function () {
-    this.timeout(600_000);
+    this.timeout(1_800_000);
     let directory;
     let copy;
 
