@@ -93,7 +93,7 @@ describe('npm install of the tarball, without a compiler', function () {
       let target;
 
       before(function () {
-        target = applicationFor(describeNode(installNode(major)));
+        target = applicationFor(describeNode(installNode(version)));
         install(target, ...packagesOf(firstProfile.code).map((name) => name + versionOf(name)));
       });
 

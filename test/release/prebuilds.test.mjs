@@ -67,7 +67,7 @@ describe('prebuilt binaries', function () {
       const loader = createRequire(import.meta.url).resolve('node-gyp-build');
       const code = `console.log(require(${JSON.stringify(loader)}).path('${application.installed}'))`;
       for (const { version } of nodes) {
-        const { execPath, abi } = describeNode(installNode(version.split('.')[0]));
+        const { execPath, abi } = describeNode(installNode(version));
         for (const one of prebuilds.filter((candidate) => candidate.abi === abi)) {
           // What it looks at for another machine than this one.
           const env = { npm_config_arch: one.arch, LIBC: one.libc };
