@@ -51,14 +51,14 @@ function environmentFor(prebuild, directory, headers) {
   };
 }
 
-/**
- * Builds one of `prebuilds` in `directory`, checks it, and returns what `publish` makes of its path.
- */
-export function buildPrebuild(prebuild, directory, publish, { quiet = true } = {}) {
+/** Builds one of `prebuilds`, checks it, and returns what `publish` makes of its path. */
+export function buildPrebuild(prebuild, publish, { quiet = true } = {}) {
+  const { arch, libc, abi } = prebuild;
+  const directory = path.join(packageRoot, '.cache', `prebuild-${arch}-${libc}-abi${abi}`);
   const headers = headersOf(prebuild);
   mkdirSync(directory, { recursive: true });
   const env = environmentFor(prebuild, directory, headers);
-  return buildAddon({ directory, headers, arch: prebuild.arch, env, quiet }, (built) => {
+  return buildAddon({ directory, headers, arch, env, quiet }, (built) => {
     const missing = missingSymbols(built, prebuild).map((name) => `nobody has ${name}`);
     const problems = [...problemsOf(built, prebuild), ...missing];
     if (problems.length > 0) throw new Error(`${built}: ${problems.join('; ')}.`);
@@ -86,14 +86,25 @@ export function dynamicSymbols(file) {
     }));
 }
 
+const exportsOfNodes = new Map();
+
+/** The names of all that the executable in that prefix has for addons. */
+function exportsOfNode(prefix) {
+  if (!exportsOfNodes.has(prefix)) {
+    const symbols = dynamicSymbols(path.join(prefix, 'bin', 'node'));
+    const names = symbols.filter(({ isImport }) => !isImport).map(({ name }) => name);
+    exportsOfNodes.set(prefix, names);
+  }
+  return exportsOfNodes.get(prefix);
+}
+
 /**
  * What the binary wants that neither its Node nor its libc has: a linker does not say, since it
  * leaves Node's symbols open. Those of glibc are known by their versions.
  */
 export function missingSymbols(file, prebuild) {
   // The Node of this machine's architecture has the same functions.
-  const node = dynamicSymbols(path.join(headersOf(prebuild), 'bin', 'node'));
-  const had = new Set(node.filter(({ isImport }) => !isImport).map(({ name }) => name));
+  const had = new Set(exportsOfNode(headersOf(prebuild)));
   if (prebuild.libc === 'musl') for (const name of muslSymbols()) had.add(name);
   return dynamicSymbols(file)
     .filter(({ isImport, isWeak }) => isImport && !isWeak)

@@ -13,7 +13,7 @@ import { buildPrebuild, prebuilds } from './prebuild.mjs';
 
 /** Prints what would be published with the binaries that are there. */
 function printPackage() {
-  const { size, unpackedSize, files } = npmPack('--dry-run');
+  const { size, unpackedSize, files } = npmPack(['--dry-run']);
   const binaries = files.filter((file) => file.path.endsWith('.node')).length;
   const mebibytes = (bytes) => `${(bytes / (1 << 20)).toFixed(2)} MiB`;
   console.log(
@@ -36,11 +36,9 @@ function main() {
   );
   if (wanted.length === 0) throw new Error('There is no such prebuild.');
   for (const prebuild of wanted) {
-    const { arch, libc, abi } = prebuild;
-    const directory = path.join(packageRoot, '.cache', `prebuild-${arch}-${libc}-abi${abi}`);
     const target = binaryPath(prebuild);
     const publish = (built) => publishBinary(built, target);
-    buildPrebuild(prebuild, directory, publish, { quiet: !values.verbose });
+    buildPrebuild(prebuild, publish, { quiet: !values.verbose });
     const { size } = statSync(target);
     console.log(`${path.relative(packageRoot, target)}: ${Math.round(size / 1024)} KiB`);
   }

@@ -3,9 +3,17 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { messageOf, runNode } from '../support/run-child.mjs';
+import { OTHER_THREADS } from '../support/read-profile.mjs';
+import { EMULATED, messageOf, PATIENCE, runNode } from '../support/run-child.mjs';
 
 const fixture = (name) => fileURLToPath(new URL(`fixtures/frames/${name}`, import.meta.url));
+
+/**
+ * Least share of a hot line in its function. An emulator stops a program where one of its blocks
+ * begins, and nowhere else. In optimized code for arm64, one block of a loop is its comparison, which
+ * V8's own table of positions gives to the `return` behind the loop, or to the function as a whole.
+ */
+const LEAST_ON_LINE = EMULATED ? 0.6 : 0.95;
 
 /** What the profile of the fixture says; it is all there, or its shares would say nothing. */
 async function profileOf(file, mode) {
@@ -24,8 +32,8 @@ function lineWith(file, text) {
 }
 
 describe('frames', function () {
-  this.timeout(60_000);
-  this.slow(15_000);
+  this.timeout(60_000 * PATIENCE);
+  this.slow(15_000 * PATIENCE);
 
   describe('of inlined functions', function () {
     const file = fixture('inlined.mjs');
@@ -49,14 +57,21 @@ describe('frames', function () {
       const through = (call) => lines[`${leaf},caller:${lineWith(file, call)},${handler}`] ?? 0;
       const first = through('// the first call');
       const second = through('// the second call');
-      assert.ok((first + second) / handlerNanos >= 0.95, JSON.stringify(lines));
+      assert.ok((first + second) / handlerNanos >= LEAST_ON_LINE, JSON.stringify(lines));
       // Two equal calls: neither has all of it.
       assert.ok(first / handlerNanos > 0.25 && second / handlerNanos > 0.25, JSON.stringify(lines));
     });
 
     it('are never under a wrong name when the profiler is started late', async () => {
       const report = await profileOf(file, 'late');
-      const known = ['smallLeaf', 'caller', 'requestHandler', 'work', '(unresolved)'];
+      const known = [
+        'smallLeaf',
+        'caller',
+        'requestHandler',
+        'work',
+        '(unresolved)',
+        OTHER_THREADS,
+      ];
       const strange = Object.entries(report.lines)
         .filter(([stack]) => !known.includes(stack.split(':')[0]))
         .reduce((sum, [, nanos]) => sum + nanos, 0);
@@ -78,12 +93,15 @@ describe('frames', function () {
     for (const [title, flags] of Object.entries(tiers)) {
       it(`are on it, and their callers on the call, ${title}`, async () => {
         const report = await messageOf(runNode([...flags, file]));
-        const lines = { hotFunction: '// the hot line', caller: '// the call' };
-        for (const [name, text] of Object.entries(lines)) {
+        const lines = [
+          ['hotFunction', '// the hot line', flags.length === 0 ? LEAST_ON_LINE : 0.95],
+          ['caller', '// the call', 0.95],
+        ];
+        for (const [name, text, least] of lines) {
           const nanos = report.lines[name];
           const all = Object.values(nanos).reduce((sum, each) => sum + each, 0);
           const share = (nanos[lineWith(file, text)] ?? 0) / all;
-          assert.ok(share >= 0.95, `${name}: ${JSON.stringify(report)}`);
+          assert.ok(share >= least, `${name}: ${JSON.stringify(report)}`);
         }
         assert.ok(report.hotShare >= 0.9, JSON.stringify(report));
         assert.equal(report.metrics.layoutFallbacks, 0);
@@ -96,7 +114,14 @@ describe('frames', function () {
       const file = fixture('replaced.mjs');
       const report = await messageOf(runNode([file]));
       assert.ok(report.share >= 0.95, JSON.stringify(report));
-      assert.deepEqual(Object.keys(report.lines), [String(lineWith(file, '// the loop'))]);
+      const { [lineWith(file, '// the loop')]: onLoop, ...others } = report.lines;
+      assert.ok(onLoop / report.spinNanos >= LEAST_ON_LINE, JSON.stringify(report));
+      const start = String(lineWith(file, 'function spin('));
+      const known = EMULATED ? [start] : [];
+      assert.deepEqual(
+        Object.keys(others).filter((line) => !known.includes(line)),
+        [],
+      );
       assert.equal(report.metrics.layoutFallbacks, 0);
     });
   });
@@ -151,6 +176,6 @@ describe('frames', function () {
       ]) {
         assert.ok(named[name].metrics.layoutFallbacks > 0, JSON.stringify(named[name]));
       }
-    }).timeout(120_000);
+    }).timeout(120_000 * PATIENCE);
   });
 });

@@ -1,97 +1,21 @@
 /** Checks the packed tarball in applications of every kind: module systems, processes, installers, bundlers, jest. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { ROOT } from '../support/run-child.mjs';
 import { Application, packPackage } from '../support/tarball.mjs';
+import {
+  applications,
+  importIt,
+  probe,
+  probeByImport,
+  probeByRequire,
+  requireIt,
+} from './applications.mjs';
 
 const require = createRequire(import.meta.url);
-const probe = JSON.stringify(path.join(ROOT, 'test', 'package', 'fixtures', 'probe.cjs'));
-
-const requireIt = `const api = require('otelpyroscope');`;
-const importIt = `import * as api from 'otelpyroscope';`;
-const tell = `.then(console.log, (error) => { console.log(error.message); })`;
-const probeByRequire = `require(${probe}).probe(api)${tell}`;
-const probeByImport = `import probe from ${probe};\nprobe.probe(api)${tell}`;
-
-/** The application's files and how it is run; every one prints `labelled profile`. */
-const applications = [
-  { name: 'require', files: { 'app.cjs': `${requireIt}\n${probeByRequire}` } },
-  { name: 'import', files: { 'app.mjs': `${importIt}\n${probeByImport}` } },
-  {
-    name: 'import() in CommonJS',
-    files: { 'app.cjs': `import('otelpyroscope').then((api) => ${probeByRequire});` },
-  },
-  {
-    name: 'require and import together',
-    files: {
-      'app.mjs': `
-        import { createRequire } from 'node:module';
-        import { withLabels } from 'otelpyroscope';
-        const { CpuProfiler } = createRequire(import.meta.url)('otelpyroscope');
-        const api = { CpuProfiler, withLabels };
-        ${probeByImport}`,
-    },
-  },
-  {
-    name: '--require',
-    flags: ['--require', 'otelpyroscope'],
-    files: { 'app.cjs': `${requireIt}\n${probeByRequire}` },
-  },
-  {
-    name: '--import',
-    flags: ['--import', 'otelpyroscope'],
-    files: { 'app.mjs': `${importIt}\n${probeByImport}` },
-  },
-  ...['--require', '--import'].map((flag) => ({
-    name: `${flag} of register`,
-    flags: [flag, 'otelpyroscope/register'],
-    files: { 'app.cjs': `${requireIt}\n${probeByRequire}` },
-  })),
-  {
-    name: 'worker',
-    files: {
-      'app.cjs': `
-        const { Worker } = require('node:worker_threads');
-        new Worker('./work.cjs').on('message', console.log);`,
-      'work.cjs': `${requireIt}
-        require(${probe}).probe(api).then((text) => require('node:worker_threads').parentPort.postMessage(text));`,
-    },
-  },
-  {
-    name: 'process of a cluster',
-    files: {
-      'app.cjs': `
-        const cluster = require('node:cluster');
-        ${requireIt}
-        if (cluster.isPrimary) {
-          new api.CpuProfiler().start(); // the primary is profiled, too
-          cluster.fork().on('message', (text) => console.log(text));
-          cluster.on('exit', () => process.exit());
-        } else {
-          require(${probe}).probe(api).then((text) => process.send(text, () => process.disconnect()));
-        }`,
-    },
-  },
-  {
-    name: 'script that a process manager loads into a fork',
-    files: {
-      'app.cjs': `
-        require('node:child_process')
-          .fork('./container.cjs', { env: { ...process.env, pm_exec_path: require.resolve('./service.cjs') } })
-          .on('message', (text) => console.log(text));`,
-      // As pm2 does: the service is not the process's main script.
-      'container.cjs': `
-        process.argv[1] = process.env.pm_exec_path;
-        require('node:module')._load(process.env.pm_exec_path, null, true);`,
-      'service.cjs': `${requireIt}
-        require(${probe}).probe(api).then((text) => process.send(text, () => process.disconnect()));`,
-    },
-  },
-];
-
 describe('the package in an application', function () {
   this.timeout(60_000);
   let directory;
@@ -220,6 +144,24 @@ describe('the package in an application', function () {
       /^\{"a":"b"\}\nno native binary for Node .* \(ABI \d+, glibc\): .*Labels and spans work without it\. To build it, .*: npm rebuild otelpyroscope --foreground-scripts\n$/,
     );
   });
+
+  for (const [platform, arch] of [
+    ['darwin', 'arm64'],
+    ['win32', 'x64'],
+    ['linux', 'ia32'],
+  ]) {
+    it(`says that there are no profiles on ${platform}-${arch}, and labels work`, function () {
+      const unsupported = path.join(ROOT, 'test', 'release', 'fixtures', 'unsupported.cjs');
+      write({
+        // As it is there, as far as this package looks.
+        'pretend.cjs': `Object.defineProperties(process, {
+          platform: { value: '${platform}' }, arch: { value: '${arch}' } });`,
+        'app.cjs': readFileSync(unsupported, 'utf8'),
+      });
+      const { stdout, stderr } = application.node(['--require', './pretend.cjs', 'app.cjs']);
+      assert.deepEqual({ stdout, stderr }, { stdout: '', stderr: '' });
+    });
+  }
 
   it('brings what users need, and nothing else', function () {
     const allowed =

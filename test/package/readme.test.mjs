@@ -8,36 +8,16 @@ import path from 'node:path';
 import { CpuProfiler, pprofHandler, PyroscopeSpanProcessor, startPyroscope } from 'otelpyroscope';
 import { ROOT } from '../support/run-child.mjs';
 import { Application, packPackage, PEERS } from '../support/tarball.mjs';
+import { blocks, packagesOf, readme } from './blocks.mjs';
 
 const require = createRequire(import.meta.url);
-
-/**
- * A comment before a block speaks to this test and is not shown to readers:
- *
- *     <!-- not run: why -->
- *     <!-- given: code that comes first, for what the block takes for granted -->
- */
-const BLOCK = /(?:<!--\s*(not run|given):\s*([\s\S]*?)-->\s*)?^```(\w*)\n([\s\S]*?)^```$/gm;
-
-const readme = readFileSync(path.join(ROOT, 'README.md'), 'utf8');
-const blocks = [...readme.matchAll(BLOCK)].map(([whole, kind, comment, language, code], index) => ({
-  name: `${index + 1} (${language}): ${code.trim().split('\n')[0]}`,
-  line: readme.slice(0, readme.indexOf(whole)).split('\n').length,
-  kind,
-  comment: comment?.trim() ?? '',
-  language,
-  code,
-}));
 
 const text = blocks
   .filter(({ kind }) => kind !== 'not run')
   .map(({ code, comment }) => code + comment)
   .join('\n');
 /** What the README's programs import besides the package and its peers. */
-const packages = [...text.matchAll(/(?:from |require\()'(@[\w-]+\/[\w-]+|[\w-]+)['/]/g)]
-  .map((match) => match[1])
-  .filter((name, index, all) => all.indexOf(name) === index)
-  .filter((name) => !['otelpyroscope', 'node', ...PEERS].includes(name));
+const packages = packagesOf(text).filter((name) => !PEERS.includes(name));
 
 describe('README.md', function () {
   this.timeout(60_000);

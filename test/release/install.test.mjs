@@ -1,22 +1,18 @@
 /** Installs the tarball by npm into empty directories on a machine without compilers, for every supported Node. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { binaryPath, buildNative, describeNode } from '../../scripts/native-build.mjs';
+import { describeNode } from '../../scripts/native-build.mjs';
 import { installNode } from '../../scripts/nodes.mjs';
 import { nodes } from '../../scripts/prebuild.mjs';
 import { ROOT } from '../support/run-child.mjs';
-import { DEPENDENCIES, packPackage, PEERS } from '../support/tarball.mjs';
+import { applications } from '../package/applications.mjs';
+import { blockOf, packagesOf } from '../package/blocks.mjs';
+import { onStack, readProfile } from '../support/read-profile.mjs';
+import { DEPENDENCIES, PEERS } from '../support/tarball.mjs';
+import { publishedTarball } from './published.mjs';
 
 const probe = path.join(ROOT, 'test', 'package', 'fixtures', 'probe.cjs');
 const program = `const api = require('otelpyroscope');
@@ -28,24 +24,32 @@ const traces = `const { trace } = require('@opentelemetry/api');
   const { TracerProvider } = require('otelpyroscope');
   const span = new TracerProvider(new BasicTracerProvider()).getTracer('t').startSpan('work');
   console.log(span.attributes['pyroscope.profile.id'] === span.spanContext().spanId);`;
+/** A request, for the README's first program, which has none. */
+const request = `
+  function burnRequest(span) {
+    const begin = process.cpuUsage().user;
+    while (process.cpuUsage().user - begin < 200_000);
+    span.end();
+  }
+  provider.getTracer('readme').startActiveSpan('GET /cart', burnRequest);`;
+
+const firstProfile = blockOf('A first profile');
+const manifest = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
+/** As the checkout has it: what is published later is not what is tested. */
+const versionOf = (name) => `@${manifest.devDependencies[name]}`;
 
 const PROFILE = { stdout: 'labelled profile\n', stderr: '' };
 /** A version of Node that the package has no binary for. */
 const UNKNOWN = '25';
 
 describe('npm install of the tarball, without a compiler', function () {
-  this.timeout(600_000);
+  this.timeout(1_800_000);
   let directory;
   let tarball;
 
   before(function () {
     directory = mkdtempSync(path.join(os.tmpdir(), 'install-'));
-    for (const { version } of nodes) {
-      const node = describeNode(installNode(version.split('.')[0]));
-      // Those of `npm run prebuilds`, where it was run before.
-      if (!existsSync(binaryPath(node))) buildNative(node, { quiet: true });
-    }
-    tarball = packPackage(directory).file;
+    tarball = publishedTarball().file;
   });
 
   after(function () {
@@ -78,21 +82,48 @@ describe('npm install of the tarball, without a compiler', function () {
     return { application, run };
   }
 
-  function install({ run }, ...flags) {
+  function install({ run }, ...more) {
     const quiet = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'];
-    return run('npm', ['install', ...quiet, ...flags, tarball]);
+    return run('npm', ['install', ...quiet, ...more, tarball]);
   }
 
   for (const { version } of nodes) {
     const major = version.split('.')[0];
-    it(`gives a labelled profile on Node ${major}`, function () {
-      const target = applicationFor(describeNode(installNode(major)));
-      install(target);
-      assert.deepEqual(target.run('node', ['-e', program]), PROFILE);
+    describe(`on Node ${major}`, function () {
+      let target;
+
+      before(function () {
+        target = applicationFor(describeNode(installNode(version)));
+        install(target, ...packagesOf(firstProfile.code).map((name) => name + versionOf(name)));
+      });
+
+      for (const { name, files, flags = [] } of applications) {
+        it(`gives a labelled profile: ${name}`, function () {
+          for (const [file, text] of Object.entries(files)) {
+            writeFileSync(path.join(target.application, file), text);
+          }
+          assert.deepEqual(target.run('node', [...flags, Object.keys(files)[0]]), PROFILE);
+        });
+      }
+
+      it("gives one by the README's first program", function () {
+        const { comment, code } = firstProfile;
+        const file = path.join(target.application, 'first.mjs');
+        writeFileSync(file, `${comment}\n${code}${request}`);
+        target.run('node', ['first.mjs']);
+        const profile = readProfile(readFileSync(path.join(target.application, 'cpu.pb.gz')));
+        const work = profile.samples.filter((sample) => onStack(sample, 'burnRequest'));
+        assert.ok(work.length > 0);
+        for (const { labels } of work) {
+          assert.equal(labels.span_name, 'GET /cart');
+          assert.match(labels.trace_id, /^[0-9a-f]{32}$/);
+          assert.match(labels.span_id, /^[0-9a-f]{16}$/);
+        }
+      });
     });
   }
 
-  it('gives one with --ignore-scripts', function () {
+  it('gives a labelled profile with --ignore-scripts', function () {
     const target = applicationFor(describeNode());
     install(target, '--ignore-scripts');
     assert.deepEqual(target.run('node', ['-e', program]), PROFILE);
@@ -103,9 +134,6 @@ describe('npm install of the tarball, without a compiler', function () {
     assert.ok(!nodes.some(({ abi }) => abi === node.abi));
     const target = applicationFor(node);
     install(target, '--ignore-scripts');
-    // Where somebody has tried this version in the checkout, the tarball has a binary for it.
-    const installed = path.join(target.application, 'node_modules', 'otelpyroscope');
-    rmSync(binaryPath(node, installed), { force: true });
     // npm shows the output of scripts only when it is asked to.
     const { stdout, stderr } = target.run('npm', ['rebuild', '--foreground-scripts']);
     const own = `${stdout}${stderr}`.split('\n').filter((line) => /^otelpyroscope: /.test(line));

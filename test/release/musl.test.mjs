@@ -4,17 +4,12 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {
-  buildPrebuild,
-  dynamicSymbols,
-  missingSymbols,
-  prebuilds,
-} from '../../scripts/prebuild.mjs';
+import { dynamicSymbols, missingSymbols, prebuilds } from '../../scripts/prebuild.mjs';
 import { muslSymbols } from '../../scripts/zig.mjs';
-import { ROOT } from '../support/run-child.mjs';
+import { publishedBinary } from './published.mjs';
 
 const LINKER = '/lib/ld-musl-x86_64.so.1';
 const prebuild = prebuilds.find(
@@ -22,16 +17,13 @@ const prebuild = prebuilds.find(
 );
 
 describe('the binary for musl', function () {
-  this.timeout(600_000);
+  this.timeout(1_800_000);
   let directory;
   let binary;
 
   before(function () {
     directory = mkdtempSync(path.join(os.tmpdir(), 'musl-'));
-    binary = path.join(directory, 'otelpyroscope.node');
-    const place = path.join(ROOT, '.cache', `prebuild-x64-musl-abi${prebuild.abi}`);
-    // Throws where a check fails.
-    buildPrebuild(prebuild, place, (built) => cpSync(built, binary));
+    binary = publishedBinary(prebuild);
   });
 
   after(function () {

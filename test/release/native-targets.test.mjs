@@ -59,7 +59,7 @@ for (const { arch, libc, link, execute, not } of targets) {
     let shared;
 
     before(async function () {
-      this.timeout(300_000);
+      this.timeout(1_800_000);
       if (arch === 'arm64') requireQemu();
       toolchain = { compiler: zigCompilers({ arch, libc }).cxx, env: zigEnvironment() };
       const place = path.join(directory, 'shared');
@@ -80,7 +80,7 @@ for (const { arch, libc, link, execute, not } of targets) {
 
         before(async function () {
           // The first one waits for zig to compile the C++ library.
-          this.timeout(300_000);
+          this.timeout(1_800_000);
           const source = path.join(testDirectory, file);
           await compile(program, [source], flags, ['-O2', ...link, ...shared], toolchain);
         });

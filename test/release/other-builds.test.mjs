@@ -1,13 +1,13 @@
 /** Runs the addon's own tests against the binaries that users get, and against the one of cmake-js. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { describeNode } from '../../scripts/native-build.mjs';
-import { buildPrebuild, prebuilds } from '../../scripts/prebuild.mjs';
 import { ROOT } from '../support/run-child.mjs';
 import { Copy } from './copy.mjs';
+import { publishedBinary } from './published.mjs';
 
 /**
  * What sees the addon whole: its frames, names, threads, ends and handler; and what of it is left to
@@ -24,33 +24,26 @@ const FILES = {
 
 const node = describeNode();
 
-/** Each builds a binary for this Node at the path that it is given. */
+/** Each builds a binary for this Node, in that directory or elsewhere, and returns its path. */
 const builds = {
-  'cmake-js': (binary) => {
+  'cmake-js': (directory) => {
+    const binary = path.join(directory, 'otelpyroscope.node');
     const script = path.join(ROOT, 'scripts', 'build-cmake.mjs');
     execFileSync(process.execPath, [script, '--werror', `--out=${binary}`], { stdio: 'pipe' });
+    return binary;
   },
-  'a release': (binary) => {
-    const { arch, libc, abi } = node;
-    const prebuild = prebuilds.find(
-      (one) => one.arch === arch && one.libc === libc && one.abi === abi,
-    );
-    const directory = path.join(ROOT, '.cache', `prebuild-${arch}-${libc}-abi${abi}`);
-    buildPrebuild(prebuild, directory, (built) => cpSync(built, binary));
-  },
+  'a release': () => publishedBinary(node),
 };
 
 for (const [name, build] of Object.entries(builds)) {
   describe(`the binary of ${name}`, function () {
-    this.timeout(600_000);
+    this.timeout(1_800_000);
     let directory;
     let copy;
 
     before(function () {
       directory = mkdtempSync(path.join(os.tmpdir(), 'build-'));
-      const binary = path.join(directory, 'otelpyroscope.node');
-      build(binary);
-      copy = new Copy(node, binary);
+      copy = new Copy(node, build(directory));
     });
 
     after(function () {

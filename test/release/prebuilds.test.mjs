@@ -1,32 +1,33 @@
-/** Builds a binary of the package as a release does, and checks that it is fit for one, alone and the same everywhere. */
+/** Builds the binaries of the package as a release does: fit for one, where they are looked for, the same everywhere. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { binaryPath, buildNative, describeNode } from '../../scripts/native-build.mjs';
-import { buildPrebuild, prebuilds, problemsOf } from '../../scripts/prebuild.mjs';
+import { installNode } from '../../scripts/nodes.mjs';
+import { nodes, prebuilds, problemsOf } from '../../scripts/prebuild.mjs';
 import { ROOT } from '../support/run-child.mjs';
-import { Application, packPackage } from '../support/tarball.mjs';
+import { Application } from '../support/tarball.mjs';
+import { publishedBinary, publishedTarball } from './published.mjs';
 
 const node = describeNode();
-/** The one for this machine; `npm run prebuilds` builds and checks all sixteen. */
+/** The one for this machine. */
 const prebuild = prebuilds.find(
   ({ arch, libc, abi }) => arch === node.arch && libc === node.libc && abi === node.abi,
 );
+/** More would take longer to install than it is worth. */
+const MAX_PACKED_BYTES = 4 << 20;
 
 describe('prebuilt binaries', function () {
-  this.timeout(600_000);
+  this.timeout(3_600_000);
   let directory;
   let binary;
 
   before(function () {
     directory = mkdtempSync(path.join(os.tmpdir(), 'prebuilds-'));
-    binary = path.join(directory, 'otelpyroscope.node');
-    const { arch, libc, abi } = prebuild;
-    const place = path.join(ROOT, '.cache', `prebuild-${arch}-${libc}-abi${abi}`);
-    // Throws where a check fails.
-    buildPrebuild(prebuild, place, (built) => cpSync(built, binary));
+    binary = publishedBinary(prebuild);
   });
 
   after(function () {
@@ -45,6 +46,38 @@ describe('prebuilt binaries', function () {
     assert.ok(others.includes('is not for arm64'));
     assert.ok(others.includes('needs libc.so.6'));
     assert.ok(others.some((problem) => /^needs glibc \d/.test(problem)));
+  });
+
+  it('are sixteen, and all are fit for one and in the package', function () {
+    // Throws where a check of one fails.
+    const { paths, packedBytes, unpackedBytes } = publishedTarball();
+    assert.equal(prebuilds.length, 16);
+    assert.deepEqual(
+      paths.filter((file) => file.endsWith('.node')).sort(),
+      prebuilds.map((one) => binaryPath(one, '')).sort(),
+    );
+    const mebibytes = (bytes) => (bytes / (1 << 20)).toFixed(2);
+    console.log(`        ${mebibytes(packedBytes)} MiB, ${mebibytes(unpackedBytes)} MiB unpacked`);
+    assert.ok(packedBytes < MAX_PACKED_BYTES);
+  });
+
+  it('are found by the rules of node-gyp-build, as its own loader finds them', function () {
+    const application = new Application({ tarball: publishedTarball().file });
+    try {
+      const loader = createRequire(import.meta.url).resolve('node-gyp-build');
+      const code = `console.log(require(${JSON.stringify(loader)}).path('${application.installed}'))`;
+      for (const { version } of nodes) {
+        const { execPath, abi } = describeNode(installNode(version));
+        for (const one of prebuilds.filter((candidate) => candidate.abi === abi)) {
+          // What it looks at for another machine than this one.
+          const env = { npm_config_arch: one.arch, LIBC: one.libc };
+          const { stdout } = application.node(['-e', code], { env, execPath });
+          assert.equal(stdout.trim(), binaryPath(one, application.installed));
+        }
+      }
+    } finally {
+      application.remove();
+    }
   });
 
   it('are the same bytes from another checkout in another place', function () {
@@ -66,20 +99,5 @@ describe('prebuilt binaries', function () {
     assert.match(said, /: \d+ KiB\nthe package: [\d.]+ MiB packed, .* 1 binaries\n$/);
     const other = readFileSync(binaryPath(prebuild, checkout));
     assert.ok(readFileSync(binary).equals(other), 'the bytes differ');
-  });
-
-  it('take a labelled profile in an application that has no other', function () {
-    const application = new Application({ tarball: packPackage(directory).file });
-    try {
-      rmSync(path.join(application.installed, 'prebuilds'), { recursive: true, force: true });
-      const place = binaryPath(prebuild, application.installed);
-      mkdirSync(path.dirname(place), { recursive: true });
-      cpSync(binary, place);
-      const probe = path.join(ROOT, 'test', 'package', 'fixtures', 'probe.cjs');
-      const code = `require(${JSON.stringify(probe)}).probe(require('otelpyroscope')).then(console.log)`;
-      assert.equal(application.node(['-e', code]).stdout, 'labelled profile\n');
-    } finally {
-      application.remove();
-    }
   });
 });

@@ -8,7 +8,7 @@ import * as api from 'otelpyroscope';
 import { ROOT } from '../support/run-child.mjs';
 
 describe('the API reference', function () {
-  this.timeout(120_000);
+  this.timeout(600_000);
 
   it('has a page of every export, and no warning', function () {
     const out = mkdtempSync(path.join(os.tmpdir(), 'reference-'));

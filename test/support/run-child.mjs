@@ -12,6 +12,11 @@ const [NODE, ...NODE_ARGUMENTS] = JSON.parse(
   process.env.OTELPYROSCOPE_TEST_NODE ?? JSON.stringify([process.execPath]),
 );
 
+/** Whether the Node under test runs on an emulator. */
+export const EMULATED = process.env.OTELPYROSCOPE_TEST_NODE !== undefined;
+/** How many times the time of this machine's own Node a test may take. */
+export const PATIENCE = EMULATED ? 10 : 1;
+
 /**
  * @typedef {object} Ended
  * @property {number | null} code Exit code; null when a signal ended the process.
@@ -22,7 +27,7 @@ const [NODE, ...NODE_ARGUMENTS] = JSON.parse(
  */
 
 /**
- * Runs `node [flags] script [args]`. Rejects when it takes longer than `timeoutMs`.
+ * Runs `node [flags] script [args]`. Rejects when it takes longer than `timeoutMs`, times `PATIENCE`.
  *
  * @param {string[]} command Flags, script and arguments.
  * @param {{ cwd?: string, timeoutMs?: number, env?: Record<string, string>, through?: string[], execPath?: string, onSpawn?: (child: import('node:child_process').ChildProcess) => void }} [options]
@@ -44,10 +49,11 @@ export function runNode(
     });
     /** @type {Ended} */
     const ended = { code: null, signal: null, stderr: '', stdout: '', messages: [] };
+    const limitMs = timeoutMs * PATIENCE;
     const timer = setTimeout(() => {
       child.kill('SIGKILL');
-      reject(new Error(`took longer than ${timeoutMs} ms: ${command.join(' ')}\n${ended.stderr}`));
-    }, timeoutMs);
+      reject(new Error(`took longer than ${limitMs} ms: ${command.join(' ')}\n${ended.stderr}`));
+    }, limitMs);
     child.stdout.on('data', (chunk) => (ended.stdout += chunk));
     child.stderr.on('data', (chunk) => (ended.stderr += chunk));
     child.on('message', (message) => ended.messages.push(message));

@@ -20,12 +20,14 @@ export const DEPENDENCIES = Object.keys(manifest.dependencies);
 export const PEERS = Object.keys(manifest.peerDependencies);
 
 /**
- * Packs the checkout as it is built into `directory`.
+ * Packs the checkout as it is built into `directory`; or, by `from`, another place where what is
+ * published has been put together.
  *
  * @returns {{ file: string, packedBytes: number, unpackedBytes: number, paths: string[] }}
  */
-export function packPackage(directory) {
-  const { filename, size, unpackedSize, files } = npmPack(`--pack-destination=${directory}`);
+export function packPackage(directory, from) {
+  const options = [`--pack-destination=${directory}`];
+  const { filename, size, unpackedSize, files } = npmPack(options, from);
   return {
     file: path.join(directory, filename),
     packedBytes: size,

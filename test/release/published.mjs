@@ -1,0 +1,52 @@
+/** What a release publishes, made once for all tests of the run: the binaries, each checked, and the tarball. */
+import { cpSync, mkdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { binaryPath, publishBinary } from '../../scripts/native-build.mjs';
+import { buildPrebuild, prebuilds } from '../../scripts/prebuild.mjs';
+import { ROOT } from '../support/run-child.mjs';
+import { packPackage } from '../support/tarball.mjs';
+
+/** The package is put together here: prebuilds/ of the checkout has what this machine's compiler makes. */
+const place = path.join(ROOT, '.cache', 'published');
+/** What there is to publish, and more, such as sources and tests: package.json says what of it is. */
+const PARTS = [
+  ...['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE', 'binding.gyp', 'CMakeLists.txt'],
+  ...['lib', 'native', 'scripts', 'src', 'test/support', 'docs'],
+];
+
+const built = new Set();
+let packed;
+
+/**
+ * Builds the binary of a release for this machine or another, where it is not built yet.
+ *
+ * @param {{ arch: string, libc: string, abi: string }} target as of `describeNode` or of `prebuilds`
+ * @returns {string} its path
+ */
+export function publishedBinary({ arch, libc, abi }) {
+  const prebuild = prebuilds.find(
+    (one) => one.arch === arch && one.libc === libc && one.abi === abi,
+  );
+  if (prebuild === undefined) throw new Error(`There is no binary for ${arch} ${libc} ABI ${abi}.`);
+  const binary = binaryPath(prebuild, place);
+  if (built.has(binary)) return binary;
+  // Of another run.
+  if (built.size === 0) rmSync(place, { recursive: true, force: true });
+  // Throws where a check fails.
+  buildPrebuild(prebuild, (file) => publishBinary(file, binary));
+  built.add(binary);
+  return binary;
+}
+
+/** The tarball with all binaries; those that are not built yet take a minute each. */
+export function publishedTarball() {
+  if (packed !== undefined) return packed;
+  for (const prebuild of prebuilds) publishedBinary(prebuild);
+  for (const part of PARTS) {
+    cpSync(path.join(ROOT, part), path.join(place, part), { recursive: true });
+  }
+  const directory = path.join(place, 'tarball');
+  mkdirSync(directory);
+  packed = packPackage(directory, place);
+  return packed;
+}
