@@ -33,7 +33,7 @@ import {
   testDirectory,
 } from '../native/toolchain.mjs';
 import { messageOf, runNode } from '../support/run-child.mjs';
-import { assertWell, count, SECONDS, torture, tortures } from './torture.mjs';
+import { assertWell, count, SECONDS, SEED, torture, tortures } from './torture.mjs';
 
 const run = promisify(execFile);
 const source = fileURLToPath(new URL('fuzz.cc', import.meta.url));
@@ -48,8 +48,6 @@ const SANITIZED = {
   ASAN_OPTIONS: 'detect_leaks=0:use_sigaltstack=0:handle_segv=0:exitcode=66',
   UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
 };
-/** Chosen anew each time, and printed: the same one gives the same inputs. */
-const SEED = Number(process.env.TORTURE_SEED ?? Date.now() % 1_000_000);
 
 const targets = {
   'source-positions': 400_000,

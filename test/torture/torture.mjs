@@ -12,6 +12,8 @@ import { runNode } from '../support/run-child.mjs';
 export const ALL = process.env.TORTURE === 'all';
 /** CPU time that a case burns, in seconds. */
 export const SECONDS = Number(process.env.TORTURE_SECONDS ?? (ALL ? 4 : 0.5));
+/** Chosen anew each time, and printed: the same one gives the same inputs to what is fuzzed. */
+export const SEED = Number(process.env.TORTURE_SEED ?? Date.now() % 1_000_000);
 export const NODE_MAJOR = Number.parseInt(process.versions.node, 10);
 
 /** Samples of labelled functions that may be without their label, as a fraction. */
