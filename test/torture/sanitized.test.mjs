@@ -1,6 +1,6 @@
 /**
  * Random and damaged input for everything that reads what others wrote, under AddressSanitizer
- * and UndefinedBehaviorSanitizer; the whole addon under the same; the native tests under valgrind.
+ * and UndefinedBehaviorSanitizer; the whole addon under the same.
  */
 
 import assert from 'node:assert/strict';
@@ -8,7 +8,6 @@ import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import {
   copyFileSync,
   cpSync,
-  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -23,15 +22,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { binaryPath, describeNode, findHeaders } from '../../scripts/native-build.mjs';
-import { sharedSources, tests } from '../native/cases.mjs';
-import {
-  buildDirectory,
-  compile,
-  compileObjects,
-  nativeDirectory,
-  packageRoot,
-  testDirectory,
-} from '../native/toolchain.mjs';
+import { sharedSources } from '../native/cases.mjs';
+import { buildDirectory, compile, nativeDirectory, packageRoot } from '../native/toolchain.mjs';
 import { messageOf, runNode } from '../support/run-child.mjs';
 import { assertWell, count, SECONDS, SEED, torture, tortures } from './torture.mjs';
 
@@ -212,31 +204,6 @@ tortures('torture under the sanitizers', function () {
       assert.deepEqual([report.problems, report.wrong], [[], []]);
     } finally {
       rmSync(copy, { recursive: true });
-    }
-  });
-});
-
-/** What valgrind has no system call or no memory model for. */
-const NOT_UNDER_VALGRIND = /cpu_timer|code_storm|beyond_the_limit|cut_anywhere|damage/;
-
-tortures('torture under valgrind', function () {
-  torture('is survived: the native layers', {}, async function () {
-    assert.ok(existsSync('/usr/bin/valgrind'), 'valgrind is not installed');
-    const directory = path.join(buildDirectory, 'plain');
-    const shared = await compileObjects(path.join(directory, 'shared'), sharedSources, ['-O2']);
-    for (const { file, cases } of tests) {
-      if (NOT_UNDER_VALGRIND.test(file)) continue;
-      const binary = path.join(directory, path.basename(file, '.cc'));
-      await compile(binary, [path.join(testDirectory, file)], ['-O2'], shared);
-      for (const name of cases) {
-        if (NOT_UNDER_VALGRIND.test(name)) continue;
-        const { stdout } = await run(
-          'valgrind',
-          ['--quiet', '--error-exitcode=66', '--leak-check=no', binary, name],
-          { timeout: 120_000 },
-        );
-        assert.equal(stdout, `ok ${name}\n`);
-      }
     }
   });
 });
