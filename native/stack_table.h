@@ -74,6 +74,9 @@ class StackTable {
   // Names the native functions; `at_last` those as well that the symbols do not
   // know. Reads files: not from V8's callbacks.
   void NameNatives(bool at_last);
+  // Names all of them, those too that a file has which was loaded a moment ago:
+  // where names are missing, waits at most so long for an index in the making.
+  void NameNativesAtLast(int wait_ms);
   // Tells native functions apart by the symbols of what is loaded, from here
   // on; before, by address. Waits at most so long for an index in the making.
   // Not from V8's callbacks.
