@@ -25,9 +25,15 @@ const survived = { cases: 0, signals: 0, samples: 0 };
 
 export const program = (name) => fileURLToPath(new URL(`programs/${name}`, import.meta.url));
 
-/** `it`, which counts what has passed. With `short`, one of the short ones. */
-export function torture(name, { short = false } = {}, run) {
-  if (!ALL && !short) return;
+/** Where the cases run that are the same on every Node. */
+const OLDEST_MAJOR = 20;
+
+/**
+ * `it`, which counts what has passed. With `short`, one of the short ones; with `once`, one that
+ * needs nothing of Node, and runs on the oldest alone.
+ */
+export function torture(name, { short = false, once = false } = {}, run) {
+  if ((!ALL && !short) || (once && NODE_MAJOR !== OLDEST_MAJOR)) return;
   it(name, async function () {
     await run.call(this);
     survived.cases++;

@@ -8,11 +8,10 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { sharedSources, tests } from '../native/cases.mjs';
 import { buildDirectory, compile, compileObjects, testDirectory } from '../native/toolchain.mjs';
-import { NODE_MAJOR, torture, tortures } from './torture.mjs';
+import { torture, tortures } from './torture.mjs';
 
 const run = promisify(execFile);
 const ERROR = 66;
-const OLDEST_MAJOR = 20;
 /** Valgrind has the highest signal for itself, and delivers none on a stack that was not touched yet. */
 const IMPOSSIBLE = new Set([
   'timer_takes_the_highest_free_signal',
@@ -52,9 +51,8 @@ tortures('torture under valgrind', function () {
   });
   after(() => rmSync(directory, { recursive: true }));
 
-  // They are the same on every Node.
-  for (const { file, cases } of NODE_MAJOR === OLDEST_MAJOR ? tests : []) {
-    torture(`is survived: ${file}`, {}, async () => {
+  for (const { file, cases } of tests) {
+    torture(`is survived: ${file}`, { once: true }, async () => {
       const built = path.join(buildDirectory, 'plain');
       const shared = await compileObjects(path.join(built, 'shared'), sharedSources, ['-O2']);
       const binary = path.join(built, path.basename(file, '.cc'));
@@ -67,7 +65,7 @@ tortures('torture under valgrind', function () {
     });
   }
 
-  torture('finds what is wrong', {}, async () => {
+  torture('finds what is wrong', { once: true }, async () => {
     const binary = path.join(directory, 'wrong');
     const source = path.join(directory, 'wrong.cc');
     writeFileSync(source, 'int main() { return *(new int[2] + 2) == 7 ? 1 : 0; }\n');
