@@ -7,8 +7,11 @@ import {
   type Profile,
   type ValueType,
 } from './profile-model.js';
-import { limit, MAX_TEXT_BYTES, ProfileReadError } from './profile-read-limits.js';
+import { limit, MAX_OF, MAX_TEXT_BYTES, ProfileReadError } from './profile-read-limits.js';
 import { ProtobufReader } from './protobuf-reader.js';
+
+/** By which every frame is looked at. */
+const MAX_DEPTH = MAX_OF['frames in one stack'];
 
 /** One pass over the bytes; ids and strings, which may come later in the file, are resolved last. */
 export class ProfileDecoder {
@@ -72,7 +75,8 @@ export class ProfileDecoder {
     this.#fields((field) => {
       if (field === 1) {
         this.#reader.numbers((id) => {
-          limit(this.#sampleLocations.length - begin, 'frames in one stack');
+          const depth = this.#sampleLocations.length - begin;
+          if (depth > MAX_DEPTH) limit(depth, 'frames in one stack');
           this.#sampleLocations.push(id);
         });
       } else if (field === 2) {
@@ -257,8 +261,8 @@ export class ProfileDecoder {
         for (let frame = starts[location] as number; frame < last; frame++) stacks.push(frame);
         // A location with many lines, named by many stacks, multiplies: few bytes, endless frames.
         const depth = stacks.length - (stackStarts[i] as number);
-        limit(depth, 'frames in one stack');
-        limit(stacks.length, 'frames');
+        if (depth > MAX_DEPTH) limit(depth, 'frames in one stack');
+        if (stacks.length > MAX_OF.frames) limit(stacks.length, 'frames');
       }
       stackStarts[i + 1] = stacks.length;
     }
@@ -279,7 +283,7 @@ export class ProfileDecoder {
       const end = starts[i + 1] ?? parts.length;
       if (begin === end) continue;
       const own = parts.subarray(begin, end);
-      const key = own.join();
+      const key = Buffer.from(own.buffer, own.byteOffset, own.byteLength).toString('latin1');
       let number = known.get(key);
       if (number === undefined) {
         const labels = this.#labelSet(own);
