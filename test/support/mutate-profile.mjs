@@ -62,7 +62,10 @@ function encode(fields) {
         parts.push(varint(lie ?? BigInt(bytes.length)), bytes);
       }
       const field = Buffer.concat(parts);
-      return times === 1 ? field : Buffer.alloc(times * field.length, field);
+      if (times === 1) return field;
+      // What is repeated within may be repeated itself.
+      const fitting = Math.max(1, Math.floor(MAX_INPUT_BYTES / field.length));
+      return Buffer.alloc(Math.min(times, fitting) * field.length, field);
     }),
   );
 }
