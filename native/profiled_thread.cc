@@ -264,8 +264,7 @@ void ProfiledThread::PrepareFlush() {
 
 void ProfiledThread::Complete(SampleBatch* batch, bool may_ask) {
   // It may have been cut before its files were indexed.
-  batch->table.LearnSymbols(0);
-  batch->table.NameNatives(true);
+  batch->table.NameNativesAtLast(may_ask ? kSymbolsWaitMs : 0);
   if (may_ask) FillStarts(&batch->table);
   AddLines(batch->table, may_ask, &batch->lines);
 }

@@ -121,7 +121,8 @@ class ProfiledThread {
   static constexpr size_t kMaxCuts = 16;
   static constexpr uint64_t kMaxCutAgeNs = 30'000'000'000;
   // How long a flush right after the start waits for the index of the files
-  // that are loaded. Without it, functions are "(native code)" this time.
+  // that are loaded, and any for that of those loaded since the last one.
+  // Without it, functions are "(native code)" or "(unresolved)" this time.
   static constexpr int kSymbolsWaitMs = 50;
 
   Sampler* sampler_ = nullptr;

@@ -1,6 +1,7 @@
 // Interning of functions and addition of weights.
 #include "stack_table.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "function_name.h"
@@ -125,6 +126,17 @@ void StackTable::NameNatives(bool at_last) {
     function.name = PseudoFrameName(
         symbols_ == nullptr ? PseudoFrame::kNative : PseudoFrame::kUnresolved);
   }
+}
+
+void StackTable::NameNativesAtLast(int wait_ms) {
+  LearnSymbols(0);
+  NameNatives(false);
+  const bool all_named = std::all_of(
+      functions_.begin(), functions_.end(), [](const FunctionInfo& function) {
+        return function.native_address == 0 || !function.name.empty();
+      });
+  if (!all_named) LearnSymbols(wait_ms);
+  NameNatives(true);
 }
 
 void StackTable::LearnSymbols(int wait_ms) {

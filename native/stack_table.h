@@ -77,6 +77,9 @@ class StackTable {
   // Names the native functions; `at_last` those as well that the symbols do not
   // know. Reads files: not from V8's callbacks.
   void NameNatives(bool at_last);
+  // Names all of them, those too that a file has which was loaded a moment ago:
+  // where names are missing, waits at most so long for an index in the making.
+  void NameNativesAtLast(int wait_ms);
   // Fills in lines and columns of functions' starts that are still missing.
   template <typename LineOf>  // (script id, offset, int* column) -> line
   void FillStarts(LineOf line_of) {

@@ -38,13 +38,14 @@ size_t SkipBrackets(std::string_view text, size_t begin) {
   return text.size();
 }
 
-// Copies "operator()", "operator<<", "operator->" and the like. Returns the
-// position behind.
+// Copies "operator()", "operator<<", "operator->", of a literal and the like,
+// whatever it is. Returns the position behind, which is after `begin`.
 size_t CopyOperator(std::string_view text, size_t begin, std::string* out) {
   constexpr std::string_view kSigns = "+-*/%^&|~!=<>,";
   size_t end = begin;
   if (text.substr(begin).starts_with("()") ||
-      text.substr(begin).starts_with("[]")) {
+      text.substr(begin).starts_with("[]") ||
+      text.substr(begin).starts_with("\"\"")) {
     end = begin + 2;
   } else {
     while (end < text.size() && end - begin < 3 &&
@@ -56,6 +57,7 @@ size_t CopyOperator(std::string_view text, size_t begin, std::string* out) {
         IsWord(text[end])) {
       end--;
     }
+    if (end == begin) end++;
   }
   out->append(text.substr(begin, end - begin));
   return end;
@@ -150,7 +152,7 @@ std::string ShortFunctionName(const std::string& demangled) {
   while (name.ends_with(' ')) name.pop_back();
   // Return type, "non-virtual thunk to": what stands before the last space.
   // That of "operator new" or "operator bool" belongs to the name.
-  size_t end = name.find("operator ");
+  size_t end = std::min(name.find("operator "), name.find("operator\"\" "));
   if (end != std::string::npos && end > 0 && IsWord(name[end - 1])) {
     end = std::string::npos;
   }

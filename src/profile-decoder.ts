@@ -7,23 +7,11 @@ import {
   type Profile,
   type ValueType,
 } from './profile-model.js';
+import { limit, MAX_OF, MAX_TEXT_BYTES, ProfileReadError } from './profile-read-limits.js';
 import { ProtobufReader } from './protobuf-reader.js';
 
-/** Largest profile that is read, in bytes after decompression. A larger one is refused. */
-export const MAX_PROFILE_BYTES = 256 * 1_048_576;
-/** Most samples, locations, functions and strings, each. A profile with more is refused. */
-export const MAX_PROFILE_ENTRIES = 2_000_000;
-/** Deepest stack. A profile with a deeper one is refused. */
-export const MAX_STACK_DEPTH = 10_000;
-/** Most labels of one sample. A profile with more is refused. */
-export const MAX_SAMPLE_LABELS = 256;
-/** Most different sets of labels. A profile with more is refused. */
-export const MAX_LABEL_SETS = 500_000;
-/** Longest name, file or label value, in bytes; what is longer is cut. */
-export const MAX_TEXT_BYTES = 4_096;
-
-/** Why something is not a profile that can be read; the message goes to the user as it is. */
-export class ProfileReadError extends Error {}
+/** By which every frame is looked at. */
+const MAX_DEPTH = MAX_OF['frames in one stack'];
 
 /** One pass over the bytes; ids and strings, which may come later in the file, are resolved last. */
 export class ProfileDecoder {
@@ -74,11 +62,11 @@ export class ProfileDecoder {
       else this.#reader.skip();
     });
     this.#types.push(type);
-    limit(this.#types.length, 64, 'sample types');
+    limit(this.#types.length, 'sample types');
   }
 
   #readSample(): void {
-    limit(this.#sampleStarts.length, MAX_PROFILE_ENTRIES, 'samples');
+    limit(this.#sampleStarts.length, 'samples');
     const begin = this.#sampleLocations.length;
     const labels = this.#labels.length;
     const values = this.#sampleValues.length;
@@ -87,18 +75,23 @@ export class ProfileDecoder {
     this.#fields((field) => {
       if (field === 1) {
         this.#reader.numbers((id) => {
-          limit(this.#sampleLocations.length - begin, MAX_STACK_DEPTH, 'frames in one stack');
+          const depth = this.#sampleLocations.length - begin;
+          if (depth > MAX_DEPTH) limit(depth, 'frames in one stack');
           this.#sampleLocations.push(id);
         });
       } else if (field === 2) {
         this.#reader.numbers((value) => {
+          limit(this.#sampleValues.length - values, 'values of one sample');
           this.#sampleValues.push(value);
         });
       } else if (field === 3) {
-        limit((this.#labels.length - labels) / 4, MAX_SAMPLE_LABELS, 'labels of one sample');
+        limit((this.#labels.length - labels) / 4, 'labels of one sample');
         this.#readLabel();
       } else this.#reader.skip();
     });
+    limit(this.#sampleLocations.length, 'frames');
+    limit(this.#sampleValues.length, 'values');
+    limit(this.#labels.length / 4, 'labels');
     // Types may follow the samples in the file, but all samples have the same number of values.
     const count = this.#sampleValues.length - values;
     if (count === 0 || this.#sampleValues.length !== count * this.#sampleStarts.length) {
@@ -116,7 +109,7 @@ export class ProfileDecoder {
   }
 
   #readLocation(): void {
-    limit(this.#locationIds.length, MAX_PROFILE_ENTRIES, 'locations');
+    limit(this.#locationIds.length, 'locations');
     const begin = this.#lines.numbers.length;
     this.#lineStarts.push(begin);
     let id = 0;
@@ -125,10 +118,11 @@ export class ProfileDecoder {
       if (field === 1) id = this.#reader.number();
       else if (field === 3) address = this.#reader.number();
       else if (field === 4) {
-        limit(this.#lines.numbers.length - begin, MAX_STACK_DEPTH, 'lines of one location');
+        limit(this.#lines.numbers.length - begin, 'lines of one location');
         this.#readLine();
       } else this.#reader.skip();
     });
+    limit(this.#lines.numbers.length, 'lines');
     this.#locationIds.push(id);
     this.#addresses.push(address);
   }
@@ -147,7 +141,7 @@ export class ProfileDecoder {
 
   #readFunction(): void {
     const { ids, names, files } = this.#functions;
-    limit(ids.length, MAX_PROFILE_ENTRIES, 'functions');
+    limit(ids.length, 'functions');
     let id = 0;
     let name = 0;
     let systemName = 0;
@@ -165,7 +159,7 @@ export class ProfileDecoder {
   }
 
   #readString(): void {
-    limit(this.#strings.length, MAX_PROFILE_ENTRIES, 'strings');
+    limit(this.#strings.length, 'strings');
     const bytes = this.#reader.bytes();
     const text = Buffer.from(
       bytes.buffer,
@@ -236,7 +230,7 @@ export class ProfileDecoder {
       const begin = lineStarts[i] as number;
       const end = lineStarts[i + 1] ?? lines.length;
       if (begin === end) {
-        functionOf.push(names.push(`0x${(addresses[i] as number).toString(16)}`) - 1);
+        functionOf.push(names.push(addressName(addresses[i] as number)) - 1);
         files.push('');
         lineOf.push(0);
       }
@@ -267,8 +261,8 @@ export class ProfileDecoder {
         for (let frame = starts[location] as number; frame < last; frame++) stacks.push(frame);
         // A location with many lines, named by many stacks, multiplies: few bytes, endless frames.
         const depth = stacks.length - (stackStarts[i] as number);
-        limit(depth, MAX_STACK_DEPTH, 'frames in one stack');
-        limit(stacks.length, MAX_PROFILE_BYTES / 4, 'frames');
+        if (depth > MAX_DEPTH) limit(depth, 'frames in one stack');
+        if (stacks.length > MAX_OF.frames) limit(stacks.length, 'frames');
       }
       stackStarts[i + 1] = stacks.length;
     }
@@ -281,12 +275,26 @@ export class ProfileDecoder {
     const labelSetOf = new Uint32Array(count);
     const parts = this.#labels.values;
     const starts = this.#labelStarts.values;
+    // A few bytes name a long text: sets are compared by the numbers of their texts first.
+    const known = new Map<string, number>();
+    let characters = 0;
     for (let i = 0; i < count; i++) {
       const begin = starts[i] as number;
       const end = starts[i + 1] ?? parts.length;
       if (begin === end) continue;
-      labelSetOf[i] = table.number(this.#labelSet(parts.subarray(begin, end)));
-      limit(table.sets.length, MAX_LABEL_SETS, 'sets of labels');
+      const own = parts.subarray(begin, end);
+      const key = Buffer.from(own.buffer, own.byteOffset, own.byteLength).toString('latin1');
+      let number = known.get(key);
+      if (number === undefined) {
+        const labels = this.#labelSet(own);
+        for (const [name, value] of labels) characters += name.length + value.length;
+        limit(characters, 'characters of labels');
+        number = table.number(labels);
+        limit(table.sets.length, 'sets of labels');
+        known.set(key, number);
+        characters += key.length;
+      }
+      labelSetOf[i] = number;
     }
     return { labelSetOf, labelSets: table.sets };
   }
@@ -309,13 +317,15 @@ export class ProfileDecoder {
   }
 }
 
+/** Of a number that was read as signed: addresses of kernels are above half of 64 bits. */
+function addressName(address: number): string {
+  const unsigned = address < 0 ? BigInt.asUintN(64, BigInt(address)) : address;
+  return `0x${unsigned.toString(16)}`;
+}
+
 /** Positions by id; of equal ids the last, as everybody's maps do. */
 function indexes(ids: Float64Array): Map<number, number> {
   const found = new Map<number, number>();
   ids.forEach((id, index) => found.set(id, index));
   return found;
-}
-
-function limit(count: number, max: number, what: string): void {
-  if (count > max) throw new ProfileReadError(`too large: more than ${String(max)} ${what}`);
 }

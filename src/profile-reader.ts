@@ -1,8 +1,9 @@
 /** Reads pprof files, anybody's: unpacks, decodes, and says what a file is that is none. */
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
-import { MAX_PROFILE_BYTES, ProfileDecoder, ProfileReadError } from './profile-decoder.js';
+import { ProfileDecoder } from './profile-decoder.js';
 import type { Profile } from './profile-model.js';
+import { MAX_PROFILE_BYTES, ProfileReadError } from './profile-read-limits.js';
 import { ProtobufError } from './protobuf-reader.js';
 
 const gunzipAsync = promisify(gunzip);

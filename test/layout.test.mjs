@@ -117,6 +117,7 @@ const sourceOrder = [
   'profile-ring.ts',
   'profile-reader.ts',
   'profile-decoder.ts',
+  'profile-read-limits.ts',
   'profile-model.ts',
   'protobuf-reader.ts',
   'options.ts',

@@ -5,40 +5,19 @@ import os from 'node:os';
 import path from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { callTree } from '../lib/call-tree.js';
-import { MAX_STACK_DEPTH } from '../lib/profile-decoder.js';
 import { mergeProfiles } from '../lib/profile-model.js';
 import { allOf, labelRows, parseFilter, select, topOf, totalOf } from '../lib/profile-query.js';
+import { MAX_OF } from '../lib/profile-read-limits.js';
 import { readProfile } from '../lib/profile-reader.js';
 import { ProfileRing } from '../lib/profile-ring.js';
+import { field, message, minimal } from './support/make-message.mjs';
 import { makeProfile, shopProfile, traceId } from './support/make-profile.mjs';
+import { processMicros } from './support/thread-cpu.mjs';
 import { runCode } from './support/run-child.mjs';
 
 const MS = 1e6;
-
-/** A field of protobuf: a number, or bytes with their length. */
-function field(number, value) {
-  if (typeof value === 'number') return Buffer.concat([varint(number * 8), varint(value)]);
-  const bytes = Buffer.isBuffer(value) ? value : Buffer.from(value);
-  return Buffer.concat([varint(number * 8 + 2), varint(bytes.length), bytes]);
-}
-
-function varint(value) {
-  const bytes = [];
-  for (; value > 127; value = Math.floor(value / 128)) bytes.push((value % 128) + 128);
-  return Buffer.from([...bytes, value]);
-}
-
-const message = (...fields) => Buffer.concat(fields.map(([number, value]) => field(number, value)));
-
-/** Strings, one sample type, one function, and what comes besides. */
-function minimal(...fields) {
-  return message(
-    ...['', 'cpu', 'nanoseconds', 'main'].map((text) => [6, text]),
-    [1, message([1, 1], [2, 2])],
-    [5, message([1, 1], [2, 3])],
-    ...fields,
-  );
-}
+const MAX_STACK_DEPTH = MAX_OF['frames in one stack'];
+const MAX_SAMPLE_LABELS = MAX_OF['labels of one sample'];
 
 const refused = (bytes, pattern) =>
   assert.rejects(readProfile(bytes), (error) => {
@@ -161,6 +140,10 @@ describe('a profile that is read', function () {
     );
     assert.deepEqual([...own.values], [-5]);
     assert.deepEqual(own.names, ['main', '0xbeef']);
+    const ofKernel = Buffer.from([
+      8, 1, 24, 0x80, 0x80, 0x80, 0x88, 0xf8, 0xff, 0xff, 0xff, 0xff, 1,
+    ]);
+    assert.equal((await readProfile(minimal([4, ofKernel]))).names[1], '0xffffffff81000000');
     assert.deepEqual([...own.labelSets[1]], [['cpu', '16 nanoseconds']]);
   });
 });
@@ -265,6 +248,50 @@ describe('what is no profile', function () {
     );
     const labels = Array.from({ length: 300 }, () => [3, message([1, 1], [2, 1])]);
     await refused(minimal(one, [2, message([2, 1], ...labels)]), /256 labels/);
+    await refused(minimal(one, [2, message([1, 1], [2, deep])]), /64 values of one sample/);
+    const full = field(4, message([1, 1], ...Array.from({ length: 10_000 }, () => [4, ''])));
+    const locations = Buffer.alloc(801 * full.length, full);
+    await refused(Buffer.concat([minimal(), locations]), /8000000 lines/);
+    const most = labels.slice(0, MAX_SAMPLE_LABELS).map(([number]) => [number, '']);
+    const sample = field(2, message([2, 1], ...most));
+    const samples = Buffer.alloc(
+      Math.ceil(MAX_OF.labels / MAX_SAMPLE_LABELS + 1) * sample.length,
+      sample,
+    );
+    await refused(Buffer.concat([minimal(one), samples]), /8000000 labels/);
+  });
+
+  /** Samples with as many labels as there may be, whose values are a text; the first is a number of its own. */
+  const withLongLabels = (text, count, numberOf) => {
+    const names = Array.from({ length: MAX_SAMPLE_LABELS }, (_, i) => [6, `label ${i}`]);
+    const labels = names.slice(1).map((_, i) => [3, message([1, 6 + i], [2, 4])]);
+    const one = [4, message([1, 1], [4, message([1, 1])])];
+    return Buffer.concat([
+      minimal([6, text], ...names, one),
+      ...Array.from({ length: count }, (_, i) =>
+        message([2, message([1, 1], [2, 1], [3, message([1, 5], [3, numberOf(i)])], ...labels)]),
+      ),
+    ]);
+  };
+
+  it('is refused when few bytes stand for endless labels', async function () {
+    await refused(
+      withLongLabels('x'.repeat(4_000), 1_000, (i) => i + 1),
+      /134217728 characters of labels/,
+    );
+  });
+
+  it('takes no longer where labels are long', async function () {
+    const micros = async (text) => {
+      const bytes = withLongLabels(text, 2_000, () => 1);
+      const begin = processMicros();
+      const { labelSets } = await readProfile(bytes);
+      assert.equal(labelSets.length, 2);
+      return processMicros() - begin;
+    };
+    await micros('short');
+    const [short, long] = [await micros('short'), await micros('x'.repeat(4_000))];
+    assert.ok(long < 4 * short + 50_000, `${long} µs, with short ones ${short} µs`);
   });
 
   it('takes memory like its size, whatever it is made of', async function () {

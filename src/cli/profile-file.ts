@@ -1,6 +1,6 @@
 /** Gets a profile from a file or a URL, within limits. */
 import { open } from 'node:fs/promises';
-import { MAX_PROFILE_BYTES, ProfileReadError } from '../profile-decoder.js';
+import { MAX_PROFILE_BYTES, ProfileReadError } from '../profile-read-limits.js';
 import type { Profile } from '../profile-model.js';
 import { readProfile } from '../profile-reader.js';
 import { CommandError } from './arguments.js';

@@ -227,11 +227,15 @@ TEST(ring_from_a_signal_handler) {
       consumed++;
     }
   };
-  // Mostly quick, at times too slow for a ring of 64 words.
-  for (int round = 0; signals_seen.load(std::memory_order_relaxed) < 3000;
-       round++) {
+  // Mostly quick, at times too slow for a ring of 64 words, however slow the
+  // machine is.
+  const auto seen = [] { return signals_seen.load(std::memory_order_relaxed); };
+  for (int round = 0; seen() < 2000; round++) {
     take();
-    if (round % 1000 == 999) check::Burn(2 * check::kMillisecond);
+    if (round % 20000 != 19999) continue;
+    const uintptr_t full = seen() + 64;
+    while (seen() < full) {
+    }
   }
   EXPECT_EQ(timer_delete(timer), 0);
   take();

@@ -200,8 +200,7 @@ TEST(stacks_with_functions_of_a_file_loaded_meanwhile_are_named_at_last) {
   program.table.Begin(2);
   EXPECT(!program.table.PushNative(reinterpret_cast<uintptr_t>(&nobodys)));
   program.table.Commit(1);
-  program.table.LearnSymbols(10000);
-  program.table.NameNatives(true);
+  program.table.NameNativesAtLast(10000);
   auto contents = Contents(program.table);
   EXPECT_EQ(contents["2|(unresolved)"], 1);
   EXPECT_EQ(contents["1|(unresolved)"], 0);

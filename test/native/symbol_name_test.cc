@@ -34,6 +34,12 @@ TEST(symbols_of_cpp) {
   ExpectName("_ZN3FooltIiEEbT_", "Foo::operator<");
   ExpectName("_ZN3FooptEv", "Foo::operator->");
   ExpectName("_Znwm", "operator new");
+  // Literals of the user's own.
+  ExpectName("_ZN1nli3_kbEy", "n::operator\"\" _kb");
+  ExpectName("_ZN1nli2_tIJLc49ELc50EEEEiv", "n::operator\"\" _t");
+  // No operator of C++, and no reason to look for ever.
+  ExpectName("operator:", "operator:");
+  EXPECT(ShortFunctionName("operator)operator'") == "operator)operator'");
   ExpectName("_ZThn16_N3Foo3barEv", "Foo::bar");
   ExpectName("_ZZN3foo3barEvENKUlvE_clEv", "foo::bar::{lambda#1}::operator()");
   ExpectName("_Z11my_operatorILi3EEvv", "my_operator");

@@ -1,27 +1,39 @@
 /**
- * Eight hours of a service in minutes: as many windows as a push agent takes in that time, over
- * HTTP load, spans of ten thousand requests, and workers that come and go. Says how memory grows,
- * and fails where a label is wrong.
+ * Eight hours of a service in minutes: as many windows, samples, label sets, workers and
+ * collections as it has in that time, over HTTP load. Says how memory grows, beside the same
+ * without a profiler, and fails where a label is wrong or less was done than in eight hours.
  *
- *     node --expose-gc test/stress/day.mjs [windows, default 1920] [off]
+ *     node --expose-gc test/stress/day.mjs [windows, default 1920] [off [requests]]
  *
- * With `off` the same without a profiler, to compare: the program itself grows with each worker.
+ * With `off` the run without a profiler alone, until it has answered so many requests: the program
+ * itself grows with each of them and with each worker. To have as many samples as in eight hours, in
+ * less CPU time, let the hostile system of the torture suite send the timer's signals:
+ * LD_PRELOAD=.cache/test-native/torture/preload.so TORTURE_STORM_MICROS=1000
  */
 
+import { spawnSync } from 'node:child_process';
 import http from 'node:http';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { PerformanceObserver } from 'node:perf_hooks';
 import { Worker } from 'node:worker_threads';
 import { CpuProfiler, withLabels } from 'otelpyroscope';
 import { readProfile } from '../support/read-profile.mjs';
 import { processMicros } from '../support/thread-cpu.mjs';
 import { KINDS } from '../torture/programs/work.mjs';
 
-/** Of 15 s each. */
+/**
+ * Windows of 15 s for eight hours. In each an ordinary service uses a tenth of a core, looked at
+ * 100 times a second of CPU, answers a request of a dozen spans each second, starts a worker every
+ * minute, and collects its old generation twice a minute.
+ */
 const windows = Number(process.argv[2] ?? 1_920);
+const PER_WINDOW = { samples: 150, labelSets: 180, workers: 0.25, majorCollections: 0.5 };
 const isOn = process.argv[3] !== 'off';
-const WINDOW_MS = 250;
+const SPANS_OF_REQUEST = 12;
+const leastRequests = Number(process.argv[4] ?? 0);
+const WINDOW_MS = 60;
 const CONNECTIONS = 8;
 const WORKER = fileURLToPath(
   new URL('../integration/fixtures/workers/churn-worker.mjs', import.meta.url),
@@ -31,10 +43,29 @@ const MEGABYTE = 1 << 20;
 const ROUTES = ['garbage', 'deopt', 'builtins', 'hops', 'contexts', 'wasm'];
 
 let requests = 0;
+let labelSets = 0;
+let majorCollections = 0;
+new PerformanceObserver((list) => {
+  for (const { detail } of list.getEntries()) {
+    if (detail.kind === 4) majorCollections++;
+  }
+}).observe({ entryTypes: ['gc'] });
+
+/** What a request does in its smaller spans. */
+function spanWork() {
+  const made = [];
+  for (let i = 0; i < 200; i++) made.push({ i, text: `x${i}` });
+  return made.length;
+}
+
 const server = http.createServer((request, response) => {
   const route = request.url.slice(1);
   const span_id = (++requests).toString(16).padStart(16, '0');
   withLabels({ flow: route, span_id }, async () => {
+    labelSets += SPANS_OF_REQUEST;
+    for (let i = 1; i < SPANS_OF_REQUEST; i++) {
+      withLabels({ flow: route, span_id: `${span_id}-${i}` }, spanWork);
+    }
     await KINDS[route]();
     response.end(route);
   });
@@ -86,8 +117,9 @@ function check(bytes) {
 const begin = processMicros();
 if (isOn) profiler.start();
 const running = [churn(), ...Array.from({ length: CONNECTIONS }, (_, i) => client(i))];
-for (let i = 0; i < windows; i++) {
+for (let i = 0; i < windows || requests < leastRequests; i++) {
   await sleep(WINDOW_MS);
+  if (i % 2 === 0) globalThis.gc();
   if (isOn) check(await profiler.collect());
   if (i % Math.ceil(windows / 24) !== 0 && i !== windows - 1) continue;
   globalThis.gc();
@@ -105,8 +137,21 @@ over = true;
 await Promise.all(running);
 const micros = processMicros() - begin;
 if (isOn) check(await profiler.stop());
+const { signals } = profiler.metrics();
 server.close();
 agent.destroy();
+
+/** Without a profiler: what the program itself takes. */
+const others = isOn ? runWithout() : undefined;
+function runWithout() {
+  const file = fileURLToPath(import.meta.url);
+  const command = ['--expose-gc', file, String(windows), 'off', String(requests)];
+  const { stdout } = spawnSync(process.execPath, command, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  return stdout;
+}
 
 /** From a quarter on, when everything that is bounded may be full. */
 const first = readings[Math.floor(readings.length / 4)];
@@ -114,7 +159,20 @@ const last = readings.at(-1);
 for (const key of ['rss', 'heapUsed']) {
   const grown = (last[key] - first[key]) / MEGABYTE;
   const thousands = (last.requests - first.requests) / 1_000;
-  console.log(`${key}: ${(grown / thousands).toFixed(2)} MiB for a thousand requests`);
+  const [from, to] = [first, last].map((reading) => (reading[key] / MEGABYTE).toFixed(1));
+  console.log(
+    `${key}: ${from} MiB after a quarter, ${to} MiB at the end, ` +
+      `${(grown / thousands).toFixed(2)} MiB for a thousand requests`,
+  );
+}
+const done = { samples: signals, labelSets, workers, majorCollections };
+for (const [name, count] of Object.entries(done)) {
+  const hours = (8 * count) / (1_920 * PER_WINDOW[name]);
+  console.log(`${name}: ${count}, those of ${hours.toFixed(1)} hours`);
+  if (isOn && count < windows * PER_WINDOW[name]) {
+    console.error(`fewer ${name} than ${windows} windows of 15 s have`);
+    process.exitCode = 1;
+  }
 }
 console.log(`${process.version}: ${windows} windows, ${requests} requests, ${workers} workers,`);
 console.log(
@@ -122,3 +180,4 @@ console.log(
     `profiles ${(totals.profileMicros / 1e6).toFixed(1)} s, process ${(micros / 1e6).toFixed(1)} s`,
 );
 if (totals.wrong > 0) process.exitCode = 1;
+if (others !== undefined) console.log(`without a profiler:\n${others}`);

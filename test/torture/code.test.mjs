@@ -35,7 +35,12 @@ const compilers = [
   ['--always-osr'],
   ['--interrupt-budget=500'],
   ['--deopt-every-n-times=50'],
-  ['--stress-inline'],
+  // Like --stress-inline, which has no limits: V8 takes gigabytes then to compile some functions.
+  [
+    '--max-inlined-bytecode-size=3000',
+    '--max-inlined-bytecode-size-cumulative=3000',
+    '--min-inlining-frequency=0',
+  ],
   ['--single-threaded'],
   ['--no-concurrent-recompilation'],
   ['--no-lazy-feedback-allocation'],

@@ -4,10 +4,13 @@
 // The environment variable FUZZ_TARGET says what. Built with clang's libFuzzer,
 // or by itself: fuzz RUNS SEED [CORPUS], with any compiler.
 #include <dirent.h>
+#include <inttypes.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -108,7 +111,8 @@ void FuzzSourcePositions(Input input) {
 
 void FuzzBaselinePositions(Input input) {
   const v8_layout::Bytecodes& known = v8_layout::bytecodes();
-  const size_t bytecode_size = std::min<size_t>(input.Number(2), input.left());
+  const size_t wanted_size = input.Number(2);
+  const size_t bytecode_size = std::min(wanted_size, input.left());
   std::vector<uint8_t> bytecode(input.rest(), input.rest() + bytecode_size);
   std::vector<uint32_t> starts;
   if (!FindBytecodes(bytecode.data(), bytecode.size(),
@@ -163,7 +167,7 @@ void FuzzElf(Input input) {
 void FuzzSymbolNames(Input input) {
   const std::string text = input.Text();
   Require(ReadableSymbol(text).size() <= kMaxSymbolNameBytes + 8);
-  Require(ShortFunctionName(text).size() <= kMaxSymbolNameBytes + 8);
+  Require(ShortFunctionName(text).size() <= text.size());
 }
 
 void FuzzEventNames(Input input) {
@@ -504,6 +508,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
 #ifdef FUZZ_WITH_MAIN
 namespace {
 
+constexpr unsigned kSecondsPerInput = 60;
+std::atomic<uint64_t> current_run{0};
+
 std::vector<std::string> ReadCorpus(const char* directory) {
   std::vector<std::string> corpus;
   DIR* open_directory = opendir(directory);
@@ -557,6 +564,10 @@ int main(int argc, char** argv) {
     fprintf(stderr, "usage: %s RUNS SEED [CORPUS]\n", argv[0]);
     return 2;
   }
+  signal(SIGALRM, [](int) {
+    fprintf(stderr, "run %" PRIu64 " hangs\n", current_run.load());
+    abort();
+  });
   const uint64_t runs = strtoull(argv[1], nullptr, 10);
   std::mt19937_64 random(strtoull(argv[2], nullptr, 10));
   std::vector<std::string> corpus;
@@ -576,6 +587,9 @@ int main(int argc, char** argv) {
       // What has grown may be a better beginning.
       if (random() % 64 == 0 && corpus.size() < 256) corpus.push_back(input);
     }
+    // An input that hangs is named by the number of its run.
+    current_run = run;
+    alarm(kSecondsPerInput);
     LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()),
                            input.size());
   }

@@ -12,6 +12,8 @@ import { runNode } from '../support/run-child.mjs';
 export const ALL = process.env.TORTURE === 'all';
 /** CPU time that a case burns, in seconds. */
 export const SECONDS = Number(process.env.TORTURE_SECONDS ?? (ALL ? 4 : 0.5));
+/** Chosen anew each time, and printed: the same one gives the same inputs to what is fuzzed. */
+export const SEED = Number(process.env.TORTURE_SEED ?? Date.now() % 1_000_000);
 export const NODE_MAJOR = Number.parseInt(process.versions.node, 10);
 
 /** Samples of labelled functions that may be without their label, as a fraction. */
@@ -23,9 +25,15 @@ const survived = { cases: 0, signals: 0, samples: 0 };
 
 export const program = (name) => fileURLToPath(new URL(`programs/${name}`, import.meta.url));
 
-/** `it`, which counts what has passed. With `short`, one of the short ones. */
-export function torture(name, { short = false } = {}, run) {
-  if (!ALL && !short) return;
+/** Where the cases run that are the same on every Node. */
+const OLDEST_MAJOR = 20;
+
+/**
+ * `it`, which counts what has passed. With `short`, one of the short ones; with `once`, one that
+ * needs nothing of Node, and runs on the oldest alone.
+ */
+export function torture(name, { short = false, once = false } = {}, run) {
+  if ((!ALL && !short) || (once && NODE_MAJOR !== OLDEST_MAJOR)) return;
   it(name, async function () {
     await run.call(this);
     survived.cases++;

@@ -1,0 +1,37 @@
+/** How much a pprof file may hold and stand for: few bytes can be meant to take all memory. */
+
+/** Largest profile that is read, in bytes after decompression. A larger one is refused. */
+export const MAX_PROFILE_BYTES = 256 * 1_048_576;
+/** Longest name, file or label value, in bytes; what is longer is cut. */
+export const MAX_TEXT_BYTES = 4_096;
+
+/**
+ * Most of each in a profile, by what it is called where one with more is refused. Columns grow by
+ * doubling: 67 million are just less than would make the next one.
+ */
+export const MAX_OF = {
+  'sample types': 64,
+  'values of one sample': 64,
+  values: 67_000_000,
+  samples: 2_000_000,
+  locations: 2_000_000,
+  functions: 2_000_000,
+  strings: 2_000_000,
+  'frames in one stack': 10_000,
+  frames: 67_000_000,
+  'lines of one location': 10_000,
+  lines: 8_000_000,
+  'labels of one sample': 256,
+  labels: 8_000_000,
+  'sets of labels': 500_000,
+  'characters of labels': 134_217_728,
+} as const;
+
+/** Why something is not a profile that can be read; the message goes to the user as it is. */
+export class ProfileReadError extends Error {}
+
+/** Refuses a profile with more than there may be. */
+export function limit(count: number, what: keyof typeof MAX_OF): void {
+  const max = MAX_OF[what];
+  if (count > max) throw new ProfileReadError(`too large: more than ${String(max)} ${what}`);
+}
