@@ -31,7 +31,7 @@ export interface ProfilerMetrics {
   inlinedFrames: number;
   /** Failed self-checks of V8's memory layout; each leaves a frame as it was. */
   layoutFallbacks: number;
-  /** Functions' code ranges known. */
+  /** Code ranges known: of functions that samples have hit. */
   codeEntries: number;
   /** Memory that they take, in bytes, roughly. */
   codeBytes: number;
@@ -41,9 +41,9 @@ export interface ProfilerMetrics {
   droppedLabelSets: number;
   /** Time in the signal handler, in nanoseconds. */
   handlerNanos: number;
-  /** Time turning samples into stacks, in nanoseconds. */
+  /** CPU time turning samples into stacks, in nanoseconds. */
   drainNanos: number;
-  /** Time noting V8's code events, in nanoseconds. */
+  /** Time noting V8's code events, in nanoseconds; 0 where they need not be followed. */
   jitEventNanos: number;
 }
 
