@@ -28,7 +28,9 @@
 #include "code_object.h"
 #include "elf_file.h"
 #include "event_names.h"
+#include "heap_function.h"
 #include "heap_reader.h"
+#include "heap_string.h"
 #include "inlining.h"
 #include "process_maps.h"
 #include "safe_memory.h"
@@ -40,15 +42,18 @@
 extern "C" {
 #define TYPE(name, value) \
   __attribute__((used, visibility("default"))) int v8dbg_type_##name = value
-TYPE(Code__CODE_TYPE, 101);
-TYPE(JSFunction__JS_FUNCTION_TYPE, 102);
-TYPE(SharedFunctionInfo__SHARED_FUNCTION_INFO_TYPE, 103);
-TYPE(Script__SCRIPT_TYPE, 104);
-TYPE(BytecodeArray__BYTECODE_ARRAY_TYPE, 105);
-TYPE(InterpreterData__INTERPRETER_DATA_TYPE, 106);
-TYPE(ByteArray__BYTE_ARRAY_TYPE, 107);
-TYPE(TrustedByteArray__TRUSTED_BYTE_ARRAY_TYPE, 108);
-TYPE(JSMap__JS_MAP_TYPE, 109);
+TYPE(Code__CODE_TYPE, 201);
+TYPE(JSFunction__JS_FUNCTION_TYPE, 220);
+TYPE(SharedFunctionInfo__SHARED_FUNCTION_INFO_TYPE, 203);
+TYPE(Script__SCRIPT_TYPE, 204);
+TYPE(BytecodeArray__BYTECODE_ARRAY_TYPE, 205);
+TYPE(InterpreterData__INTERPRETER_DATA_TYPE, 206);
+TYPE(ByteArray__BYTE_ARRAY_TYPE, 207);
+TYPE(TrustedByteArray__TRUSTED_BYTE_ARRAY_TYPE, 208);
+TYPE(JSMap__JS_MAP_TYPE, 209);
+TYPE(ScopeInfo__SCOPE_INFO_TYPE, 210);
+TYPE(JSRegExp__JS_REG_EXP_TYPE, 211);
+__attribute__((used, visibility("default"))) int v8dbg_LastJSFunctionType = 221;
 }
 
 namespace otelpyroscope {
@@ -215,15 +220,43 @@ class Heap {
       return map;
     };
     const InstanceTypes& types = InstanceTypes::OfThisV8();
-    const uintptr_t array_map = map_of(50);
+    const uintptr_t array_map = map_of(250);
     bytes_map_ = map_of(types.byte_array);
     const uintptr_t script = New(map_of(types.script), 128);
     Smi(script - 1 + at().script_id, 7);
-    const uintptr_t shared = New(map_of(types.shared_function_info), 96);
+    one_byte_map_ = map_of(v8_layout::kOneByteString);
+    Word(script - 1 + at().script_name, Text("file:///a.js"));
+    Word(script - 1 + at().script_source, Text("1;\nfunction inner() {}"));
+    shared = New(map_of(types.shared_function_info), 96);
     Word(shared - 1 + at().function_script, script);
     Int(shared - 1 + at().function_literal_id, 3);
+    const uintptr_t scope = New(map_of(types.scope_info), 128);
+    Word(shared - 1 + at().shared_name, scope);
+    Int(scope - 1 + at().scope_flags, v8_layout::kScopeHasName);
+    joined_name = New(map_of(v8_layout::kConsString), 32);
+    Int(joined_name - 1 + at().string_length, 5);
+    Word(joined_name - 1 + at().cons_first, Text("in"));
+    const uintptr_t second = New(map_of(v8_layout::kThinString), 32);
+    Int(second - 1 + at().string_length, 3);
+    const uintptr_t part = New(map_of(v8_layout::kSlicedString), 32);
+    Int(part - 1 + at().string_length, 3);
+    Word(part - 1 + at().sliced_parent, Text("the inner one"));
+    Smi(part - 1 + at().sliced_offset, 6);
+    Word(second - 1 + at().thin_actual, part);
+    Word(joined_name - 1 + at().cons_second, second);
+    Word(scope - 1 + at().scope_names, joined_name);
+    Smi(scope - 1 +
+            (at().scope_position == 0 ? at().scope_names + 16
+                                      : at().scope_position),
+        11);
     function = New(map_of(types.js_function), 64);
     Word(function - 1 + at().function_shared, shared);
+
+    regexp = New(map_of(types.js_reg_exp), 64);
+    const uintptr_t compiled = New(array_map, 128);
+    Word(regexp - 1 + at().regexp_data, compiled);
+    Word(regexp - 1 + at().regexp_source, Text("a+b"));
+    Smi(regexp - 1 + at().regexp_flags, 3);
 
     // Bytecode: LdaZero a few times, as every opcode of one byte would do.
     bytecode_array = New(map_of(types.bytecode_array), 256);
@@ -262,6 +295,8 @@ class Heap {
     Word(optimized_code - 1 + at().source_position_table,
          Bytes({0x02, 0x04, 0x04, 0x06, 0x02, 0x0a}));
     optimized = NewCode(optimized_code, 256);
+    Word(compiled - 1 + 40, optimized_code);
+    Word(shared - 1 + at().shared_data, bytecode_array);
     baseline_code = New(code_map, 96);
     Word(baseline_code - 1 + at().deoptimization_data, bytecode_array);
     std::vector<uint8_t> offsets(kBytecodes + 1, 3);
@@ -315,6 +350,9 @@ class Heap {
   uintptr_t begin() const { return begin_; }
 
   uintptr_t function = 0;
+  uintptr_t shared = 0;
+  uintptr_t joined_name = 0;
+  uintptr_t regexp = 0;
   uintptr_t bytecode_array = 0;
   uintptr_t bytecode_start = 0;
   size_t bytecode_size = 0;
@@ -344,6 +382,13 @@ class Heap {
            bytes.size());
     return object;
   }
+  uintptr_t Text(std::string_view text) {
+    const uintptr_t object = New(one_byte_map_, at().string_data + text.size());
+    Int(object - 1 + at().string_length, static_cast<int32_t>(text.size()));
+    memcpy(reinterpret_cast<void*>(object - 1 + at().string_data), text.data(),
+           text.size());
+    return object;
+  }
   uintptr_t NewCode(uintptr_t code, size_t bytes) {
     next_ = (next_ + 127) & ~uintptr_t{63};
     const uintptr_t start = next_;
@@ -369,6 +414,7 @@ class Heap {
   uintptr_t begin_ = 0;
   uintptr_t next_ = 0;
   uintptr_t bytes_map_ = 0;
+  uintptr_t one_byte_map_ = 0;
 };
 
 void FuzzHeap(Input input) {
@@ -390,8 +436,26 @@ void FuzzHeap(Input input) {
     Require(FindNumber<SafeMemory>(heap->js_map, heap->function,
                                    InstanceTypes::OfThisV8().js_map) == 42);
     FoundCode found;
-    Require(CodeObject::FindOptimized(heap->optimized + 100, &found));
-    Require(found.start == heap->optimized && found.function.script_id == 7);
+    uintptr_t shared = 0;
+    Require(CodeObject::Find(heap->optimized + 100, &found));
+    Require(found.start == heap->optimized);
+    Require(CodeObject::ReadOwner(found.code, &shared));
+    Require(shared == heap->shared);
+    HeapFunction function;
+    Require(heap::ReadFunction(shared, &function));
+    Require(function.name == "inner" && function.url == "file:///a.js");
+    Require(function.id.script_id == 7 && function.start == 11);
+    Require(function.line == 2 && function.column == 9);
+    uintptr_t start = 0;
+    size_t size = 0;
+    Require(heap::ReadBytecodeOf(shared, &start, &size));
+    Require(start == heap->bytecode_start && size == heap->bytecode_size);
+    Require(heap::FindBytecode(start + size - 1, &start, &size));
+    Require(start == heap->bytecode_start && size == heap->bytecode_size);
+    std::string name;
+    Require(heap::ReadRegExp(heap->regexp, found.code, &name));
+    Require(name == "(regexp) /a+b/gi");
+    Require(!heap::ReadRegExp(heap->regexp, heap->baseline_code, &name));
     Require(failures == 0);
     return;
   }
@@ -416,13 +480,31 @@ void FuzzHeap(Input input) {
     }
   }
   for (const uintptr_t place :
-       {heap->function, heap->js_map, heap->optimized_code,
-        heap->bytecode_array, static_cast<uintptr_t>(input.Number(8)),
+       {heap->function, heap->js_map, heap->optimized_code, heap->shared,
+        heap->joined_name, heap->regexp, heap->bytecode_array,
+        static_cast<uintptr_t>(input.Number(8)),
         heap->begin() + input.Below(Heap::kBytes)}) {
     Use(CodeReader::FunctionOf(place).key());
     Use(CodeObject::Of(place, size));
     FoundCode found;
-    Use(CodeObject::FindOptimized(place, &found));
+    Use(CodeObject::Find(place, &found));
+    uintptr_t shared = 0;
+    Use(CodeObject::ReadOwner(place, &shared));
+    HeapFunction function;
+    if (heap::ReadFunction(place, &function)) {
+      Require(function.start >= 0 && function.id.known());
+      Require(function.name.size() <= 3 * heap::kMaxNameChars);
+    }
+    std::string text;
+    if (heap::ReadString(place, 100, &text)) Require(text.size() <= 300);
+    Use(heap::ReadRegExp(place, heap->optimized_code, &text));
+    uintptr_t start = 0;
+    size_t length = 0;
+    if (heap::FindBytecode(place, &start, &length)) {
+      Require(place + 1 - start <= length);
+    }
+    Use(heap::ReadBytecodeOf(place, &start, &length));
+    Use(heap::ReadBytecodeOfCode(place, &start, &length));
     std::vector<uint8_t> bytes;
     Use(heap::ReadBytes(place, &bytes));
     Use(FindNumber<SafeMemory>(place, heap->function,

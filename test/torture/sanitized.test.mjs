@@ -30,7 +30,14 @@ import { assertWell, count, SECONDS, SEED, torture, tortures } from './torture.m
 const run = promisify(execFile);
 const source = fileURLToPath(new URL('fuzz.cc', import.meta.url));
 /** Those of native/ that can be run without V8, besides the ones that need nothing of Node. */
-const HEADERS_ONLY = ['code_object', 'heap_reader', 'inlining', 'v8_layout'];
+const HEADERS_ONLY = [
+  'code_object',
+  'heap_function',
+  'heap_reader',
+  'heap_string',
+  'inlining',
+  'v8_layout',
+];
 const SANITIZERS = [
   '-fsanitize=address,undefined',
   '-fno-sanitize=vptr',
