@@ -50,13 +50,18 @@ void HeapCode::LearnLeaf(const SampleHeader& header) {
   if (entry != nullptr && entry->name_is_guess && words_ != words_end_) {
     NameRegExp(
         {entry->start, entry->size, CodeObject::Of(entry->start, entry->size)});
+    return;
   }
+  if (entry != nullptr && entry->kind == CodeKind::kMachineCode) return;
   // What stands at the top of the stack may be the return address of a leaf
-  // without a frame.
+  // without a frame, or anything.
   if (code_map_->IsGenerated(header.stack_top)) {
+    is_guess_ = true;
     LearnOne(header.stack_top, false, header.function, 0);
+    is_guess_ = false;
   }
-  // The innermost frame's function, which the interpreter may be in.
+  // The innermost frame's function, which the interpreter or a builtin may be
+  // running.
   uintptr_t shared = 0;
   uintptr_t start = 0;
   size_t size = 0;
@@ -87,7 +92,7 @@ void HeapCode::LearnOne(uintptr_t address, bool is_exact, uintptr_t function,
     code_map_->AddBuiltin(*builtin);
   } else if (code_map_->IsGenerated(inside)) {
     LearnMachineCode(inside, function, other);
-  } else {
+  } else if (!is_exact) {
     LearnBytecode(address, function);
   }
 }
@@ -117,7 +122,10 @@ void HeapCode::LearnMachineCode(uintptr_t address, uintptr_t function,
       LearnBaseline(found, tables, bytecode, other, old);
     }
   } else if (!NameRegExp(found)) {
-    if (heap::IsFunction(function)) {
+    // The frame of a wrapper around WebAssembly has a function without
+    // bytecode.
+    if (heap::ReadShared(function, &shared) &&
+        heap::ReadBytecodeOf(shared, &bytecode, &size)) {
       CountFailure();
       return;
     }
@@ -128,6 +136,7 @@ void HeapCode::LearnMachineCode(uintptr_t address, uintptr_t function,
 
 // Code that is there for certain could not be read.
 void HeapCode::CountFailure() {
+  if (is_guess_) return;
   failures_++;
   counts_->layout_fallbacks++;
 }

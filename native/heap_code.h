@@ -68,6 +68,7 @@ class HeapCode {
   std::unordered_set<uintptr_t> misses_;
   uint64_t failures_ = 0;   // to find machine code
   uint64_t successes_ = 0;  // in finding it
+  bool is_guess_ = false;   // the address may be nothing at all
   // While it learns.
   CodeMap* code_map_ = nullptr;
   ScriptLines* lines_ = nullptr;

@@ -116,6 +116,23 @@ class SampleRing {
     tail_.store(tail + words + 1, std::memory_order_release);
   }
 
+  // Consumer: calls `visit` for each record that waits, oldest first.
+  template <typename Visit>
+  void ForEach(Visit visit) const {
+    uint64_t tail = tail_.load(std::memory_order_relaxed);
+    // Acquire pairs with the release in Commit().
+    const uint64_t head = head_.load(std::memory_order_acquire);
+    while (tail != head) {
+      const size_t offset = tail & (capacity_ - 1);
+      if (words_[offset] == kSkipToEnd) {
+        tail += capacity_ - offset;
+        continue;
+      }
+      visit(&words_[offset + 1]);
+      tail += words_[offset] + 1;
+    }
+  }
+
   // Records dropped since Reset().
   uint64_t dropped_records() const {
     return dropped_records_.load(std::memory_order_relaxed);

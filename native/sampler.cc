@@ -128,35 +128,6 @@ void Sampler::Listen() {
   if (!reads_heap_) FollowEvents();
 }
 
-void Sampler::FollowEvents() {
-  if (reads_heap_ && heap_code_.IsHopeless()) {
-    reads_heap_ = false;
-    code_map_.Clear();
-    LearnCodeRanges(isolate_.load(std::memory_order_relaxed), true, &code_map_);
-  }
-  follows_events_ = true;
-  lists_code_ = true;
-  isolate_.load(std::memory_order_relaxed)
-      ->SetJitCodeEventHandler(v8::kJitCodeEventEnumExisting, OnJitCodeEvent);
-  lists_code_ = false;
-}
-
-void Sampler::DrainInLoop() {
-  may_pause_ = true;
-  Drain();
-  may_pause_ = false;
-  // The rest may be of code that has no name yet.
-  if (WantsEvents()) FollowEvents();
-  Drain();
-}
-
-bool Sampler::WantsEvents() const {
-  if (reads_heap_ && heap_code_.IsHopeless()) return true;
-  const uint64_t foreign = metrics_.resolve.foreign_frames;
-  return listening_ && !follows_events_ && foreign >= kForeignFrames &&
-         foreign * kForeignShare >= metrics_.samples;
-}
-
 void Sampler::Forget() {
   Stop();
   if (!listening_) return;
@@ -255,8 +226,12 @@ void Sampler::DrainUntil(uint64_t ring_position, bool heap_is_of_then) {
     ResolveStack(header, frames, can_read, code_map_, &stack_table_,
                  &metrics_.resolve);
     ring_.Pop();
-    if (may_pause_ && WantsEvents()) return;
   }
+}
+
+void Sampler::DrainInLoop() {
+  if (WantsEvents()) FollowEvents();
+  Drain();
 }
 
 int Sampler::PlaceOf(int script_id, int32_t offset, int* column) const {
@@ -299,59 +274,6 @@ void Sampler::OnGcEpilogue(v8::Isolate*, v8::GCType, v8::GCCallbackFlags,
   if (sampler->gc_depth_.load(std::memory_order_relaxed) != 0) {
     sampler->gc_depth_.fetch_sub(1, std::memory_order_relaxed);
   }
-}
-
-void Sampler::OnJitCodeEvent(const v8::JitCodeEvent* event) {
-  // Line information comes by the ten thousand and cannot be switched off.
-  if (event->type != v8::JitCodeEvent::CODE_ADDED &&
-      event->type != v8::JitCodeEvent::CODE_MOVED) {
-    return;
-  }
-  Sampler* sampler = OfIsolate(event->isolate);
-  if (sampler == nullptr) return;
-  if (sampler->reads_heap_ && event->code_type != v8::JitCodeEvent::WASM_CODE) {
-    return;
-  }
-  if (event->type == v8::JitCodeEvent::CODE_MOVED) {
-    sampler->QueueMove(event);
-  } else if (v8::Isolate::TryGetCurrent() == event->isolate) {
-    sampler->AddCode(event);
-  }
-}
-
-void Sampler::AddCode(const v8::JitCodeEvent* event) {
-  const uint64_t begin_ns = NowNs();
-  // Older samples may have hit what was here before.
-  if (!lists_code_) Drain();
-  const std::string_view name(event->name.str, event->name.len);
-  const uintptr_t start = reinterpret_cast<uintptr_t>(event->code_start);
-  if (event->code_type == v8::JitCodeEvent::WASM_CODE) {
-    code_map_.AddOffHeap(start, event->code_len, name);
-    metrics_.jit_event_ns += NowNs() - begin_ns;
-    return;
-  }
-  FunctionId id;
-  if (!event->script.IsEmpty()) {
-    const int script_id = event->script->GetId();
-    script_lines_.Note(event->isolate, script_id, event->script);
-    id = CodeReader::ReadFunctionId(event->script, script_id);
-    id.script_id = script_id;
-  }
-  code_map_.Add(start, event->code_len,
-                event->code_type == v8::JitCodeEvent::BYTE_CODE, id, name);
-  metrics_.jit_event_ns += NowNs() - begin_ns;
-}
-
-// Any thread: the collector's helpers move code as well. Only noted here; the
-// isolate's thread applies it before it looks at anything else.
-void Sampler::QueueMove(const v8::JitCodeEvent* event) {
-  CodeMove move;
-  move.from = reinterpret_cast<uintptr_t>(event->code_start);
-  move.to = reinterpret_cast<uintptr_t>(event->new_code_start);
-  std::lock_guard<std::mutex> lock(moves_mutex_);
-  move.ring_position = framed_head_.load(std::memory_order_acquire);
-  moves_.push_back(move);
-  has_moves_.store(true, std::memory_order_release);
 }
 
 }  // namespace otelpyroscope

@@ -171,7 +171,6 @@ class Sampler {
   bool reads_heap_ = false;  // or else learns of all code from V8's events
   bool follows_events_ = false;
   bool lists_code_ = false;  // V8 is listing what code there is
-  bool may_pause_ = false;   // to ask for events before the next sample
 
   // Read by the signal handler.
   CpuTimer timer_;

@@ -233,8 +233,16 @@ TEST(code_read_from_the_heap_outlives_its_place) {
   EXPECT(map.Find(0x3000)->optimized && !map.Find(0x3000)->baseline);
   EXPECT(map.Find(0x3000)->function == kept);
   map.ForgetPlaces();
-  EXPECT_EQ(map.entries(), 0);
   EXPECT(map.Find(0x1000) == nullptr && map.Find(0x3000) == nullptr);
+  EXPECT_EQ(map.FindOld(0x300f)->start, 0x3000);
+  EXPECT(map.FindOld(0x3010) == nullptr);
+  map.Confirm(*map.FindOld(0x3000));
+  EXPECT(map.Find(0x3008)->optimized && map.FindOld(0x3008) == nullptr);
+  EXPECT(map.Find(0x1000) == nullptr);
+  // What nobody has seen again for long is forgotten.
+  for (uint64_t i = 0; i < 3 * CodeMap::kMaxAge; i++) map.ForgetPlaces();
+  EXPECT_EQ(map.entries(), 0);
+  EXPECT(map.FindOld(0x3000) == nullptr);
   EXPECT(map.FindKept({5, 3}) == kept);
   EXPECT(map.FindFunction({5, 3})->from_heap->name == "f3");
   EXPECT(map.FindKept({5, 4}) == nullptr);
@@ -248,9 +256,14 @@ TEST(code_without_a_function_is_gone_with_its_place) {
   map.AddNamed(0x1000, 16, "(regexp) /a/");
   EXPECT(NameAt(map, 0x1008) == "(regexp) /a/");
   EXPECT(map.Find(0x1008)->kind == CodeKind::kOther);
+  map.AddOffHeap(0x5000, 16, "JS:wasm-function[3]-3-liftoff");
   map.ForgetPlaces();
   EXPECT(NameAt(map, 0x1008).empty());
-  EXPECT_EQ(map.bytes(), 0);
+  EXPECT(NameAt(map, 0x5008) == "wasm-function[3]");
+  const size_t with_both = map.bytes();
+  for (uint64_t i = 0; i < 3 * CodeMap::kMaxAge; i++) map.ForgetPlaces();
+  EXPECT(map.bytes() < with_both);
+  EXPECT(NameAt(map, 0x5008) == "wasm-function[3]");
 }
 
 TEST(code_of_builtins_may_be_added_again) {

@@ -50,6 +50,25 @@ size_t LengthOf(uintptr_t sequence, size_t max) {
   return 1 + (sequence * 2654435761u >> 7) % max;
 }
 
+TEST(ring_shows_what_waits) {
+  SampleRing ring;
+  EXPECT(ring.Allocate(64));
+  uintptr_t next = 0;
+  uintptr_t taken = 0;
+  for (int round = 0; round < 200; round++) {
+    while (Produce(&ring, next, LengthOf(next, 9))) next++;
+    uintptr_t expected = taken;
+    ring.ForEach([&expected](const uintptr_t* record) {
+      EXPECT_EQ(record[0] / 1000, expected++);
+    });
+    EXPECT_EQ(expected, next);
+    for (int i = 0; i < 3; i++, taken++) EXPECT_EQ(Consume(&ring), taken);
+  }
+  while (Consume(&ring) >= 0) taken++;
+  EXPECT_EQ(taken, next);
+  ring.ForEach([](const uintptr_t*) { EXPECT(false); });
+}
+
 TEST(ring_starts_empty) {
   SampleRing ring;
   EXPECT(ring.Allocate(64));

@@ -1,0 +1,108 @@
+// What V8's heap tells of code: what is kept of it, and for how long.
+#include <iterator>
+#include <utility>
+
+#include "code_map.h"
+#include "event_names.h"
+
+namespace otelpyroscope {
+
+void CodeMap::AddRead(uintptr_t start, size_t size, CodeTier tier,
+                      std::shared_ptr<CodeFunction> function,
+                      std::shared_ptr<const CodePositions> positions,
+                      const CodeTables& tables) {
+  CodeEntry entry;
+  entry.tables = tables;
+  entry.start = start;
+  entry.size = size;
+  if (tier == CodeTier::kBytecode) {
+    entry.kind = CodeKind::kBytecode;
+  } else if (tier != CodeTier::kNone) {
+    entry.kind = CodeKind::kMachineCode;
+  }
+  entry.baseline = tier == CodeTier::kBaseline;
+  entry.optimized = tier == CodeTier::kOptimized;
+  entry.function = std::move(function);
+  entry.positions_read = true;
+  entry.positions = std::move(positions);
+  Insert(std::move(entry));
+}
+
+void CodeMap::AddNamed(uintptr_t start, size_t size, std::string_view name,
+                       bool is_guess) {
+  CodeEntry entry;
+  entry.start = start;
+  entry.size = size;
+  entry.name_is_guess = is_guess;
+  entry.function = FunctionOf(FunctionId(), false, name);
+  Insert(std::move(entry));
+}
+
+void CodeMap::AddOffHeap(uintptr_t start, size_t size,
+                         std::string_view event_name) {
+  if (size == 0) return;
+  CodeEntry entry;
+  entry.start = start;
+  entry.size = size;
+  entry.off_heap = true;
+  const std::string_view wasm = WasmName(event_name);
+  entry.function =
+      FunctionOf(FunctionId(), false, wasm.empty() ? event_name : wasm);
+  Insert(std::move(entry));
+}
+
+void CodeMap::AddBuiltin(const Builtin& builtin) {
+  CodeEntry entry;
+  entry.start = builtin.start;
+  entry.size = builtin.size;
+  entry.kind = builtin.is_bytecode_handler ? CodeKind::kBytecodeHandler
+                                           : CodeKind::kBuiltin;
+  std::shared_ptr<CodeFunction>& function = builtins_[builtin.start];
+  if (function == nullptr) {
+    function = FunctionOf(FunctionId(), false, builtin.name);
+  }
+  entry.function = function;
+  Insert(std::move(entry));
+}
+
+std::shared_ptr<CodeFunction> CodeMap::Keep(HeapFunction&& function) {
+  auto kept = std::make_shared<CodeFunction>();
+  kept->name = function.name;
+  kept->id = function.id;
+  kept->in_script = function.id.known();
+  name_bytes_ += sizeof(CodeFunction) + sizeof(HeapFunction) +
+                 2 * function.name.size() + function.url.size();
+  kept->from_heap = std::make_unique<const HeapFunction>(std::move(function));
+  if (kept->id.known()) functions_[kept->id.key()] = kept.get();
+  kept_.push_back(kept);
+  return kept;
+}
+
+std::shared_ptr<CodeFunction> CodeMap::FindKept(FunctionId id) const {
+  const auto found = functions_.find(id.key());
+  return found == functions_.end() ? nullptr
+                                   : found->second->shared_from_this();
+}
+
+void CodeMap::ForgetPlaces() {
+  generation_++;
+  version_++;
+  if (generation_ % kMaxAge != 0) return;
+  for (auto place = entries_.begin(); place != entries_.end();) {
+    const bool is_old = !IsGood(place->second) &&
+                        place->second.generation + kMaxAge < generation_;
+    place = is_old ? Erase(place) : std::next(place);
+  }
+}
+
+const CodeEntry* CodeMap::FindOld(uintptr_t address) const {
+  const CodeEntry* entry = EntryAt(OriginalOf(address));
+  return entry != nullptr && !IsGood(*entry) ? entry : nullptr;
+}
+
+void CodeMap::Confirm(const CodeEntry& entry) {
+  entry.generation = generation_;
+  version_++;
+}
+
+}  // namespace otelpyroscope
