@@ -122,10 +122,8 @@ void HeapCode::LearnMachineCode(uintptr_t address, uintptr_t function,
       LearnBaseline(found, tables, bytecode, other, old);
     }
   } else if (!NameRegExp(found)) {
-    // The frame of a wrapper around WebAssembly has a function without
-    // bytecode.
-    if (heap::ReadShared(function, &shared) &&
-        heap::ReadBytecodeOf(shared, &bytecode, &size)) {
+    // The frame of a wrapper around WebAssembly has a function of no script.
+    if (CodeReader::FunctionOf(function).known()) {
       CountFailure();
       return;
     }
