@@ -212,6 +212,25 @@ ElfSymbols::Snapshot ElfSymbols::IndexLoaded(const ElfSymbols* before) {
   return index;
 }
 
+ElfSymbols::Ranges ElfSymbols::LoadedRanges() {
+  Ranges ranges;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* data) {
+        for (size_t i = 0; i < info->dlpi_phnum; i++) {
+          const ElfW(Phdr)& segment = info->dlpi_phdr[i];
+          if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) == 0) {
+            continue;
+          }
+          const uintptr_t begin = info->dlpi_addr + segment.p_vaddr;
+          static_cast<Ranges*>(data)->emplace_back(begin,
+                                                   begin + segment.p_memsz);
+        }
+        return 0;
+      },
+      &ranges);
+  return ranges;
+}
+
 const ElfSymbols::Module* ElfSymbols::ModuleAt(uintptr_t address) const {
   const auto after = std::upper_bound(modules_.begin(), modules_.end(), address,
                                       [](uintptr_t value, const auto& module) {

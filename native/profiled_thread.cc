@@ -263,6 +263,9 @@ void ProfiledThread::PrepareFlush() {
 }
 
 void ProfiledThread::Complete(SampleBatch* batch, bool may_ask) {
+  // Samples of WebAssembly are what has V8 asked for its names.
+  batch->table.NameForeign(
+      [this](uintptr_t address) { return sampler_->OffHeapName(address); });
   // It may have been cut before its files were indexed.
   batch->table.NameNativesAtLast(may_ask ? kSymbolsWaitMs : 0);
   if (may_ask) FillStarts(&batch->table);

@@ -98,6 +98,7 @@ int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
   interval_ns_.store(interval_ns, std::memory_order_relaxed);
   metrics_ = SamplerMetrics();
   ElfSymbols::Prepare(kIndexDelayMs);
+  stack_table_.LearnFiles();
   v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
   capture_.Init(isolate, max_frames);
   // Without it V8 keeps too few positions in optimized code to find an inlined
@@ -255,6 +256,7 @@ void Sampler::OnGcPrologue(v8::Isolate* isolate, v8::GCType type,
   Sampler* sampler = static_cast<Sampler*>(self);
   // The last moment at which addresses mean what they meant to the samples.
   sampler->Drain();
+  if (sampler->WantsEvents()) sampler->WakeUp();
   // Code moves, and goes, in collections of the whole heap only.
   if (sampler->reads_heap_ && (type & v8::kGCTypeMarkSweepCompact) != 0) {
     sampler->code_map_.ForgetPlaces();

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <string_view>
 #include <vector>
 
 #include "async_context.h"
@@ -110,6 +111,8 @@ class Sampler {
   // The 1-based line and column of a place in a script, 0 for unknown. Not
   // inside callbacks of V8.
   int PlaceOf(int script_id, int32_t offset, int* column) const;
+  // The name of code at an address that is not on V8's heap; empty: nobody's.
+  std::string_view OffHeapName(uintptr_t address) const;
   // The 1-based line of a frame in a table filled here, 0 for unknown. Not
   // inside callbacks of V8.
   int LineOf(const FrameInfo& frame, const StackTable& table) const;

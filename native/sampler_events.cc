@@ -11,8 +11,7 @@ namespace otelpyroscope {
 bool Sampler::WantsEvents() const {
   if (!listening_ || !reads_heap_) return false;
   if (heap_code_.IsHopeless()) return true;
-  const ElfSymbols* symbols = stack_table_.symbols();
-  if (follows_events_ || symbols == nullptr) return false;
+  if (follows_events_) return false;
   // The samples that wait count as well: they are to have names.
   uint64_t samples = metrics_.samples;
   uint64_t foreign = metrics_.resolve.foreign_frames;
@@ -21,9 +20,16 @@ bool Sampler::WantsEvents() const {
     samples++;
     foreign += header.frame_count != 0 && !code_map_.IsGenerated(header.pc) &&
                code_map_.Find(header.pc) == nullptr &&
-               symbols->FunctionAt(header.pc) == 0;
+               !stack_table_.IsInFile(header.pc);
   });
   return foreign >= kForeignFrames && foreign * kForeignShare >= samples;
+}
+
+std::string_view Sampler::OffHeapName(uintptr_t address) const {
+  const CodeEntry* entry = code_map_.Find(address);
+  return entry != nullptr && entry->off_heap
+             ? std::string_view(entry->function->name)
+             : std::string_view();
 }
 
 void Sampler::FollowEvents() {

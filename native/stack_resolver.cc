@@ -81,7 +81,7 @@ void Resolver::PushAll() {
 void Resolver::PushNative(uintptr_t address) {
   if (table_->PushNative(address)) return;
   counts_->unresolved_frames++;
-  counts_->foreign_frames += table_->symbols() != nullptr;
+  counts_->foreign_frames++;
 }
 
 // Native code, or a place in generated code that V8 has not told of.

@@ -94,11 +94,19 @@ void StackTable::Push(PseudoFrame frame) {
   PushFrame(frame_info);
 }
 
+bool StackTable::IsInFile(uintptr_t address) const {
+  if (symbols_ != nullptr) return symbols_->FunctionAt(address) != 0;
+  return files_.empty() ||
+         std::any_of(files_.begin(), files_.end(),
+                     [address](const auto& range) {
+                       return address >= range.first && address < range.second;
+                     });
+}
+
 bool StackTable::PushNative(uintptr_t address) {
-  bool known = true;
+  const bool known = IsInFile(address);
   if (symbols_ != nullptr) {
     const uintptr_t function = symbols_->FunctionAt(address);
-    known = function != 0;
     // Else the address itself: its file may have been loaded after the index
     // was made, which NameNatives() will know by a newer one.
     if (known) address = function;

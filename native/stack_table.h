@@ -80,6 +80,18 @@ class StackTable {
   // Names all of them, those too that a file has which was loaded a moment ago:
   // where names are missing, waits at most so long for an index in the making.
   void NameNativesAtLast(int wait_ms);
+  // Names what is in no file by what else is known of addresses: `name_of`
+  // returns an empty name for none.
+  template <typename NameOf>
+  void NameForeign(NameOf name_of) {
+    for (FunctionInfo& function : functions_) {
+      if (function.native_address == 0 || !function.name.empty() ||
+          IsInFile(function.native_address)) {
+        continue;
+      }
+      function.name = name_of(function.native_address);
+    }
+  }
   // Fills in lines and columns of functions' starts that are still missing.
   template <typename LineOf>  // (script id, offset, int* column) -> line
   void FillStarts(LineOf line_of) {
@@ -95,6 +107,10 @@ class StackTable {
   // Not from V8's callbacks.
   void LearnSymbols(int wait_ms);
   const ElfSymbols* symbols() const { return symbols_.get(); }
+  // Remembers what files are loaded now: they serve until there are symbols.
+  void LearnFiles() { files_ = ElfSymbols::LoadedRanges(); }
+  // Whether the address is in a file, as far as is known now.
+  bool IsInFile(uintptr_t address) const;
 
   void Clear();
 
@@ -117,6 +133,7 @@ class StackTable {
   std::unordered_map<std::string, uint32_t> function_numbers_;
   std::unordered_map<uintptr_t, uint32_t> native_numbers_;
   ElfSymbols::Snapshot symbols_;
+  ElfSymbols::Ranges files_;
   std::vector<FrameInfo> frames_;
   std::unordered_map<FrameInfo, uint32_t, FrameHash> frame_numbers_;
   uint64_t generation_ = 1;
