@@ -7,6 +7,7 @@
 #include "heap_function.h"
 #include "heap_reader.h"
 #include "inlining.h"
+#include "process_maps.h"
 
 namespace otelpyroscope {
 namespace {
@@ -23,8 +24,11 @@ bool HeapCode::Init(v8::Isolate* isolate) {
   const void* builtins = nullptr;
   size_t size = 0;
   isolate->GetEmbeddedCodeRange(&builtins, &size);
+#if !defined(__aarch64__)
   builtins_ = BuiltinTable::Get(reinterpret_cast<uintptr_t>(builtins), size);
-  return builtins_ != nullptr && CodeReader::KnowsFunctions();
+#endif
+  // Builtins may run from a copy, which the maps alone tell.
+  return builtins_ != nullptr && CodeReader::KnowsFunctions() && CanReadMaps();
 }
 
 void HeapCode::Learn(const SampleHeader& header, const uintptr_t* frames,

@@ -27,7 +27,8 @@ class HeapCode {
   // Addresses remembered as nobody's; when full, all are forgotten.
   static constexpr size_t kMaxMisses = 4096;
 
-  // Whether all that is needed can be read in this process.
+  // Whether all that is needed can be read in this process. Not on arm64: there
+  // some code is not found from its addresses, as seen under an emulator.
   bool Init(v8::Isolate* isolate);
 
   // Adds to `code_map` what the sample's frames are in, and notes their

@@ -94,6 +94,8 @@ uintptr_t FindSecondMappingIn(const char* maps, uintptr_t address, size_t size,
   return found;
 }
 
+bool CanReadMaps() { return !ReadMaps().empty(); }
+
 uintptr_t FindSecondMapping(uintptr_t address, size_t size, uintptr_t low,
                             uintptr_t high) {
   return FindSecondMappingIn(ReadMaps().c_str(), address, size, low, high);

@@ -7,6 +7,9 @@
 
 namespace otelpyroscope {
 
+// Whether the system tells what is mapped.
+bool CanReadMaps();
+
 // The lowest executable mapping within [low, high), outside of the original
 // one, of the file bytes that are mapped at [address, address + size), which
 // must all be in one mapping. 0: there is none, or the system does not tell.

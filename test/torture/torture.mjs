@@ -86,6 +86,12 @@ export async function survives(command, { env, through, cwd, limits } = {}) {
 }
 
 /**
+ * The first samples of WebAssembly have no names where its code is gone before V8 is asked for it:
+ * one or two, of as many frames as there may be, for up to ten intervals each.
+ */
+const FIRST_WASM_FRAMES = 2 * 129 * 10;
+
+/**
  * CPU complete, labels right, frames known.
  *
  * @param {object} report Of ./programs/harness.mjs.
@@ -115,7 +121,7 @@ export function assertWell(
   } else {
     assert.equal(report.labelled, 0, text);
   }
-  assert.ok(report.unresolved <= unresolved * report.frames, text);
+  assert.ok(report.unresolved <= unresolved * report.frames + FIRST_WASM_FRAMES, text);
   const isBetween = (value, [least, most], fraction) =>
     value >= least * (1 - fraction) - 5 * TICK_MICROS &&
     value <= most * (1 + fraction) + 5 * TICK_MICROS;
