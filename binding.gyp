@@ -33,6 +33,7 @@
             'native/js_values.cc',
             'native/late_code.cc',
             'native/layout_check.cc',
+            'native/loaded_files.cc',
             'native/process_maps.cc',
             'native/profiled_thread.cc',
             'native/safe_memory.cc',

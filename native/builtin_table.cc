@@ -2,13 +2,13 @@
 #include "builtin_table.h"
 
 #include <fcntl.h>
-#include <link.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <string_view>
 
 #include "elf_file.h"
+#include "loaded_files.h"
 
 namespace otelpyroscope {
 namespace {
@@ -17,33 +17,6 @@ constexpr std::string_view kPrefix = "Builtins_";
 constexpr std::string_view kHandlerSuffix = "Handler";
 // V8 has about 2,000. Fewer: these are other symbols.
 constexpr size_t kFewest = 1000;
-
-struct LoadedFile {
-  uintptr_t address = 0;  // in it
-  uintptr_t bias = 0;     // address in memory - address in the file
-  std::string path;
-};
-
-bool FindFile(LoadedFile* file) {
-  return dl_iterate_phdr(
-             [](dl_phdr_info* info, size_t, void* data) {
-               auto* wanted = static_cast<LoadedFile*>(data);
-               for (size_t i = 0; i < info->dlpi_phnum; i++) {
-                 const ElfW(Phdr)& segment = info->dlpi_phdr[i];
-                 const uintptr_t begin = info->dlpi_addr + segment.p_vaddr;
-                 if (segment.p_type != PT_LOAD ||
-                     wanted->address - begin >= segment.p_memsz) {
-                   continue;
-                 }
-                 wanted->bias = info->dlpi_addr;
-                 wanted->path = info->dlpi_name;
-                 if (wanted->path.empty()) wanted->path = "/proc/self/exe";
-                 return 1;
-               }
-               return 0;
-             },
-             file) == 1;
-}
 
 }  // namespace
 
@@ -54,14 +27,16 @@ const BuiltinTable* BuiltinTable::Get(uintptr_t start, size_t size) {
 }
 
 const BuiltinTable* BuiltinTable::Read(uintptr_t start, size_t size) {
-  LoadedFile loaded;
-  loaded.address = start;
-  if (start == 0 || size > UINT32_MAX || !FindFile(&loaded)) return nullptr;
-  const int file = open(loaded.path.c_str(), O_RDONLY | O_CLOEXEC);
+  const std::vector<LoadedFile> files = LoadedFiles();
+  const auto loaded = std::find_if(
+      files.begin(), files.end(),
+      [start](const LoadedFile& file) { return file.Contains(start); });
+  if (loaded == files.end() || size > UINT32_MAX) return nullptr;
+  const int file = open(loaded->path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return nullptr;
   ElfFunctions symbols;
   std::vector<std::string> names;
-  const bool is_read = ReadElfFunctions(file, start - loaded.bias, &symbols,
+  const bool is_read = ReadElfFunctions(file, start - loaded->bias, &symbols,
                                         static_cast<uint32_t>(size)) &&
                        ReadElfNames(file, symbols, &names);
   close(file);

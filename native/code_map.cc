@@ -126,16 +126,6 @@ const CodeFunction* CodeMap::FindFunction(FunctionId id) const {
   return found == functions_.end() ? nullptr : found->second;
 }
 
-const CodeEntry* CodeMap::FindBytecode(FunctionId id) const {
-  for (const auto& [start, entry] : entries_) {
-    if (entry.kind == CodeKind::kBytecode &&
-        entry.function->id.key() == id.key()) {
-      return &entry;
-    }
-  }
-  return nullptr;
-}
-
 void CodeMap::ApplyMoves(const CodeMove* moves, size_t count) {
   // All removals come before all insertions, for code may move to where other
   // code has just left. But code that moves a second time belongs to the next

@@ -27,19 +27,18 @@ enum class CodeKind : uint8_t {
 
 // What code of one or more tiers belongs to.
 struct CodeFunction : std::enable_shared_from_this<CodeFunction> {
-  // From a code event: V8's, without kind and tier, "fn url:line:col" for
-  // functions of scripts.
+  // V8's, without kind and tier, "fn url:line:col" for functions of scripts.
+  // Empty where the heap has told of the function.
   std::string name;
   FunctionId id;
   bool in_script = false;
-  // From the heap, where this is more than the number: `name` is just that.
   std::unique_ptr<const HeapFunction> from_heap;
   // StackTable's number for this function, good while its generation is.
   mutable uint64_t table_generation = 0;
   mutable uint32_t table_function = 0;
 };
 
-enum class CodeTier : uint8_t { kNone, kBytecode, kBaseline, kOptimized };
+enum class CodeTier : uint8_t { kBytecode, kBaseline, kOptimized };
 
 // Where V8 has the tables of a piece of code; as long as it has the same ones,
 // what was read of them is good.
@@ -141,9 +140,6 @@ class CodeMap {
 
   // The function, as long as code of it is known; or null.
   const CodeFunction* FindFunction(FunctionId id) const;
-
-  // The function's bytecode, or null. Looks at every entry.
-  const CodeEntry* FindBytecode(FunctionId id) const;
 
   // The URL of a script as its top-level code tells it, or empty.
   std::string_view ScriptUrl(int script_id) const;

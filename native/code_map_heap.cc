@@ -15,11 +15,8 @@ void CodeMap::AddRead(uintptr_t start, size_t size, CodeTier tier,
   entry.tables = tables;
   entry.start = start;
   entry.size = size;
-  if (tier == CodeTier::kBytecode) {
-    entry.kind = CodeKind::kBytecode;
-  } else if (tier != CodeTier::kNone) {
-    entry.kind = CodeKind::kMachineCode;
-  }
+  entry.kind = tier == CodeTier::kBytecode ? CodeKind::kBytecode
+                                           : CodeKind::kMachineCode;
   entry.baseline = tier == CodeTier::kBaseline;
   entry.optimized = tier == CodeTier::kOptimized;
   entry.function = std::move(function);
@@ -67,13 +64,12 @@ void CodeMap::AddBuiltin(const Builtin& builtin) {
 
 std::shared_ptr<CodeFunction> CodeMap::Keep(HeapFunction&& function) {
   auto kept = std::make_shared<CodeFunction>();
-  kept->name = function.name;
   kept->id = function.id;
-  kept->in_script = function.id.known();
+  kept->in_script = true;
   name_bytes_ += sizeof(CodeFunction) + sizeof(HeapFunction) +
-                 2 * function.name.size() + function.url.size();
+                 function.name.size() + function.url.size();
   kept->from_heap = std::make_unique<const HeapFunction>(std::move(function));
-  if (kept->id.known()) functions_[kept->id.key()] = kept.get();
+  functions_[kept->id.key()] = kept.get();
   kept_.push_back(kept);
   return kept;
 }

@@ -17,13 +17,6 @@ using v8_layout::layout;
 constexpr size_t kAlignment = 32;
 constexpr size_t kPageBytes = 4096;
 
-// A cheap look at words that are mostly instructions: objects begin at whole
-// words, in the lower half of the address space.
-bool MayBeObject(uintptr_t word) {
-  return word % sizeof(uintptr_t) == v8_layout::kHeapObjectTag &&
-         word >> 47 == 0 && word >> 32 != 0;
-}
-
 // Whether `code` is a Code object, of code that begins at `start`.
 bool IsCodeAt(uintptr_t code, uintptr_t start, size_t* size) {
   uintptr_t instruction_start = 0;
@@ -65,7 +58,8 @@ bool CodeObject::Find(uintptr_t address, FoundCode* found) {
     uintptr_t code = 0;
     memcpy(&code, page + place % kPageBytes, sizeof(code));
     size_t size = 0;
-    if (!MayBeObject(code) || !IsCodeAt(code, start, &size)) continue;
+    if (!v8_layout::MayBeObject(code) || !IsCodeAt(code, start, &size))
+      continue;
     // The nearest code before the address: it is this one's or nobody's.
     found->start = start;
     found->size = size;

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <unordered_set>
 
 namespace otelpyroscope {
 
@@ -37,6 +38,25 @@ class CodeObject {
   // The SharedFunctionInfo of the function that optimized code is of. False:
   // other code.
   static bool ReadOwner(uintptr_t code, uintptr_t* shared);
+};
+
+// Addresses at which no code was found, for the search is long.
+class MissedCode {
+ public:
+  // When full, all are forgotten.
+  static constexpr size_t kMaxAddresses = 4096;
+
+  bool Contains(uintptr_t address) const {
+    return addresses_.contains(address);
+  }
+  void Add(uintptr_t address) {
+    if (addresses_.size() >= kMaxAddresses) addresses_.clear();
+    addresses_.insert(address);
+  }
+  void Clear() { addresses_.clear(); }
+
+ private:
+  std::unordered_set<uintptr_t> addresses_;
 };
 
 }  // namespace otelpyroscope

@@ -7,8 +7,9 @@
 
 namespace otelpyroscope {
 
-// Tells `code_map`. Reads /proc/self/maps where V8 does not tell all.
-void LearnCodeRanges(v8::Isolate* isolate, bool by_events, CodeMap* code_map);
+// Tells `code_map`; `by_events`: which learns of code from V8's events. Reads
+// /proc/self/maps where V8 does not tell all. False: that does not either.
+bool LearnCodeRanges(v8::Isolate* isolate, bool by_events, CodeMap* code_map);
 
 }  // namespace otelpyroscope
 

@@ -15,16 +15,13 @@
 #include <string_view>
 #include <utility>
 
+#include "loaded_files.h"
 #include "safe_memory.h"
 #include "symbol_name.h"
 
 namespace otelpyroscope {
 
-struct ElfSymbols::Module {
-  uintptr_t begin = 0;  // of the lowest segment
-  uintptr_t end = 0;    // of the highest executable segment
-  uintptr_t bias = 0;   // address in memory - address in the file
-  std::string path;
+struct ElfSymbols::Module : LoadedFile {
   std::string base_name;
   ElfFunctions functions;
 
@@ -45,10 +42,7 @@ struct ElfSymbols::State {
 
 namespace {
 
-constexpr char kExecutable[] = "/proc/self/exe";
 constexpr size_t kBuilderStackBytes = 256 * 1024;
-// Loaded files; of more, the later ones stay without names.
-constexpr size_t kMaxModules = 1000;
 
 // Changes when something is loaded or unloaded.
 uint64_t LoadedGeneration() {
@@ -68,9 +62,9 @@ std::string_view BaseName(std::string_view path) {
 }
 
 // The name to show for the main program.
-std::string ExecutableName() {
+std::string ExecutableName(const std::string& link) {
   char path[4096];
-  const ssize_t length = readlink(kExecutable, path, sizeof(path));
+  const ssize_t length = readlink(link.c_str(), path, sizeof(path));
   if (length <= 0) return "(native code)";
   return std::string(
       BaseName(std::string_view(path, static_cast<size_t>(length))));
@@ -161,31 +155,10 @@ ElfSymbols::Snapshot ElfSymbols::Current(int wait_ms) {
 }
 
 ElfSymbols::Snapshot ElfSymbols::IndexLoaded(const ElfSymbols* before) {
-  std::vector<Module> found;
-  dl_iterate_phdr(
-      [](dl_phdr_info* info, size_t, void* data) {
-        Module module;
-        module.bias = info->dlpi_addr;
-        module.path = info->dlpi_name;
-        module.begin = UINTPTR_MAX;
-        for (size_t i = 0; i < info->dlpi_phnum; i++) {
-          const ElfW(Phdr)& segment = info->dlpi_phdr[i];
-          if (segment.p_type != PT_LOAD) continue;
-          const uintptr_t begin = info->dlpi_addr + segment.p_vaddr;
-          module.begin = std::min(module.begin, begin);
-          if ((segment.p_flags & PF_X) == 0) continue;
-          module.end = std::max(module.end, begin + segment.p_memsz);
-        }
-        auto& modules = *static_cast<std::vector<Module>*>(data);
-        if (module.end > module.begin) modules.push_back(std::move(module));
-        return modules.size() < kMaxModules ? 0 : 1;
-      },
-      &found);
-
   std::shared_ptr<ElfSymbols> index(new ElfSymbols);
-  for (Module& module : found) {
-    const bool is_program = module.path.empty();
-    if (is_program) module.path = kExecutable;
+  for (LoadedFile& loaded : LoadedFiles()) {
+    Module module;
+    static_cast<LoadedFile&>(module) = std::move(loaded);
     const Module* known =
         before == nullptr ? nullptr : before->ModuleAt(module.begin);
     if (known != nullptr && known->begin == module.begin &&
@@ -195,8 +168,8 @@ ElfSymbols::Snapshot ElfSymbols::IndexLoaded(const ElfSymbols* before) {
       }
       continue;
     }
-    module.base_name =
-        is_program ? ExecutableName() : std::string(BaseName(module.path));
+    module.base_name = module.is_program ? ExecutableName(module.path)
+                                         : std::string(BaseName(module.path));
     const int file = module.Open();
     if (file >= 0) {
       if (!ReadElfFunctions(file, module.begin - module.bias,
@@ -210,25 +183,6 @@ ElfSymbols::Snapshot ElfSymbols::IndexLoaded(const ElfSymbols* before) {
   std::sort(index->modules_.begin(), index->modules_.end(),
             [](const auto& a, const auto& b) { return a->begin < b->begin; });
   return index;
-}
-
-ElfSymbols::Ranges ElfSymbols::LoadedRanges() {
-  Ranges ranges;
-  dl_iterate_phdr(
-      [](dl_phdr_info* info, size_t, void* data) {
-        for (size_t i = 0; i < info->dlpi_phnum; i++) {
-          const ElfW(Phdr)& segment = info->dlpi_phdr[i];
-          if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) == 0) {
-            continue;
-          }
-          const uintptr_t begin = info->dlpi_addr + segment.p_vaddr;
-          static_cast<Ranges*>(data)->emplace_back(begin,
-                                                   begin + segment.p_memsz);
-        }
-        return 0;
-      },
-      &ranges);
-  return ranges;
 }
 
 const ElfSymbols::Module* ElfSymbols::ModuleAt(uintptr_t address) const {

@@ -9,7 +9,6 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
 #include "elf_file.h"
@@ -30,11 +29,6 @@ class ElfSymbols {
   // The newest index. One that is being made is waited for, at most so long.
   // Null: there is none (yet).
   static Snapshot Current(int wait_ms);
-
-  // The addresses [begin, end) of the code of what is loaded now: quick, where
-  // an index is not.
-  using Ranges = std::vector<std::pair<uintptr_t, uintptr_t>>;
-  static Ranges LoadedRanges();
 
   // Stands for the function that contains `address`, or for the whole file
   // where that has no symbol there; 0: `address` is in no file. Well below 1

@@ -7,7 +7,6 @@
 #include "heap_function.h"
 #include "heap_reader.h"
 #include "inlining.h"
-#include "process_maps.h"
 
 namespace otelpyroscope {
 namespace {
@@ -27,8 +26,7 @@ bool HeapCode::Init(v8::Isolate* isolate) {
 #if !defined(__aarch64__)
   builtins_ = BuiltinTable::Get(reinterpret_cast<uintptr_t>(builtins), size);
 #endif
-  // Builtins may run from a copy, which the maps alone tell.
-  return builtins_ != nullptr && CodeReader::KnowsFunctions() && CanReadMaps();
+  return builtins_ != nullptr && CodeReader::KnowsFunctions();
 }
 
 void HeapCode::Learn(const SampleHeader& header, const uintptr_t* frames,
@@ -107,11 +105,10 @@ void HeapCode::LearnMachineCode(uintptr_t address, uintptr_t function,
   CodeTables tables;
   const CodeEntry* old = FindAgain(address, &found, &tables);
   if (old == nullptr) {
-    if (misses_.contains(address)) return;
+    if (misses_.Contains(address)) return;
     if (!CodeObject::Find(address, &found) ||
         !CodeObject::ReadTables(found.code, &tables.first, &tables.second)) {
-      if (misses_.size() >= kMaxMisses) misses_.clear();
-      misses_.insert(address);
+      misses_.Add(address);
       CountFailure();
       return;
     }

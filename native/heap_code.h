@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <unordered_set>
 
 #include "builtin_table.h"
 #include "code_map.h"
@@ -24,11 +23,8 @@ namespace otelpyroscope {
 // Not thread-safe: the isolate's thread only.
 class HeapCode {
  public:
-  // Addresses remembered as nobody's; when full, all are forgotten.
-  static constexpr size_t kMaxMisses = 4096;
-
-  // Whether all that is needed can be read in this process. Not on arm64: there
-  // some code is not found from its addresses, as seen under an emulator.
+  // Whether functions and builtins can be told in this process. Not on arm64:
+  // there some code is not found from its addresses, as seen under an emulator.
   bool Init(v8::Isolate* isolate);
 
   // Adds to `code_map` what the sample's frames are in, and notes their
@@ -43,7 +39,7 @@ class HeapCode {
   }
 
   // Code may have moved, or be gone.
-  void ForgetPlaces() { misses_.clear(); }
+  void ForgetPlaces() { misses_.Clear(); }
 
  private:
   static constexpr uint64_t kHopelessFailures = 16;
@@ -66,7 +62,7 @@ class HeapCode {
 
   v8::Isolate* isolate_ = nullptr;
   const BuiltinTable* builtins_ = nullptr;
-  std::unordered_set<uintptr_t> misses_;
+  MissedCode misses_;
   uint64_t failures_ = 0;   // to find machine code
   uint64_t successes_ = 0;  // in finding it
   bool is_guess_ = false;   // the address may be nothing at all
@@ -74,8 +70,8 @@ class HeapCode {
   CodeMap* code_map_ = nullptr;
   ScriptLines* lines_ = nullptr;
   ResolveCounts* counts_ = nullptr;
-  const uintptr_t* words_ =
-      nullptr;  // of the stack, of a leaf without function
+  // Of the stack, of a leaf without a function.
+  const uintptr_t* words_ = nullptr;
   const uintptr_t* words_end_ = nullptr;
 };
 

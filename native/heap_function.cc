@@ -228,8 +228,7 @@ bool FindBytecode(uintptr_t address, uintptr_t* start, size_t* size) {
        object -= kWordBytes) {
     uintptr_t map = 0;
     if (!ReadWord(object, layout().map, &map)) return false;
-    if (!IsObject(map) || map >> 47 != 0 || map >> 32 == 0 ||
-        !ReadBytecode(object, start, size)) {
+    if (!v8_layout::MayBeObject(map) || !ReadBytecode(object, start, size)) {
       continue;
     }
     return address + 1 - *start <= *size;

@@ -10,6 +10,7 @@
 #include "code_object.h"
 #include "heap_function.h"
 #include "heap_reader.h"
+#include "object_handle.h"
 #include "safe_memory.h"
 #include "v8_layout.h"
 
@@ -128,17 +129,6 @@ bool ReadInlinedCalls(uintptr_t code, std::vector<InlinedCall>* calls) {
 std::atomic<CodeReader::Trust> trust{CodeReader::Trust::kUnchecked};
 std::atomic<bool> knows_functions{false};
 
-// What a handle refers to.
-template <typename T>
-uintptr_t ObjectOf(v8::Local<T> handle) {
-  uintptr_t location = 0;
-  uintptr_t object = 0;
-  static_assert(sizeof(handle) == sizeof(location));
-  memcpy(&location, static_cast<void*>(&handle), sizeof(location));
-  memcpy(&object, reinterpret_cast<const void*>(location), sizeof(object));
-  return object;
-}
-
 }  // namespace
 
 bool CodeReader::Possible() {
@@ -248,8 +238,7 @@ bool CodeReader::CheckBytecode(uintptr_t code_start, size_t code_size,
 FunctionId CodeReader::FunctionOf(uintptr_t object) {
   FunctionId id;
   uintptr_t shared = 0;
-  if (!heap::IsFunction(object) ||
-      !heap::ReadWord(object, layout().function_shared, &shared) ||
+  if (!heap::ReadShared(object, &shared) ||
       !heap::ReadFunctionId(shared, &id)) {
     return FunctionId();
   }

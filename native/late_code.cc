@@ -1,7 +1,6 @@
 // From unknown addresses to entries of the code map.
 #include "late_code.h"
 
-#include "code_object.h"
 #include "heap_reader.h"
 #include "inlining.h"
 
@@ -18,7 +17,7 @@ void LateCode::Learn(const SampleHeader& header, const uintptr_t* frames,
 
 void LateCode::LearnOne(uintptr_t address, CodeMap* code_map) {
   if (!code_map->IsGenerated(address) || code_map->Find(address) != nullptr ||
-      misses_.contains(address)) {
+      misses_.Contains(address)) {
     return;
   }
   FoundCode found;
@@ -30,8 +29,7 @@ void LateCode::LearnOne(uintptr_t address, CodeMap* code_map) {
       code_map->AddFound(found.start, found.size, id)) {
     return;
   }
-  if (misses_.size() >= kMaxMisses) misses_.clear();
-  misses_.insert(address);
+  misses_.Add(address);
 }
 
 }  // namespace otelpyroscope

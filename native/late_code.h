@@ -7,9 +7,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <unordered_set>
 
 #include "code_map.h"
+#include "code_object.h"
 #include "stack_sample.h"
 
 namespace otelpyroscope {
@@ -17,9 +17,6 @@ namespace otelpyroscope {
 // Not thread-safe: the isolate's thread only.
 class LateCode {
  public:
-  // Addresses remembered as nobody's; when full, all are forgotten.
-  static constexpr size_t kMaxMisses = 4096;
-
   // Adds to `code_map` what the sample's addresses are in. Only while nothing
   // has moved since the sample was taken.
   void Learn(const SampleHeader& header, const uintptr_t* frames,
@@ -28,7 +25,7 @@ class LateCode {
  private:
   void LearnOne(uintptr_t address, CodeMap* code_map);
 
-  std::unordered_set<uintptr_t> misses_;
+  MissedCode misses_;
 };
 
 }  // namespace otelpyroscope

@@ -8,6 +8,7 @@
 #include "heap_function.h"
 #include "heap_string.h"
 #include "inlining.h"
+#include "object_handle.h"
 
 namespace otelpyroscope {
 namespace {
@@ -54,17 +55,6 @@ v8::MaybeLocal<v8::Value> RunSource(v8::Isolate* isolate,
     return {};
   }
   return script->Run(context);
-}
-
-// The object that a handle refers to.
-template <typename T>
-uintptr_t ObjectOf(v8::Local<T> handle) {
-  uintptr_t location = 0;
-  uintptr_t object = 0;
-  static_assert(sizeof(handle) == sizeof(location));
-  memcpy(&location, static_cast<void*>(&handle), sizeof(location));
-  memcpy(&object, reinterpret_cast<const void*>(location), sizeof(object));
-  return object;
 }
 
 std::string TextOf(v8::Isolate* isolate, v8::Local<v8::Value> value) {

@@ -94,11 +94,11 @@ uintptr_t FindSecondMappingIn(const char* maps, uintptr_t address, size_t size,
   return found;
 }
 
-bool CanReadMaps() { return !ReadMaps().empty(); }
-
-uintptr_t FindSecondMapping(uintptr_t address, size_t size, uintptr_t low,
-                            uintptr_t high) {
-  return FindSecondMappingIn(ReadMaps().c_str(), address, size, low, high);
+std::optional<uintptr_t> FindSecondMapping(uintptr_t address, size_t size,
+                                           uintptr_t low, uintptr_t high) {
+  const std::string maps = ReadMaps();
+  if (maps.empty()) return std::nullopt;
+  return FindSecondMappingIn(maps.c_str(), address, size, low, high);
 }
 
 }  // namespace otelpyroscope

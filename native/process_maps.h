@@ -4,19 +4,18 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 namespace otelpyroscope {
 
-// Whether the system tells what is mapped.
-bool CanReadMaps();
-
 // The lowest executable mapping within [low, high), outside of the original
 // one, of the file bytes that are mapped at [address, address + size), which
-// must all be in one mapping. 0: there is none, or the system does not tell.
-uintptr_t FindSecondMapping(uintptr_t address, size_t size, uintptr_t low,
-                            uintptr_t high);
+// must all be in one mapping. 0: there is none; nothing: the system does not
+// tell.
+std::optional<uintptr_t> FindSecondMapping(uintptr_t address, size_t size,
+                                           uintptr_t low, uintptr_t high);
 
-// The same over the text of /proc/self/maps.
+// The same over the text of /proc/self/maps; 0: there is none.
 uintptr_t FindSecondMappingIn(const char* maps, uintptr_t address, size_t size,
                               uintptr_t low, uintptr_t high);
 

@@ -124,8 +124,9 @@ void Sampler::Listen() {
   v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
   isolate->AddGCPrologueCallback(OnGcPrologue, this);
   isolate->AddGCEpilogueCallback(OnGcEpilogue, this);
-  reads_heap_ = heap_code_.Init(isolate);
-  LearnCodeRanges(isolate, !reads_heap_, &code_map_);
+  // Builtins may run from a copy, which has to be known.
+  reads_heap_ =
+      heap_code_.Init(isolate) && LearnCodeRanges(isolate, false, &code_map_);
   if (!reads_heap_) FollowEvents();
 }
 

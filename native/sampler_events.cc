@@ -33,15 +33,16 @@ std::string_view Sampler::OffHeapName(uintptr_t address) const {
 }
 
 void Sampler::FollowEvents() {
+  v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
   if (reads_heap_ && heap_code_.IsHopeless()) {
     reads_heap_ = false;
     code_map_.Clear();
-    LearnCodeRanges(isolate_.load(std::memory_order_relaxed), true, &code_map_);
   }
+  if (!reads_heap_) LearnCodeRanges(isolate, true, &code_map_);
   follows_events_ = true;
   lists_code_ = true;
-  isolate_.load(std::memory_order_relaxed)
-      ->SetJitCodeEventHandler(v8::kJitCodeEventEnumExisting, OnJitCodeEvent);
+  isolate->SetJitCodeEventHandler(v8::kJitCodeEventEnumExisting,
+                                  OnJitCodeEvent);
   lists_code_ = false;
 }
 
@@ -71,18 +72,17 @@ void Sampler::AddCode(const v8::JitCodeEvent* event) {
   const uintptr_t start = reinterpret_cast<uintptr_t>(event->code_start);
   if (event->code_type == v8::JitCodeEvent::WASM_CODE) {
     code_map_.AddOffHeap(start, event->code_len, name);
-    metrics_.jit_event_ns += uv_hrtime() - begin_ns;
-    return;
+  } else {
+    FunctionId id;
+    if (!event->script.IsEmpty()) {
+      const int script_id = event->script->GetId();
+      script_lines_.Note(event->isolate, script_id, event->script);
+      id = CodeReader::ReadFunctionId(event->script, script_id);
+      id.script_id = script_id;
+    }
+    code_map_.Add(start, event->code_len,
+                  event->code_type == v8::JitCodeEvent::BYTE_CODE, id, name);
   }
-  FunctionId id;
-  if (!event->script.IsEmpty()) {
-    const int script_id = event->script->GetId();
-    script_lines_.Note(event->isolate, script_id, event->script);
-    id = CodeReader::ReadFunctionId(event->script, script_id);
-    id.script_id = script_id;
-  }
-  code_map_.Add(start, event->code_len,
-                event->code_type == v8::JitCodeEvent::BYTE_CODE, id, name);
   metrics_.jit_event_ns += uv_hrtime() - begin_ns;
 }
 

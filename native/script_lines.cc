@@ -1,7 +1,7 @@
 // Weak handles on scripts, and their line tables.
 #include "script_lines.h"
 
-#include <cstring>
+#include "object_handle.h"
 
 namespace otelpyroscope {
 namespace {
@@ -23,12 +23,7 @@ void ScriptLines::Note(v8::Isolate* isolate, int script_id,
 }
 
 void ScriptLines::Note(v8::Isolate* isolate, int script_id, uintptr_t shared) {
-  // What a handle points to is a word that holds the object.
-  const uintptr_t* location = &shared;
-  v8::Local<v8::UnboundScript> script;
-  static_assert(sizeof(script) == sizeof(location));
-  memcpy(static_cast<void*>(&script), &location, sizeof(location));
-  Note(isolate, script_id, script);
+  Note(isolate, script_id, HandleOn<v8::UnboundScript>(&shared));
 }
 
 void ScriptLines::ForgetOne() {

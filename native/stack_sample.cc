@@ -80,8 +80,8 @@ READS_OTHER_FRAMES SIGNAL_SAFE uintptr_t WordAt(uintptr_t address) noexcept {
   return *reinterpret_cast<const uintptr_t*>(address);
 }
 
-// Whether a frame may have its frame pointer here: above `sp`, with what is
-// below it down to the bytecode's offset, and what is above it.
+// Whether a frame may have its frame pointer here, above `sp`, with what it
+// returns to above that.
 SIGNAL_SAFE bool MayBeFrame(const StackBounds& bounds, uintptr_t sp,
                             uintptr_t fp) noexcept {
   return fp % kWord == 0 && bounds.Contains(fp) && fp > sp &&
@@ -116,6 +116,39 @@ SIGNAL_SAFE bool IsFrameOf(uintptr_t place, uintptr_t return_address,
          WordAt(fp - at.frame_bytecode_below) +
                  (offset >> v8_layout::kSmiShift) ==
              place;
+}
+
+// The frame listed as `place` among the callers of the frame at `from`, as far
+// as one frame pointer leads to the next; or 0.
+SIGNAL_SAFE uintptr_t FollowFrames(const StackBounds& bounds, uintptr_t place,
+                                   uintptr_t sp, uintptr_t from) noexcept {
+  for (int i = 0; i < kMaxFramesBetween; i++) {
+    if (!MayBeFrame(bounds, sp, from)) return 0;
+    const uintptr_t caller = WordAt(from);
+    if (!MayBeFrame(bounds, from, caller)) return 0;
+    if (IsFrameOf(place, WordAt(from + kWord), caller, sp)) return caller;
+    from = caller;
+  }
+  return 0;
+}
+
+// The same by a look at every word from `begin` on, as far as `budget` goes.
+SIGNAL_SAFE uintptr_t SearchStack(const StackBounds& bounds, uintptr_t place,
+                                  uintptr_t sp, uintptr_t begin,
+                                  size_t* budget) noexcept {
+  const size_t limit = std::min(*budget, kMaxSearchedPerFrame);
+  for (size_t i = 0; i < limit; i++) {
+    const uintptr_t slot = begin + i * kWord;
+    if (!bounds.Contains(slot + kWord)) break;
+    const uintptr_t caller = WordAt(slot);
+    if (MayBeFrame(bounds, slot, caller) &&
+        IsFrameOf(place, WordAt(slot + kWord), caller, sp)) {
+      *budget -= i;
+      return caller;
+    }
+  }
+  *budget -= limit;
+  return 0;
 }
 
 }  // namespace
@@ -204,12 +237,9 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
 // of what has called it, which may be V8's C++.
 READS_OTHER_FRAMES SIGNAL_SAFE uint16_t StackCapture::CopyObjects(
     uintptr_t sp, uintptr_t fp, uintptr_t end, void** to) const noexcept {
-  const auto is_object = [](uintptr_t word) noexcept {
-    return (word & v8_layout::kTagMask) == v8_layout::kHeapObjectTag &&
-           word >> 47 == 0 && word >> 32 != 0;
-  };
   if (!MayBeFrame(bounds_, sp, fp) ||
-      is_object(WordAt(fp - v8_layout::layout().frame_context_below))) {
+      v8_layout::MayBeObject(
+          WordAt(fp - v8_layout::layout().frame_context_below))) {
     return 0;
   }
   if (end == 0 || end - fp > kMaxSearchedPerFrame * kWord) {
@@ -220,7 +250,8 @@ READS_OTHER_FRAMES SIGNAL_SAFE uint16_t StackCapture::CopyObjects(
        place < end && bounds_.Contains(place) && count < kMaxStackWords;
        place += kWord) {
     const uintptr_t word = WordAt(place);
-    if (is_object(word)) to[count++] = reinterpret_cast<void*>(word);
+    if (v8_layout::MayBeObject(word))
+      to[count++] = reinterpret_cast<void*>(word);
   }
   return count;
 }
@@ -242,25 +273,11 @@ SIGNAL_SAFE uintptr_t StackCapture::FindFunctions(
         IsFrameOf(place, fp == fast_caller() ? place : 0, fp, sp)) {
       found = fp;
     }
-    uintptr_t from = callee == 0 ? fp : callee;
-    for (int j = 0; j < kMaxFramesBetween && found == 0; j++) {
-      if (!MayBeFrame(bounds_, sp, from)) break;
-      const uintptr_t caller = WordAt(from);
-      if (!MayBeFrame(bounds_, from, caller)) break;
-      if (IsFrameOf(place, WordAt(from + kWord), caller, sp)) found = caller;
-      from = caller;
+    if (found == 0) {
+      found = FollowFrames(bounds_, place, sp, callee == 0 ? fp : callee);
     }
-    size_t words = std::min(budget, kMaxSearchedPerFrame);
-    budget -= found == 0 ? words : 0;
-    for (uintptr_t slot = std::max(sp, callee);
-         found == 0 && words != 0 && bounds_.Contains(slot + kWord);
-         slot += kWord, words--) {
-      const uintptr_t caller = WordAt(slot);
-      if (MayBeFrame(bounds_, slot, caller) &&
-          IsFrameOf(place, WordAt(slot + kWord), caller, sp)) {
-        found = caller;
-        budget += words;
-      }
+    if (found == 0) {
+      found = SearchStack(bounds_, place, sp, std::max(sp, callee), &budget);
     }
     frames[count + i] = reinterpret_cast<void*>(
         found == 0 ? uintptr_t{0} : FunctionOfFrame(bounds_, sp, found));

@@ -96,17 +96,19 @@ void StackTable::Push(PseudoFrame frame) {
 
 bool StackTable::IsInFile(uintptr_t address) const {
   if (symbols_ != nullptr) return symbols_->FunctionAt(address) != 0;
-  return files_.empty() ||
-         std::any_of(files_.begin(), files_.end(),
-                     [address](const auto& range) {
-                       return address >= range.first && address < range.second;
-                     });
+  return files_.empty() || std::any_of(files_.begin(), files_.end(),
+                                       [address](const LoadedFile& file) {
+                                         return file.Contains(address);
+                                       });
 }
 
 bool StackTable::PushNative(uintptr_t address) {
-  const bool known = IsInFile(address);
-  if (symbols_ != nullptr) {
+  bool known = false;
+  if (symbols_ == nullptr) {
+    known = IsInFile(address);
+  } else {
     const uintptr_t function = symbols_->FunctionAt(address);
+    known = function != 0;
     // Else the address itself: its file may have been loaded after the index
     // was made, which NameNatives() will know by a newer one.
     if (known) address = function;

@@ -10,6 +10,7 @@
 
 #include "code_map.h"
 #include "elf_symbols.h"
+#include "loaded_files.h"
 
 namespace otelpyroscope {
 
@@ -108,7 +109,7 @@ class StackTable {
   void LearnSymbols(int wait_ms);
   const ElfSymbols* symbols() const { return symbols_.get(); }
   // Remembers what files are loaded now: they serve until there are symbols.
-  void LearnFiles() { files_ = ElfSymbols::LoadedRanges(); }
+  void LearnFiles() { files_ = LoadedFiles(); }
   // Whether the address is in a file, as far as is known now.
   bool IsInFile(uintptr_t address) const;
 
@@ -133,7 +134,7 @@ class StackTable {
   std::unordered_map<std::string, uint32_t> function_numbers_;
   std::unordered_map<uintptr_t, uint32_t> native_numbers_;
   ElfSymbols::Snapshot symbols_;
-  ElfSymbols::Ranges files_;
+  std::vector<LoadedFile> files_;
   std::vector<FrameInfo> frames_;
   std::unordered_map<FrameInfo, uint32_t, FrameHash> frame_numbers_;
   uint64_t generation_ = 1;

@@ -35,6 +35,12 @@ constexpr bool kHeapIsReadable = true;
 constexpr uintptr_t kTagMask = 3;
 constexpr uintptr_t kHeapObjectTag = 1;
 constexpr int kSmiShift = 32;
+// A cheap look at words that may be anything: objects begin at whole words, in
+// the lower half of the address space.
+SIGNAL_SAFE constexpr bool MayBeObject(uintptr_t word) noexcept {
+  return word % sizeof(uintptr_t) == kHeapObjectTag && word >> 47 == 0 &&
+         word >> 32 != 0;
+}
 
 // Flags in the first number of an entry of a source position table: one for
 // statements, and another one since V8 14.

@@ -177,6 +177,7 @@ export class LabelTable {
       `more than ${String(LABEL_TABLE_SIZE)} label sets at one time (spans that never end?); the oldest were dropped`,
     );
   }
+
   #countDropped(id: number): void {
     this.#dropped++;
     this.#droppedIds.add(id);

@@ -23,9 +23,10 @@ function filesBelow(directory) {
  */
 const nativeLayers = [
   ['signal_safety', 'label_slot', 'sample_ring', 'symbol_name', 'event_names', 'function_name'],
-  ['cpu_timer', 'safe_memory', 'process_maps', 'elf_file', 'elf_symbols'],
+  ['cpu_timer', 'safe_memory', 'process_maps', 'elf_file', 'loaded_files', 'elf_symbols'],
   [
     'v8_layout',
+    'object_handle',
     'variable_length',
     'source_positions',
     'baseline_positions',

@@ -63,9 +63,9 @@ TEST(maps_of_this_process_are_read) {
                       static_cast<off_t>(page));
   EXPECT(first != MAP_FAILED && second != MAP_FAILED);
   const uintptr_t original = reinterpret_cast<uintptr_t>(first) + page;
-  EXPECT_EQ(FindSecondMapping(original, page, 0, UINTPTR_MAX),
+  EXPECT_EQ(*FindSecondMapping(original, page, 0, UINTPTR_MAX),
             reinterpret_cast<uintptr_t>(second));
-  EXPECT_EQ(FindSecondMapping(original - page, page, 0, UINTPTR_MAX), 0);
+  EXPECT_EQ(*FindSecondMapping(original - page, page, 0, UINTPTR_MAX), 0);
 }
 
 }  // namespace

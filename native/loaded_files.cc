@@ -1,0 +1,44 @@
+// Asks the dynamic linker.
+#include "loaded_files.h"
+
+#include <link.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+namespace otelpyroscope {
+namespace {
+
+constexpr char kExecutable[] = "/proc/self/exe";
+constexpr size_t kMaxFiles = 1000;
+
+}  // namespace
+
+std::vector<LoadedFile> LoadedFiles() {
+  std::vector<LoadedFile> files;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* data) {
+        LoadedFile file;
+        file.bias = info->dlpi_addr;
+        file.path = info->dlpi_name;
+        file.is_program = file.path.empty();
+        if (file.is_program) file.path = kExecutable;
+        file.begin = UINTPTR_MAX;
+        for (size_t i = 0; i < info->dlpi_phnum; i++) {
+          const ElfW(Phdr)& segment = info->dlpi_phdr[i];
+          if (segment.p_type != PT_LOAD) continue;
+          const uintptr_t begin = info->dlpi_addr + segment.p_vaddr;
+          file.begin = std::min(file.begin, begin);
+          if ((segment.p_flags & PF_X) == 0) continue;
+          file.end = std::max(file.end, begin + segment.p_memsz);
+        }
+        auto& files = *static_cast<std::vector<LoadedFile>*>(data);
+        if (file.end > file.begin) files.push_back(std::move(file));
+        return files.size() < kMaxFiles ? 0 : 1;
+      },
+      &files);
+  return files;
+}
+
+}  // namespace otelpyroscope

@@ -1,0 +1,29 @@
+// What files are loaded: the program, its libraries, addons.
+#ifndef NATIVE_LOADED_FILES_H_
+#define NATIVE_LOADED_FILES_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace otelpyroscope {
+
+struct LoadedFile {
+  uintptr_t begin = 0;  // of the lowest segment
+  uintptr_t end = 0;    // of the highest executable segment
+  uintptr_t bias = 0;   // address in memory - address in the file
+  std::string path;     // of the program: /proc/self/exe
+  bool is_program = false;
+
+  bool Contains(uintptr_t address) const {
+    return address >= begin && address < end;
+  }
+};
+
+// Files with code, in the order in which they were loaded; of very many, the
+// last ones are left out.
+std::vector<LoadedFile> LoadedFiles();
+
+}  // namespace otelpyroscope
+
+#endif  // NATIVE_LOADED_FILES_H_

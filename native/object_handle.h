@@ -1,0 +1,36 @@
+// Between V8's handles and the addresses of objects: a handle is a pointer to a
+// word that holds the object.
+#ifndef NATIVE_OBJECT_HANDLE_H_
+#define NATIVE_OBJECT_HANDLE_H_
+
+#include <cstdint>
+#include <cstring>
+
+#include "v8.h"
+
+namespace otelpyroscope {
+
+// The object that a handle refers to.
+template <typename T>
+uintptr_t ObjectOf(v8::Local<T> handle) {
+  uintptr_t location = 0;
+  uintptr_t object = 0;
+  static_assert(sizeof(handle) == sizeof(location));
+  memcpy(&location, static_cast<void*>(&handle), sizeof(location));
+  memcpy(&object, reinterpret_cast<const void*>(location), sizeof(object));
+  return object;
+}
+
+// A handle on the object in `*location`, which must be of that type; good as
+// long as the word is there, and no collection has moved the object.
+template <typename T>
+v8::Local<T> HandleOn(const uintptr_t* location) {
+  v8::Local<T> handle;
+  static_assert(sizeof(handle) == sizeof(location));
+  memcpy(static_cast<void*>(&handle), &location, sizeof(location));
+  return handle;
+}
+
+}  // namespace otelpyroscope
+
+#endif  // NATIVE_OBJECT_HANDLE_H_
