@@ -54,14 +54,18 @@ void HeapCode::LearnLeaf(const SampleHeader& header) {
         {entry->start, entry->size, CodeObject::Of(entry->start, entry->size)});
     return;
   }
-  if (entry != nullptr && entry->kind == CodeKind::kMachineCode) return;
+  const bool is_function =
+      entry != nullptr && entry->kind == CodeKind::kMachineCode;
   // What stands at the top of the stack may be the return address of a leaf
   // without a frame, or anything.
-  if (code_map_->IsGenerated(header.stack_top)) {
+  if (code_map_->IsGenerated(header.stack_top) &&
+      !(is_function &&
+        CodeReader::FunctionOf(header.function) == entry->function->id)) {
     is_guess_ = true;
     LearnOne(header.stack_top, false, header.function, 0);
     is_guess_ = false;
   }
+  if (is_function) return;
   // The innermost frame's function, which the interpreter or a builtin may be
   // running.
   uintptr_t shared = 0;

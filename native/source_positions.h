@@ -51,6 +51,7 @@ struct FunctionId {
     return static_cast<uint64_t>(script_id) << 32 |
            static_cast<uint32_t>(literal_id);
   }
+  bool operator==(const FunctionId&) const = default;
 };
 
 // A call whose callee V8 has inlined.

@@ -46,6 +46,7 @@ class Resolver {
   size_t PushLeaf();
   void PushOwner();
   const CodeFunction* FrameOwner() const;
+  bool MayReturnTo(uintptr_t address) const;
   bool OwnsFrame(const CodeEntry& entry) const;
   void PushCaller(uintptr_t address);
   void PushFrameless();
@@ -202,22 +203,34 @@ const CodeFunction* Resolver::FrameOwner() const {
   return code_map_.FindFunction(CodeReader::FunctionOf(header_.function));
 }
 
+// Whether code is at an address that is at the top of the stack.
+bool Resolver::MayReturnTo(uintptr_t address) const {
+  return code_map_.IsGenerated(address) || code_map_.Find(address) != nullptr;
+}
+
 bool Resolver::OwnsFrame(const CodeEntry& entry) const {
   return FrameOwner() == entry.function.get();
 }
 
 // A builtin without a frame of its own runs on its caller's, which
-// GetStackSample leaves out: the function of that frame.
+// GetStackSample leaves out: the function of that frame. So does a function at
+// its first and last instructions.
 void Resolver::PushOwner() {
   const CodeEntry* entry = code_map_.Find(header_.pc);
+  const bool in_function =
+      entry != nullptr && entry->kind == CodeKind::kMachineCode &&
+      MayReturnTo(header_.stack_top);
   // Native code may have anything where generated code has its frame.
   const bool in_builtin = entry == nullptr ? code_map_.IsGenerated(header_.pc)
                                            : entry->kind == CodeKind::kBuiltin;
-  if (!in_builtin || header_.fast_call != 0 || header_.external_callback != 0) {
+  if (!(in_builtin || in_function) || header_.fast_call != 0 ||
+      header_.external_callback != 0) {
     return;
   }
   const CodeFunction* owner = FrameOwner();
-  if (owner == nullptr) return;
+  if (owner == nullptr || (in_function && owner->id == entry->function->id)) {
+    return;
+  }
   // On the way into and out of V8's C++, the frame is not left out.
   const CodeEntry* next = FindCaller(code_map_, frames_[0]);
   if (next != nullptr && next->function.get() == owner) return;

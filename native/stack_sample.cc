@@ -52,6 +52,31 @@ ReadReturnAddress(const v8::RegisterState& state) noexcept {
 #endif
 }
 
+#if defined(__x86_64__)
+// Goes from a function's first or last instructions, in which it has no whole
+// frame, to where it returns to; the program counter must be in V8's code and
+// the stack pointer on this thread's stack. False: it has a frame.
+READS_OTHER_FRAMES SIGNAL_SAFE bool ReturnToCaller(
+    v8::RegisterState* state) noexcept {
+  const uint8_t* next = static_cast<const uint8_t*>(state->pc);
+  void** top = static_cast<void**>(state->sp);
+  const bool is_at_push = next[0] == 0x55;          // push %rbp
+  const bool is_at_return = (next[0] | 1) == 0xc3;  // ret, ret N
+  const bool is_behind_push =
+      next[0] == 0x48 && next[1] == 0x89 && next[2] == 0xe5;  // mov %rsp,%rbp
+  if (state->sp == state->fp) {
+    state->fp = *top++;
+  } else if (is_behind_push) {
+    top++;
+  } else if (!is_at_push && !is_at_return) {
+    return false;
+  }
+  state->pc = *top;
+  state->sp = top + 1;
+  return true;
+}
+#endif
+
 // The registers in which V8's interpreter keeps the bytecode array and the
 // offset in it, and that of the called function.
 SIGNAL_SAFE void ReadInterpreterRegisters(const void* ucontext,
@@ -101,6 +126,13 @@ SIGNAL_SAFE uintptr_t FunctionOfFrame(const StackBounds& bounds, uintptr_t sp,
   return (context & v8_layout::kTagMask) == v8_layout::kHeapObjectTag
              ? WordAt(fp - at.frame_function_below)
              : 0;
+}
+
+// The same of the innermost frame.
+SIGNAL_SAFE uintptr_t FunctionOfFrame(
+    const StackBounds& bounds, const v8::RegisterState& registers) noexcept {
+  return FunctionOfFrame(bounds, reinterpret_cast<uintptr_t>(registers.sp),
+                         reinterpret_cast<uintptr_t>(registers.fp));
 }
 
 // Whether the frame at `fp`, to which a callee returns at `return_address`, is
@@ -194,14 +226,12 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
                                        void** frames) const noexcept {
   v8::RegisterState registers;
   ReadRegisters(ucontext, &registers);
-  const uintptr_t sp = reinterpret_cast<uintptr_t>(registers.sp);
-  const bool on_stack = bounds_.Contains(sp);
+  const bool on_stack =
+      bounds_.Contains(reinterpret_cast<uintptr_t>(registers.sp));
   header->pc = reinterpret_cast<uintptr_t>(registers.pc);
   header->stack_top = on_stack ? ReadReturnAddress(registers) : uintptr_t{0};
   header->function =
-      on_stack ? FunctionOfFrame(bounds_, sp,
-                                 reinterpret_cast<uintptr_t>(registers.fp))
-               : uintptr_t{0};
+      on_stack ? FunctionOfFrame(bounds_, registers) : uintptr_t{0};
   header->frame_count = 0;
   header->stack_words = 0;
   header->truncated = 0;
@@ -217,15 +247,26 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
 
   v8::SampleInfo info = {};
   isolate_->GetStackSample(registers, frames, max_frames_ + 1, &info);
+  const bool in_code = header->pc - code_begin_ < code_size_;
+#if defined(__x86_64__)
+  // V8 tells nothing at the first and last instructions of a function.
+  if (in_code && info.frames_count == 0 && info.vm_state != v8::GC &&
+      ReturnToCaller(&registers)) {
+    header->stack_top = reinterpret_cast<uintptr_t>(registers.pc);
+    header->function = FunctionOfFrame(bounds_, registers);
+    isolate_->GetStackSample(registers, frames, max_frames_ + 1, &info);
+  }
+#endif
   header->vm_state = static_cast<uint16_t>(info.vm_state);
   header->external_callback =
       reinterpret_cast<uintptr_t>(info.external_callback_entry);
   header->truncated = info.frames_count > max_frames_;
   header->frame_count = static_cast<uint16_t>(
       header->truncated ? max_frames_ : info.frames_count);
+  const uintptr_t sp = reinterpret_cast<uintptr_t>(registers.sp);
   const uintptr_t fp = reinterpret_cast<uintptr_t>(registers.fp);
   const uintptr_t first = FindFunctions(sp, fp, header->frame_count, frames);
-  if (header->pc - code_begin_ < code_size_) {
+  if (in_code) {
     header->stack_words =
         CopyObjects(sp, fp, first, frames + 2 * header->frame_count);
   }

@@ -109,6 +109,27 @@ describe('frames', function () {
     }
   });
 
+  describe('at the first and last instructions of functions', function () {
+    const file = fixture('short-calls.mjs');
+    const NO_INLINING = ['--max-inlined-bytecode-size=0', '--max-inlined-bytecode-size-small=0'];
+    const NO_MAGLEV_INLINING = ['--no-maglev-inlining'];
+    const tiers = {
+      'in optimized code': ['--no-maglev', ...NO_INLINING],
+      'in Maglev code': ['--no-turbofan', '--maglev', ...NO_INLINING, ...NO_MAGLEV_INLINING],
+      'in baseline code': ['--no-opt', '--no-maglev', '--always-sparkplug'],
+      'in the interpreter': ['--no-opt', '--no-maglev', '--no-sparkplug'],
+    };
+    for (const [title, flags] of Object.entries(tiers)) {
+      it(`have their callers, ${title}`, async () => {
+        const { callers, metrics } = await messageOf(runNode([...flags, file]));
+        const right = `many:${lineWith(file, '// the call')},work:${lineWith(file, "// the loop's")}`;
+        const all = Object.values(callers).reduce((sum, nanos) => sum + nanos, 0);
+        assert.ok(all > 1e8 && callers[right] > 0.99 * all, JSON.stringify(callers));
+        assert.equal(metrics.layoutFallbacks, 0);
+      });
+    }
+  });
+
   describe('of a loop that V8 has replaced on the stack before the start', function () {
     it('have their name and line', async () => {
       const file = fixture('replaced.mjs');
