@@ -257,7 +257,7 @@ void ProfiledThread::FillStarts(StackTable* table) {
 // flush itself does not hold the loop up.
 void ProfiledThread::PrepareFlush() {
   StackTable* table = sampler_->stack_table();
-  table->NameNatives(false);
+  table->NameNatives();
   FillStarts(table);
   AddLines(*table, true, &lines_);
 }
@@ -267,7 +267,8 @@ void ProfiledThread::Complete(SampleBatch* batch, bool may_ask) {
   batch->table.NameForeign(
       [this](uintptr_t address) { return sampler_->OffHeapName(address); });
   // It may have been cut before its files were indexed.
-  batch->table.NameNativesAtLast(may_ask ? kSymbolsWaitMs : 0);
+  sampler_->CountUnresolved(
+      batch->table.NameNativesAtLast(may_ask ? kSymbolsWaitMs : 0));
   if (may_ask) FillStarts(&batch->table);
   AddLines(batch->table, may_ask, &batch->lines);
 }

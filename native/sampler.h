@@ -124,6 +124,10 @@ class Sampler {
   bool SetLabelSource(LabelSource source);
 
   SamplerMetrics metrics() const;
+  // Frames of a table filled here that were named in vain.
+  void CountUnresolved(uint64_t frames) {
+    metrics_.resolve.unresolved_frames += frames;
+  }
 
   // For a process that is about to exit: no signal is sent from here on.
   static void StopAllTimers() { CpuTimer::StopAll(); }

@@ -80,9 +80,7 @@ void Resolver::PushAll() {
 }
 
 void Resolver::PushNative(uintptr_t address) {
-  if (table_->PushNative(address)) return;
-  counts_->unresolved_frames++;
-  counts_->foreign_frames++;
+  if (!table_->PushNative(address)) counts_->foreign_frames++;
 }
 
 // Native code, or a place in generated code that V8 has not told of.
@@ -217,9 +215,9 @@ bool Resolver::OwnsFrame(const CodeEntry& entry) const {
 // its first and last instructions.
 void Resolver::PushOwner() {
   const CodeEntry* entry = code_map_.Find(header_.pc);
-  const bool in_function =
-      entry != nullptr && entry->kind == CodeKind::kMachineCode &&
-      MayReturnTo(header_.stack_top);
+  const bool in_function = entry != nullptr &&
+                           entry->kind == CodeKind::kMachineCode &&
+                           MayReturnTo(header_.stack_top);
   // Native code may have anything where generated code has its frame.
   const bool in_builtin = entry == nullptr ? code_map_.IsGenerated(header_.pc)
                                            : entry->kind == CodeKind::kBuiltin;

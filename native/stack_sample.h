@@ -103,8 +103,8 @@ struct ResolveCounts {
   uint64_t unresolved_frames = 0;  // of addresses that are nobody's
   uint64_t inlined_frames = 0;
   uint64_t layout_fallbacks = 0;  // failed checks of V8's memory layout
-  // Of those unresolved, frames that are neither in a file nor where V8 puts
-  // JavaScript: WebAssembly's, most likely.
+  // Frames that are neither in a file nor where V8 puts JavaScript:
+  // WebAssembly's, most likely. They may be named later.
   uint64_t foreign_frames = 0;
 };
 

@@ -46,6 +46,10 @@ std::string ContentKey(const FunctionInfo& info) {
   return key;
 }
 
+bool IsUnnamed(const FunctionInfo& function) {
+  return function.native_address != 0 && function.name.empty();
+}
+
 }  // namespace
 
 StackTable::StackTable() { key_.reserve(256); }
@@ -120,33 +124,42 @@ bool StackTable::PushNative(uintptr_t address) {
     info.native_address = address;
     functions_.push_back(std::move(info));
   }
+  if (!known) functions_[place->second].foreign_frames++;
   FrameInfo frame;
   frame.function = place->second;
   PushFrame(frame);
   return known;
 }
 
-void StackTable::NameNatives(bool at_last) {
+void StackTable::NameNatives() {
+  if (symbols_ == nullptr) return;
   for (FunctionInfo& function : functions_) {
-    if (function.native_address == 0 || !function.name.empty()) continue;
-    if (symbols_ != nullptr) {
+    if (IsUnnamed(function)) {
       function.name = symbols_->Name(function.native_address);
     }
-    if (!at_last || !function.name.empty()) continue;
-    function.name = PseudoFrameName(
-        symbols_ == nullptr ? PseudoFrame::kNative : PseudoFrame::kUnresolved);
   }
 }
 
-void StackTable::NameNativesAtLast(int wait_ms) {
+uint64_t StackTable::NameNativesAtLast(int wait_ms) {
   LearnSymbols(0);
-  NameNatives(false);
-  const bool all_named = std::all_of(
-      functions_.begin(), functions_.end(), [](const FunctionInfo& function) {
-        return function.native_address == 0 || !function.name.empty();
-      });
-  if (!all_named) LearnSymbols(wait_ms);
-  NameNatives(true);
+  NameNatives();
+  if (std::any_of(functions_.begin(), functions_.end(), IsUnnamed)) {
+    LearnSymbols(wait_ms);
+    NameNatives();
+  }
+  return NameUnknown();
+}
+
+uint64_t StackTable::NameUnknown() {
+  const PseudoFrame name =
+      symbols_ == nullptr ? PseudoFrame::kNative : PseudoFrame::kUnresolved;
+  uint64_t unresolved = 0;
+  for (FunctionInfo& function : functions_) {
+    if (!IsUnnamed(function)) continue;
+    function.name = PseudoFrameName(name);
+    unresolved += function.foreign_frames;
+  }
+  return unresolved;
 }
 
 void StackTable::LearnSymbols(int wait_ms) {

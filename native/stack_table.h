@@ -31,6 +31,8 @@ struct FunctionInfo {
   int line = 0;                  // of the function's start, 1-based; 0: unknown
   int column = 0;                // of the function's start, 1-based; 0: unknown
   uintptr_t native_address = 0;  // of a native function: see NameNatives()
+  // Frames that were pushed while no file with this address was known.
+  uint64_t foreign_frames = 0;
   // Where line and column are still to be asked for: see FillStarts().
   int script_id = 0;
   int32_t start = -1;  // offset in the script's source
@@ -75,12 +77,15 @@ class StackTable {
   // Moves everything into `taken`, whose own content is lost, and begins anew.
   // To be read, not to be added to.
   void MoveTo(StackTable* taken);
-  // Names the native functions; `at_last` those as well that the symbols do not
-  // know. Reads files: not from V8's callbacks.
-  void NameNatives(bool at_last);
+  // Names the native functions that the symbols know. Reads files: not from
+  // V8's callbacks.
+  void NameNatives();
   // Names all of them, those too that a file has which was loaded a moment ago:
   // where names are missing, waits at most so long for an index in the making.
-  void NameNativesAtLast(int wait_ms);
+  // Returns the number of frames whose address is nobody's.
+  uint64_t NameNativesAtLast(int wait_ms);
+  // The same by the symbols that there are.
+  uint64_t NameUnknown();
   // Names what is in no file by what else is known of addresses: `name_of`
   // returns an empty name for none.
   template <typename NameOf>

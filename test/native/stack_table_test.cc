@@ -151,10 +151,11 @@ TEST(stacks_with_native_functions_are_named_at_last) {
   };
   push(native);  // no index yet: addresses stay apart, but get their names
   push(native + 1);
-  program.table.NameNatives(false);
+  program.table.NameNatives();
   EXPECT_EQ(Contents(program.table)["1|;(event loop)"], 2);
   program.table.LearnSymbols(10000);
-  program.table.NameNatives(true);
+  program.table.NameNatives();
+  EXPECT_EQ(program.table.NameUnknown(), 0);
   EXPECT_EQ(program.table.stacks().size(), 2);
   const char* name = "1|stack_table_test_native_function;(event loop)";
   EXPECT_EQ(Contents(program.table)[name], 2);
@@ -162,7 +163,7 @@ TEST(stacks_with_native_functions_are_named_at_last) {
   push(native);
   push(native + 1);
   EXPECT_EQ(program.table.stacks().size(), 1);
-  program.table.NameNatives(true);
+  program.table.NameNatives();
   EXPECT_EQ(Contents(program.table)[name], 2);
   int nobodys = 0;
   EXPECT(!program.table.PushNative(reinterpret_cast<uintptr_t>(&nobodys)));
@@ -174,7 +175,7 @@ TEST(stacks_with_native_functions_have_a_name_without_an_index) {
   program.table.PushNative(
       reinterpret_cast<uintptr_t>(&stack_table_test_native_function));
   program.table.Commit(1);
-  program.table.NameNatives(true);
+  program.table.NameUnknown();
   EXPECT_EQ(Contents(program.table)["1|(native code)"], 1);
 }
 
@@ -200,7 +201,7 @@ TEST(stacks_with_functions_of_a_file_loaded_meanwhile_are_named_at_last) {
   program.table.Begin(2);
   EXPECT(!program.table.PushNative(reinterpret_cast<uintptr_t>(&nobodys)));
   program.table.Commit(1);
-  program.table.NameNativesAtLast(10000);
+  EXPECT_EQ(program.table.NameNativesAtLast(10000), 1);
   auto contents = Contents(program.table);
   EXPECT_EQ(contents["2|(unresolved)"], 1);
   EXPECT_EQ(contents["1|(unresolved)"], 0);
