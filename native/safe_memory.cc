@@ -16,6 +16,8 @@ namespace {
 constexpr uintptr_t kLowestAddress = 4096;
 // Larger reads are of tables, which are read once.
 constexpr size_t kMaxCachedBytes = 64;
+// Of 64 bits: spreads blocks over the cache.
+constexpr uint64_t kGoldenRatio = 0x9e3779b97f4a7c15;
 
 thread_local SafeMemory::Cache* current_cache = nullptr;
 
@@ -60,21 +62,30 @@ bool SafeMemory::ReadMemory(uintptr_t address, void* to, size_t size) {
                        : ReadByFile(address, to, size);
 }
 
+// The block, read if it is not there; null: it is not readable.
+const SafeMemory::Cache::Block* SafeMemory::Cache::Find(uintptr_t number) {
+  Set& set = sets_[number * kGoldenRatio >> (64 - kSetBits)];
+  for (const Block& block : set.blocks) {
+    if (block.number == number && block.reading == reading_) return &block;
+  }
+  Block& block = set.blocks[set.next];
+  block.reading = 0;
+  if (!ReadMemory(number * kBlockBytes, block.bytes, kBlockBytes)) {
+    return nullptr;
+  }
+  block.reading = reading_;
+  block.number = number;
+  set.next = (set.next + 1) % kWays;
+  return &block;
+}
+
 bool SafeMemory::Cache::Read(uintptr_t address, uint8_t* to, size_t size) {
   while (size > 0) {
-    const uintptr_t block = address / kBlockBytes;
-    const size_t place = (block ^ (block >> 6)) % kBlocks;
-    uint8_t* bytes = blocks_[place];
-    if (block_readings_[place] != reading_ ||
-        block_addresses_[place] != block) {
-      block_readings_[place] = 0;
-      if (!ReadMemory(block * kBlockBytes, bytes, kBlockBytes)) return false;
-      block_readings_[place] = reading_;
-      block_addresses_[place] = block;
-    }
+    const Block* block = Find(address / kBlockBytes);
+    if (block == nullptr) return false;
     const size_t offset = address % kBlockBytes;
     const size_t part = std::min(size, kBlockBytes - offset);
-    memcpy(to, bytes + offset, part);
+    memcpy(to, block->bytes + offset, part);
     address += part;
     to += part;
     size -= part;
