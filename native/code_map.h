@@ -163,6 +163,9 @@ class CodeMap {
     version_++;
   }
 
+  // 0: there is none.
+  uintptr_t builtins_copy() const { return copy_start_; }
+
   // The address at which V8 tells of what is at `address`.
   uintptr_t OriginalOf(uintptr_t address) const {
     return address - copy_start_ < copy_size_

@@ -23,8 +23,7 @@ namespace otelpyroscope {
 // Not thread-safe: the isolate's thread only.
 class HeapCode {
  public:
-  // Whether functions and builtins can be told in this process. Not on arm64:
-  // there some code is not found from its addresses, as seen under an emulator.
+  // Whether functions and builtins can be told in this process.
   bool Init(v8::Isolate* isolate);
 
   // Adds to `code_map` what the sample's frames are in, and notes their

@@ -106,6 +106,7 @@ int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
   v8::CpuProfiler::UseDetailedSourcePositionsForProfiling(isolate);
   CheckLayout(isolate);
   Listen();
+  capture_.SetBuiltinsCopy(code_map_.builtins_copy());
   const bool is_wrong = CodeReader::Possible() && !CodeReader::Available();
   metrics_.resolve.layout_fallbacks += is_wrong;
   const int error = timer_.Start(interval_ns, HandleSignal, this);

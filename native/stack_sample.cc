@@ -206,6 +206,9 @@ void StackCapture::Init(v8::Isolate* isolate, size_t max_frames) {
   void* code = nullptr;
   isolate->GetCodeRange(&code, &code_size_);
   code_begin_ = reinterpret_cast<uintptr_t>(code);
+  const void* builtins = nullptr;
+  isolate->GetEmbeddedCodeRange(&builtins, &builtins_size_);
+  builtins_ = reinterpret_cast<uintptr_t>(builtins);
   // An embedder that never uses a Locker never holds one.
   uses_locker_ = v8::Locker::IsLocked(isolate);
 }
@@ -299,7 +302,9 @@ READS_OTHER_FRAMES SIGNAL_SAFE uint16_t StackCapture::CopyObjects(
 
 // V8 lists frames without saying whose they are. Each is looked for on the
 // stack again: from one frame pointer to the next, and where that leads to none
-// (native code may use the register for anything), word by word.
+// (native code may use the register for anything), word by word. Not so those
+// of builtins: nobody asks for their functions, and where native code in
+// between leads past one, the next call of the same builtin looks the same.
 SIGNAL_SAFE uintptr_t StackCapture::FindFunctions(
     uintptr_t sp, uintptr_t fp, size_t count, void** frames) const noexcept {
   size_t budget = kMaxSearchedWords;
@@ -307,6 +312,10 @@ SIGNAL_SAFE uintptr_t StackCapture::FindFunctions(
   uintptr_t callee = 0;
   for (size_t i = 0; i < count; i++) {
     const uintptr_t place = reinterpret_cast<uintptr_t>(frames[i]);
+    if (i != 0 && IsBuiltin(place)) {
+      frames[count + i] = nullptr;
+      continue;
+    }
     uintptr_t found = 0;
     // The innermost frame is listed where the interpreter runs, and a caller
     // of C++ that runs without a frame.

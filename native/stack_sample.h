@@ -66,6 +66,9 @@ class StackCapture {
   // Remembers the calling thread and its isolate. Not SIGNAL_SAFE.
   void Init(v8::Isolate* isolate, size_t max_frames);
 
+  // Where V8 has another copy of its builtins, if it has one: as many bytes.
+  void SetBuiltinsCopy(uintptr_t start) { builtins_copy_ = start; }
+
   SIGNAL_SAFE size_t max_frames() const noexcept { return max_frames_; }
 
   // Words that Capture() needs.
@@ -84,6 +87,11 @@ class StackCapture {
   SIGNAL_SAFE bool IsRunning() const noexcept;
   // The frame pointer of the JavaScript that is in a fast call to C++, or 0.
   SIGNAL_SAFE uintptr_t fast_caller() const noexcept;
+  // Whether a frame that is listed as `place` is one of V8's own.
+  SIGNAL_SAFE bool IsBuiltin(uintptr_t place) const noexcept {
+    return place - 1 - builtins_ < builtins_size_ ||
+           (builtins_copy_ != 0 && place - 1 - builtins_copy_ < builtins_size_);
+  }
   // Returns the innermost frame's pointer, or 0.
   SIGNAL_SAFE uintptr_t FindFunctions(uintptr_t sp, uintptr_t fp, size_t count,
                                       void** frames) const noexcept;
@@ -94,6 +102,9 @@ class StackCapture {
   StackBounds bounds_;
   uintptr_t code_begin_ = 0;  // where the isolate puts its code
   size_t code_size_ = 0;
+  uintptr_t builtins_ = 0;
+  uintptr_t builtins_copy_ = 0;
+  size_t builtins_size_ = 0;
   size_t max_frames_ = 0;
   bool uses_locker_ = false;
 };

@@ -20,6 +20,8 @@ async function profileOf(file, mode) {
   const report = await messageOf(runNode([file, mode]));
   const missing = report.threadNanos - report.totalNanos;
   assert.ok(Math.abs(missing) < 0.05 * report.threadNanos, JSON.stringify(report));
+  const { unresolvedFrames, samples } = report.metrics;
+  assert.ok(unresolvedFrames <= 0.02 * samples, JSON.stringify(report));
   return report;
 }
 
