@@ -21,11 +21,11 @@ export const bench = {
     'of the process. And for how long the start of a profiler blocks (CPU of the main thread), in a ' +
     'small process and in one with TypeScript loaded.',
   remark:
-    "Above the 5 % that we want. By `perf`, more than half of it is V8's own: for each " +
-    'code event it makes the line table of the whole script, and the start walks the heap ' +
-    'twice to list all code; no listener can switch either off. Ours are the entry in the ' +
-    'code map (about 1 µs an event), first reads of new code in the drain, and the index ' +
-    "of Node.js's own functions, on a thread of its own.",
+    "V8's code events are not listened to, which alone would cost 9 % of the instructions. What " +
+    'is left is what V8 does to keep detailed source positions, the first reads of code that no ' +
+    'sample had met before, in the drain, and the names of builtins, read at the start. The index ' +
+    "of Node.js's own functions is made a second after the start, by a thread of its own that takes " +
+    'some 20 ms for it: this process has ended by then.',
   rounds: 5,
   async run({ rounds, node, peers }) {
     const profilers = ['ours', ...(peers ? PEERS : [])];
