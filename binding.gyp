@@ -25,6 +25,7 @@
             'native/event_names.cc',
             'native/flat_batch.cc',
             'native/function_name.cc',
+            'native/heap_anchor.cc',
             'native/heap_code.cc',
             'native/heap_function.cc',
             'native/heap_reader.cc',

@@ -2,6 +2,7 @@
 #ifndef NATIVE_CODE_MAP_H_
 #define NATIVE_CODE_MAP_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -40,14 +41,20 @@ struct CodeFunction : std::enable_shared_from_this<CodeFunction> {
 
 enum class CodeTier : uint8_t { kBytecode, kBaseline, kOptimized };
 
-// Where V8 has the tables of a piece of code; as long as it has the same ones,
-// what was read of them is good.
-struct CodeTables {
-  uintptr_t first = 0;
-  uintptr_t second = 0;
-
-  bool operator==(const CodeTables&) const = default;
+// Knows whether a piece of code on V8's heap is still where it was.
+class CodeAnchor {
+ public:
+  virtual ~CodeAnchor() = default;
+  // Whether it is the same code, in the same place, with the same tables.
+  virtual bool Holds() const = 0;
 };
+
+// Words of V8's heap as they were when code was read.
+struct AnchorWord {
+  uintptr_t address = 0;  // 0: none
+  uintptr_t value = 0;
+};
+using AnchorWords = std::array<AnchorWord, 3>;
 
 // One range of code.
 struct CodeEntry {
@@ -63,10 +70,10 @@ struct CodeEntry {
   mutable std::shared_ptr<const CodePositions> positions;
   // Not on V8's heap: it stays where it is.
   bool off_heap = false;
-  // When it was last known to be here, see ForgetPlaces(), and the addresses of
-  // the tables from which `positions` were read.
+  // When it was last known to be here, see ForgetPlaces(), and what knows
+  // whether it still is; null: nothing does.
   mutable uint64_t generation = 0;
-  CodeTables tables;
+  std::unique_ptr<const CodeAnchor> anchor;
   bool name_is_guess = false;
   // The map's order of age.
   CodeEntry* older = nullptr;
@@ -90,7 +97,7 @@ class CodeMap {
   static constexpr size_t kMaxEntries = 200000;
   // Functions of the heap that are kept: about 10 MiB. When full, all is
   // forgotten, and read again as samples hit it.
-  static constexpr size_t kMaxKept = 50000;
+  static constexpr size_t kMaxKept = 20000;
   // Collections after which code that nobody has seen again is forgotten.
   static constexpr uint64_t kMaxAge = 16;
 
@@ -107,10 +114,11 @@ class CodeMap {
   void AddRead(uintptr_t start, size_t size, CodeTier tier,
                std::shared_ptr<CodeFunction> function,
                std::shared_ptr<const CodePositions> positions,
-               const CodeTables& tables = {});
+               std::unique_ptr<const CodeAnchor> anchor = nullptr);
   // Code of no function of a script.
   // `is_guess`: a later sample may know a better name.
   void AddNamed(uintptr_t start, size_t size, std::string_view name,
+                std::unique_ptr<const CodeAnchor> anchor = nullptr,
                 bool is_guess = false);
   // Code that is not on V8's heap, by the name of its event.
   void AddOffHeap(uintptr_t start, size_t size, std::string_view event_name);
@@ -125,12 +133,13 @@ class CodeMap {
   // A function that is kept, or null.
   std::shared_ptr<CodeFunction> FindKept(FunctionId id) const;
 
-  // From here on, code on V8's heap may move, or its place be reused: what is
-  // known is found by FindOld() only, until somebody has seen that it is still
+  // From here on, code on V8's heap may have moved, or its place be reused:
+  // what is known is not found until FindAgain() has seen that it is still
   // there. Forgotten when nobody has for a while.
   void ForgetPlaces();
-  const CodeEntry* FindOld(uintptr_t address) const;
-  void Confirm(const CodeEntry& entry);
+  // The code at `address` from before, if its anchor still holds. It is found
+  // by Find() again.
+  const CodeEntry* FindAgain(uintptr_t address);
 
   // Applies moves in the order in which they happened.
   void ApplyMoves(const CodeMove* moves, size_t count);

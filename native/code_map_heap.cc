@@ -10,9 +10,9 @@ namespace otelpyroscope {
 void CodeMap::AddRead(uintptr_t start, size_t size, CodeTier tier,
                       std::shared_ptr<CodeFunction> function,
                       std::shared_ptr<const CodePositions> positions,
-                      const CodeTables& tables) {
+                      std::unique_ptr<const CodeAnchor> anchor) {
   CodeEntry entry;
-  entry.tables = tables;
+  entry.anchor = std::move(anchor);
   entry.start = start;
   entry.size = size;
   entry.kind = tier == CodeTier::kBytecode ? CodeKind::kBytecode
@@ -26,8 +26,10 @@ void CodeMap::AddRead(uintptr_t start, size_t size, CodeTier tier,
 }
 
 void CodeMap::AddNamed(uintptr_t start, size_t size, std::string_view name,
+                       std::unique_ptr<const CodeAnchor> anchor,
                        bool is_guess) {
   CodeEntry entry;
+  entry.anchor = std::move(anchor);
   entry.start = start;
   entry.size = size;
   entry.name_is_guess = is_guess;
@@ -52,6 +54,7 @@ void CodeMap::AddBuiltin(const Builtin& builtin) {
   CodeEntry entry;
   entry.start = builtin.start;
   entry.size = builtin.size;
+  entry.off_heap = true;
   entry.kind = builtin.is_bytecode_handler ? CodeKind::kBytecodeHandler
                                            : CodeKind::kBuiltin;
   std::shared_ptr<CodeFunction>& function = builtins_[builtin.start];
@@ -91,14 +94,15 @@ void CodeMap::ForgetPlaces() {
   }
 }
 
-const CodeEntry* CodeMap::FindOld(uintptr_t address) const {
+const CodeEntry* CodeMap::FindAgain(uintptr_t address) {
   const CodeEntry* entry = EntryAt(OriginalOf(address));
-  return entry != nullptr && !IsGood(*entry) ? entry : nullptr;
-}
-
-void CodeMap::Confirm(const CodeEntry& entry) {
-  entry.generation = generation_;
+  if (entry == nullptr || IsGood(*entry) || entry->anchor == nullptr ||
+      !entry->anchor->Holds()) {
+    return nullptr;
+  }
+  entry->generation = generation_;
   version_++;
+  return entry;
 }
 
 }  // namespace otelpyroscope

@@ -2,6 +2,8 @@
 #include "code_object.h"
 
 #include <cstring>
+#include <iterator>
+#include <tuple>
 #include <vector>
 
 #include "heap_reader.h"
@@ -69,10 +71,16 @@ bool CodeObject::Find(uintptr_t address, FoundCode* found) {
   return false;
 }
 
-bool CodeObject::ReadTables(uintptr_t code, uintptr_t* first,
-                            uintptr_t* second) {
-  return heap::ReadWord(code, layout().deoptimization_data, first) &&
-         heap::ReadWord(code, layout().source_position_table, second);
+bool CodeObject::ReadAnchorWords(uintptr_t code, AnchorWords* words) {
+  const size_t offsets[] = {layout().instruction_start,
+                            layout().deoptimization_data,
+                            layout().source_position_table};
+  static_assert(std::size(offsets) == std::tuple_size_v<AnchorWords>);
+  for (size_t i = 0; i < std::size(offsets); i++) {
+    (*words)[i].address = code - v8_layout::kHeapObjectTag + offsets[i];
+    if (!heap::ReadWord(code, offsets[i], &(*words)[i].value)) return false;
+  }
+  return true;
 }
 
 bool CodeObject::ReadOwner(uintptr_t code, uintptr_t* shared) {

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <unordered_set>
 
+#include "code_map.h"
+
 namespace otelpyroscope {
 
 // Code that V8 has not told of, and its Code object.
@@ -30,10 +32,10 @@ class CodeObject {
   // Looks backwards for the beginning: a microsecond for every few KB.
   static bool Find(uintptr_t address, FoundCode* found);
 
-  // The addresses of its two tables: of optimized code, those of what it is
-  // deoptimized by and of its positions; of baseline code, those of its
-  // bytecode and of the offsets in that.
-  static bool ReadTables(uintptr_t code, uintptr_t* first, uintptr_t* second);
+  // The words that say where its code begins, and where its two tables are: of
+  // optimized code, those of what it is deoptimized by and of its positions; of
+  // baseline code, those of its bytecode and of the offsets in that.
+  static bool ReadAnchorWords(uintptr_t code, AnchorWords* words);
 
   // The SharedFunctionInfo of the function that optimized code is of. False:
   // other code.

@@ -48,8 +48,8 @@ void HeapCode::LearnLeaf(const SampleHeader& header) {
   LearnOne(header.pc, true, header.function, header.called_function);
   const CodeEntry* entry = code_map_->Find(header.pc);
   if (entry != nullptr && entry->name_is_guess && words_ != words_end_) {
-    NameRegExp(
-        {entry->start, entry->size, CodeObject::Of(entry->start, entry->size)});
+    const uintptr_t code = CodeObject::Of(entry->start, entry->size);
+    if (code != 0) NameRegExp({entry->start, entry->size, code});
     return;
   }
   const bool is_function =
@@ -65,18 +65,20 @@ void HeapCode::LearnLeaf(const SampleHeader& header) {
   }
   if (is_function) return;
   // The innermost frame's function, which the interpreter or a builtin may be
-  // running.
+  // running. Native code may have anything where they have their frame.
   uintptr_t shared = 0;
   uintptr_t start = 0;
   size_t size = 0;
   if (header.function == 0 || !heap::ReadShared(header.function, &shared)) {
     return;
   }
+  is_guess_ = entry == nullptr;
   FunctionOf(shared);
   if (heap::ReadBytecodeOf(shared, &start, &size) &&
       start == CodeReader::BytecodeStart(header.bytecode_array)) {
     LearnBytecode(start, header.function);
   }
+  is_guess_ = false;
 }
 
 // `other`: another function that it may be of.
@@ -91,6 +93,11 @@ void HeapCode::LearnOne(uintptr_t address, bool is_exact, uintptr_t function,
     return;
   }
   const uintptr_t inside = is_exact ? address : address - 1;
+  // Code that was here before the last collection and is still.
+  if (code_map_->FindAgain(inside) != nullptr ||
+      (!is_exact && code_map_->FindAgain(address) != nullptr)) {
+    return;
+  }
   const Builtin* builtin = builtins_->Find(code_map_->OriginalOf(inside));
   if (builtin != nullptr) {
     code_map_->AddBuiltin(*builtin);
@@ -104,25 +111,20 @@ void HeapCode::LearnOne(uintptr_t address, bool is_exact, uintptr_t function,
 void HeapCode::LearnMachineCode(uintptr_t address, uintptr_t function,
                                 uintptr_t other) {
   FoundCode found;
-  CodeTables tables;
-  const CodeEntry* old = FindAgain(address, &found, &tables);
-  if (old == nullptr) {
-    if (misses_.Contains(address)) return;
-    if (!CodeObject::Find(address, &found) ||
-        !CodeObject::ReadTables(found.code, &tables.first, &tables.second)) {
-      misses_.Add(address);
-      CountFailure();
-      return;
-    }
+  if (misses_.Contains(address)) return;
+  if (!CodeObject::Find(address, &found)) {
+    misses_.Add(address);
+    CountFailure();
+    return;
   }
   uintptr_t shared = 0;
   uintptr_t bytecode = 0;
   size_t size = 0;
   if (CodeObject::ReadOwner(found.code, &shared)) {
-    LearnOptimized(found, tables, shared, old);
+    LearnOptimized(found, shared);
   } else if (heap::ReadBytecodeOfCode(found.code, &bytecode, &size)) {
-    if (!LearnBaseline(found, tables, bytecode, function, old)) {
-      LearnBaseline(found, tables, bytecode, other, old);
+    if (!LearnBaseline(found, bytecode, function, !is_guess_)) {
+      LearnBaseline(found, bytecode, other, false);
     }
   } else if (!NameRegExp(found)) {
     // The frame of a wrapper around WebAssembly has a function of no script.
@@ -130,7 +132,7 @@ void HeapCode::LearnMachineCode(uintptr_t address, uintptr_t function,
       CountFailure();
       return;
     }
-    code_map_->AddNamed(found.start, found.size, kGeneratedCode, true);
+    code_map_->AddNamed(found.start, found.size, kGeneratedCode, nullptr, true);
   }
   successes_++;
 }
@@ -142,31 +144,22 @@ void HeapCode::CountFailure() {
   counts_->layout_fallbacks++;
 }
 
-// Code that was here before the last collection and is still: the same Code
-// object, its tables where they were.
-const CodeEntry* HeapCode::FindAgain(uintptr_t address, FoundCode* found,
-                                     CodeTables* tables) {
-  const CodeEntry* old = code_map_->FindOld(address);
-  if (old == nullptr) return nullptr;
-  found->start = old->start;
-  found->size = old->size;
-  found->code = CodeObject::Of(old->start, old->size);
-  return found->code != 0 &&
-                 CodeObject::ReadTables(found->code, &tables->first,
-                                        &tables->second) &&
-                 *tables == old->tables
-             ? old
+std::unique_ptr<const CodeAnchor> HeapCode::AnchorOf(uintptr_t object,
+                                                     const AnchorWords& words) {
+  if (is_guess_ || code_map_->entries() >= kMaxAnchored) return nullptr;
+  return std::make_unique<HeapAnchor>(isolate_, object, words);
+}
+
+std::unique_ptr<const CodeAnchor> HeapCode::AnchorOf(const FoundCode& found) {
+  AnchorWords words;
+  return CodeObject::ReadAnchorWords(found.code, &words)
+             ? AnchorOf(found.code, words)
              : nullptr;
 }
 
-void HeapCode::LearnOptimized(const FoundCode& found, const CodeTables& tables,
-                              uintptr_t shared, const CodeEntry* old) {
+void HeapCode::LearnOptimized(const FoundCode& found, uintptr_t shared) {
   std::shared_ptr<CodeFunction> owner = FunctionOf(shared);
   if (owner == nullptr) return;
-  if (old != nullptr && old->optimized && old->function == owner) {
-    code_map_->Confirm(*old);
-    return;
-  }
   auto positions = CodeReader::ReadOptimized(found.start, found.size,
                                              &counts_->layout_fallbacks);
   if (positions != nullptr) {
@@ -175,7 +168,7 @@ void HeapCode::LearnOptimized(const FoundCode& found, const CodeTables& tables,
     }
   }
   code_map_->AddRead(found.start, found.size, CodeTier::kOptimized,
-                     std::move(owner), std::move(positions), tables);
+                     std::move(owner), std::move(positions), AnchorOf(found));
 }
 
 // What has called a regular expression has it on its stack.
@@ -183,37 +176,34 @@ bool HeapCode::NameRegExp(const FoundCode& found) {
   std::string name;
   for (const uintptr_t* word = words_; word != words_end_; word++) {
     if (!heap::ReadRegExp(*word, found.code, &name)) continue;
-    code_map_->AddNamed(found.start, found.size, name);
+    code_map_->AddNamed(found.start, found.size, name, AnchorOf(found));
     return true;
   }
   return false;
 }
 
-// Baseline code does not say whose it is, but of which bytecode.
-bool HeapCode::LearnBaseline(const FoundCode& found, const CodeTables& tables,
-                             uintptr_t bytecode, uintptr_t function,
-                             const CodeEntry* old) {
+// Baseline code does not say whose it is, but of which bytecode. `is_certain`:
+// that the code, if it is anybody's, is that function's.
+bool HeapCode::LearnBaseline(const FoundCode& found, uintptr_t bytecode,
+                             uintptr_t function, bool is_certain) {
   uintptr_t shared = 0;
   uintptr_t own_bytecode = 0;
   size_t size = 0;
   if (function == 0 || !heap::ReadShared(function, &shared)) return false;
   // V8 throws away the bytecode of functions that were not called for long,
   // even where they have not returned yet.
-  if (heap::ReadBytecodeOf(shared, &own_bytecode, &size) &&
-      bytecode != own_bytecode) {
+  if (heap::ReadBytecodeOf(shared, &own_bytecode, &size)
+          ? bytecode != own_bytecode
+          : !is_certain) {
     return false;
   }
   std::shared_ptr<CodeFunction> owner = FunctionOf(shared);
   if (owner == nullptr) return false;
-  if (old != nullptr && old->baseline && old->function == owner) {
-    code_map_->Confirm(*old);
-    return true;
-  }
   code_map_->AddRead(found.start, found.size, CodeTier::kBaseline,
                      std::move(owner),
                      CodeReader::ReadBaseline(found.start, found.size,
                                               &counts_->layout_fallbacks),
-                     tables);
+                     AnchorOf(found));
   return true;
 }
 
@@ -230,27 +220,26 @@ void HeapCode::LearnBytecode(uintptr_t address, uintptr_t function) {
       address + 1 - start > size) {
     if (!heap::FindBytecode(address, &start, &size)) return;
   }
-  if (code_map_->Find(start) != nullptr) return;
+  if (code_map_->Find(start) != nullptr ||
+      code_map_->FindAgain(start) != nullptr) {
+    return;
+  }
   std::shared_ptr<CodeFunction> owner = FunctionOf(shared);
   if (owner == nullptr) return;
-  CodeTables tables;
-  if (!CodeReader::ReadBytecodeTable(start, &tables.first)) return;
-  const CodeEntry* old = code_map_->FindOld(start);
-  if (old != nullptr && old->start == start && old->size == size &&
-      old->function == owner && old->tables == tables) {
-    code_map_->Confirm(*old);
+  AnchorWord table;
+  if (!CodeReader::ReadBytecodeTable(start, &table.address, &table.value)) {
     return;
   }
   code_map_->AddRead(
       start, size, CodeTier::kBytecode, std::move(owner),
       CodeReader::ReadBytecode(start, size, &counts_->layout_fallbacks),
-      tables);
+      AnchorOf(CodeReader::BytecodeArrayAt(start), {table}));
 }
 
 std::shared_ptr<CodeFunction> HeapCode::FunctionOf(uintptr_t shared) {
   FunctionId id;
   if (!heap::ReadFunctionId(shared, &id)) return nullptr;
-  lines_->Note(isolate_, id.script_id, shared);
+  if (!is_guess_) lines_->Note(isolate_, id.script_id, shared);
   std::shared_ptr<CodeFunction> known = code_map_->FindKept(id);
   if (known != nullptr) return known;
   HeapFunction function;

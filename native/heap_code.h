@@ -14,6 +14,7 @@
 #include "builtin_table.h"
 #include "code_map.h"
 #include "code_object.h"
+#include "heap_anchor.h"
 #include "script_lines.h"
 #include "stack_sample.h"
 #include "v8.h"
@@ -42,6 +43,8 @@ class HeapCode {
 
  private:
   static constexpr uint64_t kHopelessFailures = 16;
+  // Each handle costs a collection some nanoseconds.
+  static constexpr size_t kMaxAnchored = 20000;
 
   void LearnLeaf(const SampleHeader& header);
   void LearnOne(uintptr_t address, bool is_exact, uintptr_t function,
@@ -49,22 +52,23 @@ class HeapCode {
   void LearnMachineCode(uintptr_t address, uintptr_t function, uintptr_t other);
   bool NameRegExp(const FoundCode& found);
   void CountFailure();
-  const CodeEntry* FindAgain(uintptr_t address, FoundCode* found,
-                             CodeTables* tables);
-  void LearnOptimized(const FoundCode& found, const CodeTables& tables,
-                      uintptr_t shared, const CodeEntry* old);
-  bool LearnBaseline(const FoundCode& found, const CodeTables& tables,
-                     uintptr_t bytecode, uintptr_t function,
-                     const CodeEntry* old);
+  void LearnOptimized(const FoundCode& found, uintptr_t shared);
+  bool LearnBaseline(const FoundCode& found, uintptr_t bytecode,
+                     uintptr_t function, bool is_certain);
   void LearnBytecode(uintptr_t address, uintptr_t function);
   std::shared_ptr<CodeFunction> FunctionOf(uintptr_t shared);
+  std::unique_ptr<const CodeAnchor> AnchorOf(uintptr_t object,
+                                             const AnchorWords& words);
+  std::unique_ptr<const CodeAnchor> AnchorOf(const FoundCode& found);
 
   v8::Isolate* isolate_ = nullptr;
   const BuiltinTable* builtins_ = nullptr;
   MissedCode misses_;
   uint64_t failures_ = 0;   // to find machine code
   uint64_t successes_ = 0;  // in finding it
-  bool is_guess_ = false;   // the address may be nothing at all
+  // What is looked at may be a leftover, of objects that are dead: they must
+  // get no handles.
+  bool is_guess_ = false;
   // While it learns.
   CodeMap* code_map_ = nullptr;
   ScriptLines* lines_ = nullptr;

@@ -224,9 +224,10 @@ std::shared_ptr<const CodePositions> CodeReader::ReadBytecode(
   return result;
 }
 
-bool CodeReader::ReadBytecodeTable(uintptr_t code_start, uintptr_t* table) {
-  return SafeMemory::Read(code_start - layout().bytecode_positions_before_start,
-                          table);
+bool CodeReader::ReadBytecodeTable(uintptr_t code_start, uintptr_t* word,
+                                   uintptr_t* table) {
+  *word = code_start - layout().bytecode_positions_before_start;
+  return SafeMemory::Read(*word, table);
 }
 
 bool CodeReader::CheckBytecode(uintptr_t code_start, size_t code_size,
@@ -265,6 +266,10 @@ FunctionId CodeReader::ReadFunctionId(v8::Local<v8::UnboundScript> script,
 
 uintptr_t CodeReader::BytecodeStart(uintptr_t array) {
   return array - kHeapObjectTag + layout().bytecode_header;
+}
+
+uintptr_t CodeReader::BytecodeArrayAt(uintptr_t code_start) {
+  return code_start - layout().bytecode_header + kHeapObjectTag;
 }
 
 int64_t CodeReader::BytecodeOffset(uintptr_t array_register,

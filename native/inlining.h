@@ -52,8 +52,9 @@ class CodeReader {
                                                            size_t code_size,
                                                            uint64_t* failures);
 
-  // Where bytecode has its position table.
-  static bool ReadBytecodeTable(uintptr_t code_start, uintptr_t* table);
+  // The word of a bytecode array that has its position table, and that table.
+  static bool ReadBytecodeTable(uintptr_t code_start, uintptr_t* word,
+                                uintptr_t* table);
 
   // For layout_check.h: read whether trusted or not. False where a check fails.
   static bool CheckBytecode(uintptr_t code_start, size_t code_size,
@@ -66,8 +67,9 @@ class CodeReader {
   static FunctionId ReadFunctionId(v8::Local<v8::UnboundScript> script,
                                    int script_id);
 
-  // Where the bytecode of an array begins.
+  // Where the bytecode of an array begins, and the array whose begins there.
   static uintptr_t BytecodeStart(uintptr_t array);
+  static uintptr_t BytecodeArrayAt(uintptr_t code_start);
 
   // What the interpreter's registers say: the offset in the bytecode that
   // begins at `code_start`, or -1 where they are about something else.

@@ -21,6 +21,18 @@ uintptr_t ObjectOf(v8::Local<T> handle) {
   return object;
 }
 
+// The object that a global handle refers to; 0: none any more.
+template <typename T>
+uintptr_t ObjectOf(const v8::Global<T>& handle) {
+  uintptr_t location = 0;
+  uintptr_t object = 0;
+  static_assert(sizeof(handle) == sizeof(location));
+  if (handle.IsEmpty()) return 0;
+  memcpy(&location, static_cast<const void*>(&handle), sizeof(location));
+  memcpy(&object, reinterpret_cast<const void*>(location), sizeof(object));
+  return object;
+}
+
 // A handle on the object in `*location`, which must be of that type; good as
 // long as the word is there, and no collection has moved the object.
 template <typename T>
