@@ -251,10 +251,12 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
   v8::SampleInfo info = {};
   isolate_->GetStackSample(registers, frames, max_frames_ + 1, &info);
   const bool in_code = header->pc - code_begin_ < code_size_;
+  bool is_frameless = false;
 #if defined(__x86_64__)
   // V8 tells nothing at the first and last instructions of a function.
-  if (in_code && info.frames_count == 0 && info.vm_state != v8::GC &&
-      ReturnToCaller(&registers)) {
+  is_frameless = in_code && info.frames_count == 0 && info.vm_state != v8::GC &&
+                 ReturnToCaller(&registers);
+  if (is_frameless) {
     header->stack_top = reinterpret_cast<uintptr_t>(registers.pc);
     header->function = FunctionOfFrame(bounds_, registers);
     isolate_->GetStackSample(registers, frames, max_frames_ + 1, &info);
@@ -269,28 +271,32 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
   const uintptr_t sp = reinterpret_cast<uintptr_t>(registers.sp);
   const uintptr_t fp = reinterpret_cast<uintptr_t>(registers.fp);
   const uintptr_t first = FindFunctions(sp, fp, header->frame_count, frames);
-  if (in_code) {
+  const uintptr_t objects = is_frameless ? sp : StackOfMarkedFrame(sp, fp);
+  if (in_code && objects != 0) {
     header->stack_words =
-        CopyObjects(sp, fp, first, frames + 2 * header->frame_count);
+        CopyObjects(objects, first, frames + 2 * header->frame_count);
   }
   return true;
 }
 
 // A regular expression's code has a frame that is marked by a small integer,
 // where functions have their context. What it is of is somewhere on the stack
-// of what has called it, which may be V8's C++.
+// of what has called it, which may be V8's C++. Where that begins, or 0.
+SIGNAL_SAFE uintptr_t
+StackCapture::StackOfMarkedFrame(uintptr_t sp, uintptr_t fp) const noexcept {
+  const bool is_marked = MayBeFrame(bounds_, sp, fp) &&
+                         !v8_layout::MayBeObject(WordAt(
+                             fp - v8_layout::layout().frame_context_below));
+  return is_marked ? fp + 2 * kWord : uintptr_t{0};
+}
+
 READS_OTHER_FRAMES SIGNAL_SAFE uint16_t StackCapture::CopyObjects(
-    uintptr_t sp, uintptr_t fp, uintptr_t end, void** to) const noexcept {
-  if (!MayBeFrame(bounds_, sp, fp) ||
-      v8_layout::MayBeObject(
-          WordAt(fp - v8_layout::layout().frame_context_below))) {
-    return 0;
-  }
-  if (end == 0 || end - fp > kMaxSearchedPerFrame * kWord) {
-    end = fp + kMaxSearchedPerFrame * kWord;
+    uintptr_t begin, uintptr_t end, void** to) const noexcept {
+  if (end == 0 || end - begin > kMaxSearchedPerFrame * kWord) {
+    end = begin + kMaxSearchedPerFrame * kWord;
   }
   uint16_t count = 0;
-  for (uintptr_t place = fp + 2 * kWord;
+  for (uintptr_t place = begin;
        place < end && bounds_.Contains(place) && count < kMaxStackWords;
        place += kWord) {
     const uintptr_t word = WordAt(place);

@@ -95,7 +95,9 @@ class StackCapture {
   // Returns the innermost frame's pointer, or 0.
   SIGNAL_SAFE uintptr_t FindFunctions(uintptr_t sp, uintptr_t fp, size_t count,
                                       void** frames) const noexcept;
-  SIGNAL_SAFE uint16_t CopyObjects(uintptr_t sp, uintptr_t fp, uintptr_t end,
+  SIGNAL_SAFE uintptr_t StackOfMarkedFrame(uintptr_t sp,
+                                           uintptr_t fp) const noexcept;
+  SIGNAL_SAFE uint16_t CopyObjects(uintptr_t begin, uintptr_t end,
                                    void** to) const noexcept;
 
   v8::Isolate* isolate_ = nullptr;
