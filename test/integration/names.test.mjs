@@ -41,7 +41,10 @@ describe('names', function () {
   /** The CPU of the work alone, without collecting and the garbage collector's. */
   const workOf = (name) => {
     const stacks = report[name].filter(({ stack }) => stack.some((frame) => frame.name === 'burn'));
-    assert.ok(total(stacks) > 150e6, `${name}: ${total(stacks) / 1e6} ms of work sampled\n${listed(report[name])}`);
+    assert.ok(
+      total(stacks) > 150e6,
+      `${name}: ${total(stacks) / 1e6} ms of work sampled\n${listed(report[name])}`,
+    );
     return stacks;
   };
   const listed = (stacks) =>
