@@ -65,14 +65,15 @@ void HeapCode::LearnLeaf(const SampleHeader& header) {
   }
   if (is_function) return;
   // The innermost frame's function, which the interpreter or a builtin may be
-  // running. Native code may have anything where they have their frame.
+  // running. Native code, and a builtin that native code has just called, may
+  // have anything where they have their frame.
   uintptr_t shared = 0;
   uintptr_t start = 0;
   size_t size = 0;
   if (header.function == 0 || !heap::ReadShared(header.function, &shared)) {
     return;
   }
-  is_guess_ = entry == nullptr;
+  is_guess_ = entry == nullptr || entry->kind != CodeKind::kBytecodeHandler;
   FunctionOf(shared);
   if (heap::ReadBytecodeOf(shared, &start, &size) &&
       start == CodeReader::BytecodeStart(header.bytecode_array)) {
@@ -123,8 +124,9 @@ void HeapCode::LearnMachineCode(uintptr_t address, uintptr_t function,
   if (CodeObject::ReadOwner(found.code, &shared)) {
     LearnOptimized(found, shared);
   } else if (heap::ReadBytecodeOfCode(found.code, &bytecode, &size)) {
-    if (!LearnBaseline(found, bytecode, function, !is_guess_)) {
-      LearnBaseline(found, bytecode, other, false);
+    // At its first instructions, a function has its caller's frame.
+    if (!LearnBaseline(found, bytecode, other, false)) {
+      LearnBaseline(found, bytecode, function, !is_guess_);
     }
   } else if (!NameRegExp(found)) {
     // The frame of a wrapper around WebAssembly has a function of no script.

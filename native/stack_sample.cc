@@ -257,8 +257,11 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
   is_frameless = in_code && info.frames_count == 0 && info.vm_state != v8::GC &&
                  ReturnToCaller(&registers);
   if (is_frameless) {
-    header->stack_top = reinterpret_cast<uintptr_t>(registers.pc);
-    header->function = FunctionOfFrame(bounds_, registers);
+    const uintptr_t caller = reinterpret_cast<uintptr_t>(registers.pc);
+    const bool is_code = caller - code_begin_ < code_size_ || IsBuiltin(caller);
+    header->stack_top = caller;
+    header->function =
+        is_code ? FunctionOfFrame(bounds_, registers) : uintptr_t{0};
     isolate_->GetStackSample(registers, frames, max_frames_ + 1, &info);
   }
 #endif
