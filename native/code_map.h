@@ -2,7 +2,6 @@
 #ifndef NATIVE_CODE_MAP_H_
 #define NATIVE_CODE_MAP_H_
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -48,13 +47,6 @@ class CodeAnchor {
   // Whether it is the same code, in the same place, with the same tables.
   virtual bool Holds() const = 0;
 };
-
-// Words of V8's heap as they were when code was read.
-struct AnchorWord {
-  uintptr_t address = 0;  // 0: none
-  uintptr_t value = 0;
-};
-using AnchorWords = std::array<AnchorWord, 3>;
 
 // One range of code.
 struct CodeEntry {

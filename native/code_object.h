@@ -5,11 +5,10 @@
 #ifndef NATIVE_CODE_OBJECT_H_
 #define NATIVE_CODE_OBJECT_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <unordered_set>
-
-#include "code_map.h"
 
 namespace otelpyroscope {
 
@@ -19,6 +18,13 @@ struct FoundCode {
   size_t size = 0;
   uintptr_t code = 0;
 };
+
+// Words of V8's heap as they were when code was read.
+struct AnchorWord {
+  uintptr_t address = 0;  // 0: none
+  uintptr_t value = 0;
+};
+using AnchorWords = std::array<AnchorWord, 3>;
 
 class CodeObject {
  public:

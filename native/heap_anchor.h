@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "code_map.h"
+#include "code_object.h"
 #include "v8.h"
 
 namespace otelpyroscope {

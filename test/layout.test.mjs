@@ -38,6 +38,7 @@ const nativeLayers = [
     'code_object',
     'code_map',
     'code_map_heap',
+    'heap_anchor',
     'code_ranges',
     'inlining',
     'layout_check',
