@@ -103,7 +103,8 @@ describe('names', function () {
   });
 
   it('are unknown for at most 1 % of the samples', () => {
-    assert.ok(metrics.samples > 1_000, `${metrics.samples} samples`);
+    // One signal stands for many intervals where the machine is busy.
+    assert.ok(metrics.samples > 300, `${metrics.samples} samples`);
     const unresolved = metrics.unresolvedFrames / metrics.samples;
     assert.ok(unresolved <= 0.01, `${metrics.unresolvedFrames} of ${metrics.samples} samples`);
   });

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { encode } from '@jridgewell/sourcemap-codec';
 import ts from 'typescript';
+import { OTHER_THREADS } from '../support/read-profile.mjs';
 import { messageOf, runNode } from '../support/run-child.mjs';
 
 const fixture = fileURLToPath(new URL('fixtures/source-maps/burn.mjs', import.meta.url));
@@ -105,8 +106,9 @@ describe('profiles with source maps', function () {
       runNode([...flags, fixture, at(file), ...(option === undefined ? [] : [String(option)])]),
     );
 
-  /** All CPU but that of measuring is in `leaf`, called by `caller`. */
-  function assertStacks({ stacks }, [leaf, caller], { file, lines }) {
+  /** All CPU of the thread but that of measuring is in `leaf`, called by `caller`. */
+  function assertStacks(report, [leaf, caller], { file, lines }) {
+    const stacks = report.stacks.filter(({ stack }) => stack[0].name !== OTHER_THREADS);
     const sum = (found) => found.reduce((total, { nanos }) => total + nanos, 0);
     const found = stacks.filter(({ stack }) => stack[0].name === leaf && stack[1]?.name === caller);
     const names = stacks.map(({ stack }) => stack.map(({ name }) => name).join(' < ')).join('\n');
