@@ -61,7 +61,8 @@ describe('frames', function () {
       const second = through('// the second call');
       assert.ok((first + second) / handlerNanos >= LEAST_ON_LINE, JSON.stringify(lines));
       // Two equal calls: neither has all of it.
-      assert.ok(first / handlerNanos > 0.25 && second / handlerNanos > 0.25, JSON.stringify(lines));
+      const least = EMULATED ? 0.05 : 0.25;
+      assert.ok(Math.min(first, second) / handlerNanos > least, JSON.stringify(lines));
     });
 
     it('are never under a wrong name when the profiler is started late', async () => {
