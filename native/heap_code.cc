@@ -23,7 +23,9 @@ bool HeapCode::Init(v8::Isolate* isolate) {
   const void* builtins = nullptr;
   size_t size = 0;
   isolate->GetEmbeddedCodeRange(&builtins, &size);
+#if !defined(__aarch64__)
   builtins_ = BuiltinTable::Get(reinterpret_cast<uintptr_t>(builtins), size);
+#endif
   return builtins_ != nullptr && CodeReader::KnowsFunctions();
 }
 

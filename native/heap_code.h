@@ -24,7 +24,9 @@ namespace otelpyroscope {
 // Not thread-safe: the isolate's thread only.
 class HeapCode {
  public:
-  // Whether functions and builtins can be told in this process.
+  // Whether functions and builtins can be told in this process. Not on arm64:
+  // there, in one process of twenty under an emulator, the Code objects of some
+  // pages of code were not recognized.
   bool Init(v8::Isolate* isolate);
 
   // Adds to `code_map` what the sample's frames are in, and notes their
