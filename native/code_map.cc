@@ -180,7 +180,6 @@ void CodeMap::Clear() {
   entries_.clear();
   functions_.clear();
   kept_.clear();
-  builtins_.clear();
   script_urls_.clear();
   oldest_ = newest_ = nullptr;
   name_bytes_ = 0;

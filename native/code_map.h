@@ -212,7 +212,6 @@ class CodeMap {
   // Functions with a known id; owned by their entries.
   std::unordered_map<uint64_t, CodeFunction*> functions_;
   std::vector<std::shared_ptr<CodeFunction>> kept_;
-  std::unordered_map<uintptr_t, std::shared_ptr<CodeFunction>> builtins_;
   std::map<int, std::string> script_urls_;
   int url_clock_ = 0;  // the script behind which the next URL is forgotten
   uintptr_t generated_start_ = 0;

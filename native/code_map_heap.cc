@@ -57,11 +57,7 @@ void CodeMap::AddBuiltin(const Builtin& builtin) {
   entry.off_heap = true;
   entry.kind = builtin.is_bytecode_handler ? CodeKind::kBytecodeHandler
                                            : CodeKind::kBuiltin;
-  std::shared_ptr<CodeFunction>& function = builtins_[builtin.start];
-  if (function == nullptr) {
-    function = FunctionOf(FunctionId(), false, builtin.name);
-  }
-  entry.function = function;
+  entry.function = FunctionOf(FunctionId(), false, builtin.name);
   Insert(std::move(entry));
 }
 

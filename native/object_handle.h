@@ -10,27 +10,27 @@
 
 namespace otelpyroscope {
 
+// The object in the word that `handle`, one of V8's of any kind, points to.
+inline uintptr_t ObjectBehind(const void* handle) {
+  uintptr_t location = 0;
+  uintptr_t object = 0;
+  memcpy(&location, handle, sizeof(location));
+  memcpy(&object, reinterpret_cast<const void*>(location), sizeof(object));
+  return object;
+}
+
 // The object that a handle refers to.
 template <typename T>
 uintptr_t ObjectOf(v8::Local<T> handle) {
-  uintptr_t location = 0;
-  uintptr_t object = 0;
-  static_assert(sizeof(handle) == sizeof(location));
-  memcpy(&location, static_cast<void*>(&handle), sizeof(location));
-  memcpy(&object, reinterpret_cast<const void*>(location), sizeof(object));
-  return object;
+  static_assert(sizeof(handle) == sizeof(uintptr_t));
+  return ObjectBehind(&handle);
 }
 
 // The object that a global handle refers to; 0: none any more.
 template <typename T>
 uintptr_t ObjectOf(const v8::Global<T>& handle) {
-  uintptr_t location = 0;
-  uintptr_t object = 0;
-  static_assert(sizeof(handle) == sizeof(location));
-  if (handle.IsEmpty()) return 0;
-  memcpy(&location, static_cast<const void*>(&handle), sizeof(location));
-  memcpy(&object, reinterpret_cast<const void*>(location), sizeof(object));
-  return object;
+  static_assert(sizeof(handle) == sizeof(uintptr_t));
+  return handle.IsEmpty() ? uintptr_t{0} : ObjectBehind(&handle);
 }
 
 // A handle on the object in `*location`, which must be of that type; good as

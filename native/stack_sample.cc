@@ -250,7 +250,7 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
 
   v8::SampleInfo info = {};
   isolate_->GetStackSample(registers, frames, max_frames_ + 1, &info);
-  const bool in_code = header->pc - code_begin_ < code_size_;
+  const bool in_code = IsGenerated(header->pc);
   bool is_frameless = false;
 #if defined(__x86_64__)
   // V8 tells nothing at the first and last instructions of a function.
@@ -258,10 +258,10 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
                  ReturnToCaller(&registers);
   if (is_frameless) {
     const uintptr_t caller = reinterpret_cast<uintptr_t>(registers.pc);
-    const bool is_code = caller - code_begin_ < code_size_ || IsBuiltin(caller);
     header->stack_top = caller;
-    header->function =
-        is_code ? FunctionOfFrame(bounds_, registers) : uintptr_t{0};
+    header->function = IsGenerated(caller) || IsBuiltin(caller)
+                           ? FunctionOfFrame(bounds_, registers)
+                           : uintptr_t{0};
     isolate_->GetStackSample(registers, frames, max_frames_ + 1, &info);
   }
 #endif
@@ -274,10 +274,10 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
   const uintptr_t sp = reinterpret_cast<uintptr_t>(registers.sp);
   const uintptr_t fp = reinterpret_cast<uintptr_t>(registers.fp);
   const uintptr_t first = FindFunctions(sp, fp, header->frame_count, frames);
-  const uintptr_t objects = is_frameless ? sp : StackOfMarkedFrame(sp, fp);
-  if (in_code && objects != 0) {
+  if (in_code) {
     header->stack_words =
-        CopyObjects(objects, first, frames + 2 * header->frame_count);
+        CopyObjects(is_frameless ? sp : StackOfMarkedFrame(sp, fp), first,
+                    frames + 2 * header->frame_count);
   }
   return true;
 }
@@ -293,6 +293,7 @@ StackCapture::StackOfMarkedFrame(uintptr_t sp, uintptr_t fp) const noexcept {
   return is_marked ? fp + 2 * kWord : uintptr_t{0};
 }
 
+// Of what is not on this thread's stack, nothing is copied.
 READS_OTHER_FRAMES SIGNAL_SAFE uint16_t StackCapture::CopyObjects(
     uintptr_t begin, uintptr_t end, void** to) const noexcept {
   if (end == 0 || end - begin > kMaxSearchedPerFrame * kWord) {

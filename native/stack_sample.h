@@ -87,6 +87,10 @@ class StackCapture {
   SIGNAL_SAFE bool IsRunning() const noexcept;
   // The frame pointer of the JavaScript that is in a fast call to C++, or 0.
   SIGNAL_SAFE uintptr_t fast_caller() const noexcept;
+  // Whether V8 generated the code at this address.
+  SIGNAL_SAFE bool IsGenerated(uintptr_t address) const noexcept {
+    return address - code_begin_ < code_size_;
+  }
   // Whether a frame that is listed as `place` is one of V8's own.
   SIGNAL_SAFE bool IsBuiltin(uintptr_t place) const noexcept {
     return place - 1 - builtins_ < builtins_size_ ||
