@@ -36,8 +36,8 @@ const BuiltinTable* BuiltinTable::Read(uintptr_t start, size_t size) {
   if (file < 0) return nullptr;
   ElfFunctions symbols;
   std::vector<std::string> names;
-  const bool is_read = ReadElfFunctions(file, start - loaded->bias, &symbols,
-                                        static_cast<uint32_t>(size)) &&
+  const bool is_read = ReadElfRow(file, start - loaded->bias,
+                                  static_cast<uint32_t>(size), &symbols) &&
                        ReadElfNames(file, symbols, &names);
   close(file);
   if (!is_read) return nullptr;

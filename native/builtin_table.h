@@ -23,7 +23,8 @@ struct Builtin {
 class BuiltinTable {
  public:
   // Of the builtins that lie at [start, start + size): reads the file that is
-  // mapped there, in 2 to 4 ms. Null: it has no symbols for them (stripped).
+  // mapped there, in less than 1 ms. Null: it has no symbols for them
+  // (stripped).
   static const BuiltinTable* Get(uintptr_t start, size_t size);
 
   // The builtin that contains `address`, or null.

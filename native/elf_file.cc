@@ -18,6 +18,8 @@ namespace {
 // Files have a few dozens.
 constexpr size_t kMaxSections = 10000;
 constexpr size_t kSymbolsPerRead = 2048;
+// Every how many symbols a row of them is looked for.
+constexpr size_t kSymbolsPerProbe = 512;
 // Names that are read in one piece.
 constexpr uint64_t kMaxNamesBytes = 4 << 20;
 // A function without a size ends where the next one begins, at most so far on.
@@ -85,24 +87,62 @@ bool IsFunction(const Elf64_Sym& symbol) {
          symbol.st_shndx != SHN_UNDEF && symbol.st_name != 0;
 }
 
-bool ReadTable(int file, const Elf64_Shdr& table, uint32_t limit,
-               ElfFunctions* out) {
-  const size_t count = table.sh_size / sizeof(Elf64_Sym);
-  std::vector<Elf64_Sym> symbols(std::min(count, kSymbolsPerRead));
-  for (size_t begin = 0; begin < count; begin += kSymbolsPerRead) {
-    const size_t length = std::min(kSymbolsPerRead, count - begin);
-    if (!ReadAt(file, table.sh_offset + begin * sizeof(Elf64_Sym),
-                symbols.data(), length * sizeof(Elf64_Sym))) {
-      return false;
+// Addresses [base, base + size), and the symbols [begin, end) of a table.
+struct Wanted {
+  uint64_t base;
+  uint32_t size;
+  size_t begin;
+  size_t end;
+
+  bool Includes(const Elf64_Sym& symbol) const {
+    return IsFunction(symbol) && symbol.st_value >= base &&
+           symbol.st_value - base < size;
+  }
+};
+
+bool ReadSymbols(int file, const Elf64_Shdr& table, size_t begin, size_t count,
+                 Elf64_Sym* symbols) {
+  return ReadAt(file, table.sh_offset + begin * sizeof(Elf64_Sym), symbols,
+                count * sizeof(Elf64_Sym));
+}
+
+// Narrows `wanted` to the symbols that lie in a row, as those of one object
+// file do. Where the probes find no row, nothing changes.
+void FindRow(int file, const Elf64_Shdr& table, Wanted* wanted) {
+  size_t first = SIZE_MAX;
+  size_t last = 0;
+  for (size_t i = wanted->begin; i < wanted->end; i += kSymbolsPerProbe) {
+    Elf64_Sym symbol;
+    if (!ReadSymbols(file, table, i, 1, &symbol)) return;
+    if (!wanted->Includes(symbol)) continue;
+    if (first == SIZE_MAX) {
+      first = i;
+    } else if (i - last != kSymbolsPerProbe) {
+      return;
     }
+    last = i;
+  }
+  if (first == SIZE_MAX) return;
+  wanted->begin = first - std::min(first, kSymbolsPerProbe);
+  wanted->end = std::min(wanted->end, last + kSymbolsPerProbe);
+}
+
+bool ReadTable(int file, const Elf64_Shdr& table, const Wanted& wanted,
+               ElfFunctions* out) {
+  std::vector<Elf64_Sym> symbols(
+      std::min(wanted.end - wanted.begin, kSymbolsPerRead));
+  for (size_t begin = wanted.begin; begin < wanted.end;
+       begin += kSymbolsPerRead) {
+    const size_t length = std::min(kSymbolsPerRead, wanted.end - begin);
+    if (!ReadSymbols(file, table, begin, length, symbols.data())) return false;
     for (size_t i = 0; i < length; i++) {
       const Elf64_Sym& symbol = symbols[i];
-      if (!IsFunction(symbol) || symbol.st_name >= out->names_size) continue;
-      const uint64_t start = symbol.st_value - out->base;
-      if (symbol.st_value < out->base || start >= limit) continue;
+      if (!wanted.Includes(symbol) || symbol.st_name >= out->names_size) {
+        continue;
+      }
       if (out->functions.size() >= ElfFunctions::kMaxFunctions) return true;
       ElfFunction function;
-      function.start = static_cast<uint32_t>(start);
+      function.start = static_cast<uint32_t>(symbol.st_value - out->base);
       function.size = static_cast<uint32_t>(
           std::min<uint64_t>(symbol.st_size, UINT32_MAX - function.start));
       function.name = symbol.st_name;
@@ -163,6 +203,27 @@ void Arrange(std::vector<ElfFunction>* functions) {
   }
 }
 
+bool ReadFunctions(int file, uint64_t base, uint32_t size, bool in_a_row,
+                   ElfFunctions* functions) {
+  struct stat status;
+  if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) return false;
+  const uint64_t file_size = static_cast<uint64_t>(status.st_size);
+  std::vector<Elf64_Shdr> sections;
+  if (!ReadSections(file, file_size, &sections)) return false;
+  const Elf64_Shdr* table = FindTable(sections, SHT_SYMTAB, file_size);
+  if (table == nullptr) table = FindTable(sections, SHT_DYNSYM, file_size);
+  if (table == nullptr) return false;
+  functions->base = base;
+  functions->names_offset = sections[table->sh_link].sh_offset;
+  functions->names_size = sections[table->sh_link].sh_size;
+  functions->functions.clear();
+  Wanted wanted = {base, size, 0, table->sh_size / sizeof(Elf64_Sym)};
+  if (in_a_row) FindRow(file, *table, &wanted);
+  if (!ReadTable(file, *table, wanted, functions)) return false;
+  Arrange(&functions->functions);
+  return true;
+}
+
 }  // namespace
 
 const ElfFunction* ElfFunctions::Find(uint64_t address) const {
@@ -178,23 +239,13 @@ const ElfFunction* ElfFunctions::Find(uint64_t address) const {
   return nullptr;
 }
 
-bool ReadElfFunctions(int file, uint64_t base, ElfFunctions* functions,
-                      uint32_t limit) {
-  struct stat status;
-  if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) return false;
-  const uint64_t file_size = static_cast<uint64_t>(status.st_size);
-  std::vector<Elf64_Shdr> sections;
-  if (!ReadSections(file, file_size, &sections)) return false;
-  const Elf64_Shdr* table = FindTable(sections, SHT_SYMTAB, file_size);
-  if (table == nullptr) table = FindTable(sections, SHT_DYNSYM, file_size);
-  if (table == nullptr) return false;
-  functions->base = base;
-  functions->names_offset = sections[table->sh_link].sh_offset;
-  functions->names_size = sections[table->sh_link].sh_size;
-  functions->functions.clear();
-  if (!ReadTable(file, *table, limit, functions)) return false;
-  Arrange(&functions->functions);
-  return true;
+bool ReadElfFunctions(int file, uint64_t base, ElfFunctions* functions) {
+  return ReadFunctions(file, base, UINT32_MAX, false, functions);
+}
+
+bool ReadElfRow(int file, uint64_t base, uint32_t size,
+                ElfFunctions* functions) {
+  return ReadFunctions(file, base, size, true, functions);
 }
 
 std::string ReadElfName(int file, const ElfFunctions& functions,

@@ -32,10 +32,14 @@ struct ElfFunctions {
 };
 
 // Reads .symtab, else .dynsym, of an open file. `base` is the lowest address of
-// interest; functions that begin `limit` bytes behind it or later are left out.
-// False: no such table, or no such file.
-bool ReadElfFunctions(int file, uint64_t base, ElfFunctions* functions,
-                      uint32_t limit = UINT32_MAX);
+// interest. False: no such table, or no such file.
+bool ReadElfFunctions(int file, uint64_t base, ElfFunctions* functions);
+
+// The same of the functions that begin at [base, base + size) only, and that
+// have come from one object file: their symbols lie in a row, so that not all
+// of the table has to be read.
+bool ReadElfRow(int file, uint64_t base, uint32_t size,
+                ElfFunctions* functions);
 
 // The name of a function; empty where the file does not hold it.
 std::string ReadElfName(int file, const ElfFunctions& functions,

@@ -213,7 +213,10 @@ const std::deque<ProfiledThread::Cut>& ProfiledThread::BeginFlush() {
   flushing_ = true;
   sampler_->TakeFlushRequest();
   StackTable* table = sampler_->stack_table();
-  table->LearnSymbols(table->symbols() == nullptr ? kSymbolsWaitMs : 0);
+  // A sampler that has only begun needs no index yet.
+  if (sampler_->HasSamples()) {
+    table->LearnSymbols(table->symbols() == nullptr ? kSymbolsWaitMs : 0);
+  }
   sampler_->DrainInLoop();
   CutSamples();
   for (Cut& cut : cuts_) {

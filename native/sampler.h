@@ -108,6 +108,10 @@ class Sampler {
   // Room for whoever keeps something for each sampler; as long-lived as it.
   void* companion = nullptr;
   StackTable* stack_table() { return &stack_table_; }
+  // Whether the table has samples, or will with the next drain.
+  bool HasSamples() const {
+    return ring_.pending() != 0 || !stack_table_.stacks().empty();
+  }
   // The 1-based line and column of a place in a script, 0 for unknown. Not
   // inside callbacks of V8.
   int PlaceOf(int script_id, int32_t offset, int* column) const;

@@ -22,11 +22,11 @@ export const bench = {
     'small process and in one with TypeScript loaded.',
   remark:
     "V8's code events are not listened to, which alone would cost 9 % of the instructions. What " +
-    'is left is what V8 does to keep detailed source positions, the first reads of code that no ' +
-    'sample had met before, in the drain, and the names of builtins, read at the start. The index ' +
-    "of Node.js's own functions is made a second after the start, by a thread of its own that takes " +
-    'some 20 ms for it: this process has ended by then.',
-  rounds: 5,
+    'is left is what V8 does to keep detailed source positions, and the first reads of code that no ' +
+    "sample had met before, in the drain. The index of Node.js's own functions is made a second " +
+    'after the start, or when the first profile is collected, by a thread of its own that takes ' +
+    'some 10 ms for it: this process has ended by then.',
+  rounds: 9,
   async run({ rounds, node, peers }) {
     const profilers = ['ours', ...(peers ? PEERS : [])];
     const cases = [

@@ -127,6 +127,39 @@ TEST(elf_functions_by_address) {
   EXPECT(name(UINT64_MAX).empty());
 }
 
+// 20,000 functions. Every `stride`th from the 3,000th on, 2,000 in all, is at
+// [0x100000, 0x200000), the others behind that.
+std::vector<Symbol> SymbolsWithSome(size_t stride) {
+  std::vector<Symbol> symbols;
+  for (uint32_t i = 0; i < 20000; i++) {
+    const bool is_wanted =
+        i >= 3000 && i < 3000 + 2000 * stride && i % stride == 0;
+    symbols.push_back({"f", (is_wanted ? 0x100000 : 0x200000) + i * 4, 4});
+  }
+  return symbols;
+}
+
+TEST(elf_functions_in_a_row) {
+  for (const size_t stride : {1, 3}) {
+    File file(Image(SymbolsWithSome(stride)));
+    ElfFunctions row;
+    ElfFunctions all;
+    EXPECT(ReadElfRow(file.number(), 0x100000, 0x100000, &row));
+    EXPECT(ReadElfFunctions(file.number(), 0x100000, &all));
+    EXPECT_EQ(row.functions.size(), 2000u);
+    for (const ElfFunction& function : row.functions) {
+      EXPECT(all.Find(row.base + function.start)->start == function.start);
+    }
+  }
+}
+
+TEST(elf_functions_that_are_not_there_are_no_row) {
+  File file(Image(SymbolsWithSome(1)));
+  ElfFunctions row;
+  EXPECT(ReadElfRow(file.number(), 0x10, 0x100, &row));
+  EXPECT(row.functions.empty());
+}
+
 TEST(elf_dynamic_symbols_serve_where_there_are_no_others) {
   File file(Image({{"exported", 0x1000, 0x10}}, SHT_DYNSYM));
   ElfFunctions functions;
@@ -158,7 +191,10 @@ TEST(elf_files_without_symbols_are_told) {
 void ReadWhatEver(const std::string& bytes) {
   File file(bytes);
   ElfFunctions functions;
-  if (!ReadElfFunctions(file.number(), 0, &functions)) return;
+  ElfFunctions row;
+  const bool is_read = ReadElfFunctions(file.number(), 0, &functions);
+  EXPECT(ReadElfRow(file.number(), 0x1000, 0x1000, &row) == is_read);
+  EXPECT_LE(row.functions.size(), functions.functions.size());
   for (const ElfFunction& function : functions.functions) {
     ReadElfName(file.number(), functions, function);
   }
@@ -201,7 +237,7 @@ TEST(elf_names_are_read_in_one_piece) {
                          {"before", 0xfff, 16}}));
   ElfFunctions functions;
   std::vector<std::string> names;
-  EXPECT(ReadElfFunctions(file.number(), 0x1000, &functions, 0x40));
+  EXPECT(ReadElfRow(file.number(), 0x1000, 0x40, &functions));
   EXPECT(ReadElfNames(file.number(), functions, &names));
   EXPECT(names == (std::vector<std::string>{"first", "second"}));
   // Of a file that is shorter than it says, or of none.

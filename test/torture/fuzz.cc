@@ -156,7 +156,11 @@ void FuzzElf(Input input) {
   Require(pwrite(file, input.rest(), input.left(), 0) ==
           static_cast<ssize_t>(input.left()));
   ElfFunctions functions;
-  if (!ReadElfFunctions(file, base, &functions)) return;
+  ElfFunctions row;
+  const bool is_read = ReadElfFunctions(file, base, &functions);
+  Require(ReadElfRow(file, base, 1 << 16, &row) == is_read);
+  Require(row.functions.size() <= functions.functions.size());
+  if (!is_read) return;
   // The file may change while it is known.
   const bool shrink = base % 5 == 0 && input.left() > 0;
   if (shrink)
