@@ -99,6 +99,11 @@ export function atMost(value, limit, unit = '') {
   return { text: `≤ ${limit}${unit === '' ? '' : ` ${unit}`}`, met: value <= limit };
 }
 
+/** The same of ratios, whose median is to be at most so many percents above 1. */
+export function atMostPercent(ratios, limit) {
+  return { text: `≤ +${limit} %`, met: 100 * (median(ratios) - 1) <= limit };
+}
+
 /**
  * Runs all variants `rounds` times, in turns, each round in another order.
  * @template R

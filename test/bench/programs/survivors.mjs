@@ -23,7 +23,7 @@ work(500_000);
 await turn();
 gcMillis = 0;
 const begin = process.cpuUsage();
-for (let i = 0; i < 30; i++) {
+for (let i = 0; i < 300; i++) {
   work(100_000);
   await turn();
 }
