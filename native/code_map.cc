@@ -151,16 +151,22 @@ void CodeMap::ApplyMoves(const CodeMove* moves, size_t count) {
     }
     begin = end;
   }
-  version_++;
+  NoteLoss();
 }
 
 const CodeEntry* CodeMap::Find(uintptr_t address) const {
   address = OriginalOf(address);
   CacheLine& line = cache_[(address ^ (address >> 10)) % kCacheLines];
-  if (line.address == address && line.version == version_) return line.entry;
-  line = {address, version_, nullptr};
+  if (line.address == address &&
+      line.stamp == (line.entry == nullptr ? changes_ : losses_)) {
+    return line.entry;
+  }
   const CodeEntry* entry = EntryAt(address);
-  if (entry != nullptr && IsGood(*entry)) line.entry = entry;
+  if (entry != nullptr && IsGood(*entry)) {
+    line = {address, losses_, entry};
+  } else {
+    line = {address, changes_, nullptr};
+  }
   return line.entry;
 }
 
@@ -183,7 +189,7 @@ void CodeMap::Clear() {
   script_urls_.clear();
   oldest_ = newest_ = nullptr;
   name_bytes_ = 0;
-  version_++;
+  NoteLoss();
 }
 
 size_t CodeMap::bytes() const {
@@ -203,7 +209,7 @@ void CodeMap::Insert(CodeEntry&& entry) {
   const auto place = entries_.emplace_hint(after, start, std::move(entry));
   AppendToOrder(&place->second);
   if (entries_.size() > kMaxEntries) ForgetOne();
-  version_++;
+  changes_++;
 }
 
 CodeMap::Entries::iterator CodeMap::Erase(Entries::iterator place) {
@@ -213,6 +219,7 @@ CodeMap::Entries::iterator CodeMap::Erase(Entries::iterator place) {
     if (function->id.known()) functions_.erase(function->id.key());
   }
   TakeFromOrder(&place->second);
+  NoteLoss();
   return entries_.erase(place);
 }
 
@@ -229,6 +236,7 @@ void CodeMap::TakeFromOrder(CodeEntry* entry) {
 }
 
 void CodeMap::ForgetOne() {
+  NoteLoss();  // so that samples mark what they hit anew
   const bool must = entries_.size() > kMaxEntries + kMaxEntries / 4;
   for (int i = 0; i < kLooks; i++) {
     CodeEntry* entry = oldest_;

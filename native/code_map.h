@@ -161,7 +161,7 @@ class CodeMap {
     copy_start_ = copy;
     copy_size_ = size;
     copy_original_ = original;
-    version_++;
+    NoteLoss();
   }
 
   // 0: there is none.
@@ -179,8 +179,9 @@ class CodeMap {
   size_t entries() const { return entries_.size(); }
   // Memory held, in bytes, roughly.
   size_t bytes() const;
-  // Changes with every change of the map.
-  uint64_t version() const { return version_; }
+  // Changes whenever something that was found may be found no more, or not as
+  // it was. What is new elsewhere does not count.
+  uint64_t losses() const { return losses_; }
 
  private:
   using Entries = std::map<uintptr_t, CodeEntry>;
@@ -188,7 +189,7 @@ class CodeMap {
   // The last answers of Find(): the same few call sites make most frames.
   struct CacheLine {
     uintptr_t address = 0;
-    uint64_t version = 0;
+    uint64_t stamp = 0;  // losses_, or, where nothing was found, changes_
     const CodeEntry* entry = nullptr;
   };
   static constexpr size_t kCacheLines = 1024;
@@ -206,6 +207,10 @@ class CodeMap {
   std::shared_ptr<CodeFunction> FunctionOf(FunctionId id, bool in_script,
                                            std::string_view name);
   void ForgetOne();
+  void NoteLoss() {
+    losses_++;
+    changes_++;
+  }
   void LearnScriptUrl(int script_id, std::string_view name);
 
   Entries entries_;
@@ -222,7 +227,8 @@ class CodeMap {
   uint64_t generation_ = 0;
   CodeEntry* oldest_ = nullptr;
   CodeEntry* newest_ = nullptr;
-  uint64_t version_ = 1;
+  uint64_t losses_ = 1;
+  uint64_t changes_ = 1;
   size_t name_bytes_ = 0;
   mutable CacheLine cache_[kCacheLines];
 };

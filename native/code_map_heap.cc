@@ -81,7 +81,7 @@ std::shared_ptr<CodeFunction> CodeMap::FindKept(FunctionId id) const {
 
 void CodeMap::ForgetPlaces() {
   generation_++;
-  version_++;
+  NoteLoss();
   if (generation_ % kMaxAge != 0) return;
   for (auto place = entries_.begin(); place != entries_.end();) {
     const bool is_old = !IsGood(place->second) &&
@@ -97,7 +97,7 @@ const CodeEntry* CodeMap::FindAgain(uintptr_t address) {
     return nullptr;
   }
   entry->generation = generation_;
-  version_++;
+  changes_++;
   return entry;
 }
 

@@ -15,6 +15,21 @@ namespace {
 // expression, and that nothing on the stack names.
 constexpr char kGeneratedCode[] = "(generated code)";
 
+// Whether the sample's stack may show the function of the innermost frame, on
+// which the leaf runs: see ResolveStack(). `entry`: what the leaf is in.
+bool MayShowOwner(const SampleHeader& header, const CodeEntry* entry,
+                  const CodeMap& code_map) {
+  if (header.function == 0 || header.fast_call != 0 ||
+      header.external_callback != 0) {
+    return false;
+  }
+  if (entry != nullptr) {
+    return entry->kind == CodeKind::kBytecodeHandler ||
+           entry->kind == CodeKind::kBuiltin;
+  }
+  return header.stack_top != 0 || code_map.IsGenerated(header.pc);
+}
+
 }  // namespace
 
 bool HeapCode::Init(v8::Isolate* isolate) {
@@ -30,8 +45,8 @@ bool HeapCode::Init(v8::Isolate* isolate) {
 }
 
 void HeapCode::Learn(const SampleHeader& header, const uintptr_t* frames,
-                     CodeMap* code_map, ScriptLines* lines,
-                     ResolveCounts* counts) {
+                     const StackTable& table, CodeMap* code_map,
+                     ScriptLines* lines, ResolveCounts* counts) {
   code_map_ = code_map;
   lines_ = lines;
   counts_ = counts;
@@ -42,6 +57,7 @@ void HeapCode::Learn(const SampleHeader& header, const uintptr_t* frames,
   LearnLeaf(header);
   words_end_ = words_;
   for (uint32_t i = 0; i < header.frame_count; i++) {
+    if (table.FindCaller(frames[i], *code_map) != nullptr) continue;
     LearnOne(frames[i], false, functions[i], 0);
   }
 }
@@ -59,26 +75,26 @@ void HeapCode::LearnLeaf(const SampleHeader& header) {
   // What stands at the top of the stack may be the return address of a leaf
   // without a frame, or anything.
   if (code_map_->IsGenerated(header.stack_top) &&
+      code_map_->Find(header.stack_top - 1) == nullptr &&
       !(is_function &&
         CodeReader::FunctionOf(header.function) == entry->function->id)) {
     is_guess_ = true;
     LearnOne(header.stack_top, false, header.function, 0);
     is_guess_ = false;
   }
-  if (is_function) return;
+  if (!MayShowOwner(header, entry, *code_map_)) return;
   // The innermost frame's function, which the interpreter or a builtin may be
   // running. Native code, and a builtin that native code has just called, may
   // have anything where they have their frame.
   uintptr_t shared = 0;
   uintptr_t start = 0;
   size_t size = 0;
-  if (header.function == 0 || !heap::ReadShared(header.function, &shared)) {
-    return;
-  }
+  if (!heap::ReadShared(header.function, &shared)) return;
   is_guess_ = entry == nullptr || entry->kind != CodeKind::kBytecodeHandler;
   FunctionOf(shared);
-  if (heap::ReadBytecodeOf(shared, &start, &size) &&
-      start == CodeReader::BytecodeStart(header.bytecode_array)) {
+  const uintptr_t running = CodeReader::BytecodeStart(header.bytecode_array);
+  if (code_map_->Find(running) == nullptr &&
+      heap::ReadBytecodeOf(shared, &start, &size) && start == running) {
     LearnBytecode(start, header.function);
   }
   is_guess_ = false;

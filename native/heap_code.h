@@ -17,6 +17,7 @@
 #include "heap_anchor.h"
 #include "script_lines.h"
 #include "stack_sample.h"
+#include "stack_table.h"
 #include "v8.h"
 
 namespace otelpyroscope {
@@ -29,10 +30,12 @@ class HeapCode {
   // pages of code were not recognized.
   bool Init(v8::Isolate* isolate);
 
-  // Adds to `code_map` what the sample's frames are in, and notes their
-  // scripts. Only while nothing has moved since the sample was taken.
+  // Adds to `code_map` what the sample's frames are in, as far as `table` does
+  // not know them, and notes their scripts. Only while nothing has moved since
+  // the sample was taken.
   void Learn(const SampleHeader& header, const uintptr_t* frames,
-             CodeMap* code_map, ScriptLines* lines, ResolveCounts* counts);
+             const StackTable& table, CodeMap* code_map, ScriptLines* lines,
+             ResolveCounts* counts);
 
   // Whether code is hardly ever found where it should be: V8's layout is
   // another one than the table says.

@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 
+#include <atomic>
 #include <cstring>
 
 #include "safe_memory.h"
@@ -33,6 +34,17 @@ uint16_t LastFunctionType() {
              : static_cast<uint16_t>(
                    DebugConstant("v8dbg_type_JSFunction__JS_FUNCTION_TYPE") +
                    v8_layout::kFunctionTypesBehindFirst);
+}
+
+struct KnownMap {
+  std::atomic<uintptr_t> map;  // 0: none
+  uint16_t type;
+};
+KnownMap known_maps[2];
+
+bool ReadInstanceType(uintptr_t map, uint16_t* type) {
+  return SafeMemory::Read(map - kHeapObjectTag + layout().map_instance_type,
+                          type);
 }
 
 }  // namespace
@@ -83,12 +95,29 @@ uint16_t InstanceType(uintptr_t object) {
   uintptr_t map = 0;
   uint16_t type = 0;
   if (!IsObject(object) || !ReadWord(object, layout().map, &map) ||
-      !IsObject(map) ||
-      !SafeMemory::Read(map - kHeapObjectTag + layout().map_instance_type,
-                        &type)) {
+      !IsObject(map)) {
     return 0;
   }
-  return type;
+  for (const KnownMap& known : known_maps) {
+    if (known.map.load(std::memory_order_acquire) == map) return known.type;
+  }
+  return ReadInstanceType(map, &type) ? type : 0;
+}
+
+void KnowMapOf(uintptr_t object) {
+  uintptr_t map = 0;
+  uint16_t type = 0;
+  if (!IsObject(object) || !ReadWord(object, layout().map, &map) ||
+      !IsObject(map) || !ReadInstanceType(map, &type)) {
+    return;
+  }
+  for (KnownMap& known : known_maps) {
+    if (known.map.load(std::memory_order_relaxed) == map) return;
+    if (known.map.load(std::memory_order_relaxed) != 0) continue;
+    known.type = type;
+    known.map.store(map, std::memory_order_release);
+    return;
+  }
 }
 
 bool IsByteArray(uintptr_t object) {

@@ -41,6 +41,10 @@ bool ReadInt(uintptr_t object, size_t offset, int32_t* value);
 
 // 0: not an object.
 uint16_t InstanceType(uintptr_t object);
+// From here on, the type of such objects is known by their map alone, without
+// a read. `object`: of a type that has one map only, in the space that V8 never
+// changes nor moves.
+void KnowMapOf(uintptr_t object);
 bool IsByteArray(uintptr_t object);
 // A JSFunction of any kind.
 bool IsFunction(uintptr_t object);

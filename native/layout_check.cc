@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "heap_function.h"
+#include "heap_reader.h"
 #include "heap_string.h"
 #include "inlining.h"
 #include "object_handle.h"
+#include "v8_layout.h"
 
 namespace otelpyroscope {
 namespace {
@@ -115,6 +117,15 @@ bool IsRightAboutJoined(v8::Isolate* isolate, v8::Local<v8::Context> context) {
          IsRightAbout(isolate, joined);
 }
 
+// V8 has one map for all of these, and one for all scripts.
+void KnowMapsOf(uintptr_t shared) {
+  uintptr_t script = 0;
+  heap::KnowMapOf(shared);
+  if (heap::ReadWord(shared, v8_layout::layout().function_script, &script)) {
+    heap::KnowMapOf(script);
+  }
+}
+
 }  // namespace
 
 void CheckLayout(v8::Isolate* isolate) {
@@ -160,6 +171,7 @@ void CheckLayout(v8::Isolate* isolate) {
     }
     names_are_right =
         names_are_right && IsRightAbout(isolate, function, shared);
+    KnowMapsOf(shared);
   }
   CodeReader::SetTrust(Trust::kAll);
   CodeReader::SetKnowsFunctions(names_are_right);

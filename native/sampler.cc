@@ -223,7 +223,7 @@ void Sampler::DrainUntil(uint64_t ring_position, bool heap_is_of_then) {
     if (can_read && !reads_heap_) {
       late_code_.Learn(header, frames, &code_map_);
     } else if (can_read && header.vm_state != v8::GC) {
-      heap_code_.Learn(header, frames, &code_map_, &script_lines_,
+      heap_code_.Learn(header, frames, stack_table_, &code_map_, &script_lines_,
                        &metrics_.resolve);
     }
     ResolveStack(header, frames, can_read, code_map_, &stack_table_,

@@ -1,4 +1,5 @@
 // From the frames of a sample to functions.
+#include <algorithm>
 #include <cstdint>
 
 #include "inlining.h"
@@ -242,15 +243,30 @@ void Resolver::PushOwner() {
 }
 
 void Resolver::PushCaller(uintptr_t address) {
+  if (const auto* known = table_->FindCaller(address, code_map_)) {
+    table_->Push(*known);
+    // The last is the function itself.
+    counts_->inlined_frames += std::max(known->count, 1u) - 1;
+    return;
+  }
+  const size_t depth = table_->depth();
+  const uint64_t fallbacks = counts_->layout_fallbacks;
   const CodeEntry* entry = FindCaller(code_map_, address);
   if (entry == nullptr) {
     // Native functions by their entry, where they have called JavaScript.
     PushUnknown(address);
-  } else if (IsFunction(entry)) {
+    return;
+  }
+  if (IsFunction(entry)) {
     // A return address is behind its call; a place in bytecode is exact.
     const uintptr_t place =
         entry->kind == CodeKind::kBytecode ? address : address - 1;
     PushCode(*entry, static_cast<int64_t>(place - entry->start));
+  }
+  // Failures are counted each time, and positions that could not be read now
+  // may be later.
+  if (heap_is_of_then_ && counts_->layout_fallbacks == fallbacks) {
+    table_->RememberCaller(address, code_map_, depth);
   }
 }
 

@@ -186,6 +186,27 @@ void StackTable::Commit(uint64_t weight) {
   }
 }
 
+const StackTable::Caller* StackTable::FindCaller(
+    uintptr_t address, const CodeMap& code_map) const {
+  if (callers_.empty()) return nullptr;
+  const Caller& caller = callers_[CallerPlace(address)];
+  return caller.address == address && caller.stamp == StampOf(code_map)
+             ? &caller
+             : nullptr;
+}
+
+void StackTable::RememberCaller(uintptr_t address, const CodeMap& code_map,
+                                size_t depth) {
+  const size_t count = key_.size() - depth;
+  if (count > Caller::kMaxFrames) return;
+  callers_.resize(kCallers);
+  Caller& caller = callers_[CallerPlace(address)];
+  caller.address = address;
+  caller.stamp = StampOf(code_map);
+  caller.count = static_cast<uint32_t>(count);
+  key_.copy(caller.frames, count, depth);
+}
+
 void StackTable::MoveTo(StackTable* taken) {
   stacks_.swap(taken->stacks_);
   functions_.swap(taken->functions_);

@@ -74,6 +74,25 @@ class StackTable {
   // Adds the sample.
   void Commit(uint64_t weight);
 
+  // What was pushed for a caller: its function, and before it those that are
+  // inlined there.
+  struct Caller {
+    static constexpr size_t kMaxFrames = 27;
+
+    uintptr_t address = 0;
+    uint64_t stamp = 0;
+    uint32_t count = 0;
+    char32_t frames[kMaxFrames];
+  };
+  // What was pushed for this address, as long as the map and this table still
+  // have it; or null. Most callers are met again and again, and what is known
+  // of them is spread over memory that is in no cache of the processor then.
+  const Caller* FindCaller(uintptr_t address, const CodeMap& code_map) const;
+  void Push(const Caller& caller) { key_.append(caller.frames, caller.count); }
+  // Remembers for it what has been pushed since `depth()` was that.
+  void RememberCaller(uintptr_t address, const CodeMap& code_map, size_t depth);
+  size_t depth() const { return key_.size(); }
+
   // Moves everything into `taken`, whose own content is lost, and begins anew.
   // To be read, not to be added to.
   void MoveTo(StackTable* taken);
@@ -130,6 +149,15 @@ class StackTable {
     size_t operator()(const FrameInfo& frame) const;
   };
 
+  static constexpr size_t kCallers = 512;  // 64 KiB
+
+  static size_t CallerPlace(uintptr_t address) {
+    return (address ^ (address >> 10)) % kCallers;
+  }
+  // Both grow only, so with each change of either it is a new one.
+  uint64_t StampOf(const CodeMap& code_map) const {
+    return code_map.losses() + generation_;
+  }
   uint32_t FunctionNumber(FunctionInfo&& info);
   void PushFrame(const FrameInfo& frame);
 
@@ -143,6 +171,7 @@ class StackTable {
   std::vector<FrameInfo> frames_;
   std::unordered_map<FrameInfo, uint32_t, FrameHash> frame_numbers_;
   uint64_t generation_ = 1;
+  std::vector<Caller> callers_;  // empty before the first
 };
 
 }  // namespace otelpyroscope

@@ -123,6 +123,77 @@ TEST(stacks_start_anew_after_clear) {
   EXPECT_EQ(contents["1|root"], 1);
 }
 
+// The frames that the table knows of a caller, innermost first; "-": none.
+std::string KnownFrames(const Program& program, uintptr_t address) {
+  const StackTable::Caller* caller =
+      program.table.FindCaller(address, program.map);
+  if (caller == nullptr) return "-";
+  std::string text;
+  for (uint32_t i = 0; i < caller->count; i++) {
+    const FrameInfo& frame = program.table.frames()[caller->frames[i]];
+    text += program.table.functions()[frame.function].name + ";";
+  }
+  return text;
+}
+
+void RememberCaller(Program* program, uintptr_t address, size_t inlined) {
+  const CodeFunction& leaf = *program->map.Find(0x1000)->function;
+  const CodeFunction& root = *program->map.Find(0x2000)->function;
+  program->table.Begin(1);
+  program->table.Push(root, program->map);
+  const size_t depth = program->table.depth();
+  for (size_t i = 0; i < inlined; i++) {
+    program->table.Push(leaf, program->map, static_cast<int32_t>(i));
+  }
+  program->table.Push(root, program->map);
+  program->table.RememberCaller(address, program->map, depth);
+  program->table.Commit(1);
+}
+
+TEST(stacks_know_callers_that_they_had_before) {
+  Program program;
+  EXPECT(KnownFrames(program, 0x2004) == "-");
+  RememberCaller(&program, 0x2004, 2);
+  EXPECT(KnownFrames(program, 0x2004) == "leaf;leaf;root;");
+  EXPECT(KnownFrames(program, 0x2005) == "-");
+  // Code elsewhere changes nothing.
+  program.map.Add(0x9000, 16, false, {1, -1}, "JS:~new file:///a.js:40:1");
+  EXPECT(KnownFrames(program, 0x2004) == "leaf;leaf;root;");
+  // The same stack by what is known.
+  program.table.Begin(1);
+  program.table.Push(*program.map.Find(0x2000)->function, program.map);
+  program.table.Push(*program.table.FindCaller(0x2004, program.map));
+  program.table.Commit(2);
+  const auto contents = Contents(program.table);
+  EXPECT_EQ(contents.size(), 1);
+  EXPECT_EQ(contents.at("1|root;leaf;leaf;root"), 3);
+}
+
+TEST(stacks_know_callers_as_long_as_their_numbers_are_good) {
+  Program program;
+  StackTable taken;
+  RememberCaller(&program, 0x2004, 1);
+  program.table.MoveTo(&taken);
+  EXPECT(KnownFrames(program, 0x2004) == "-");
+  RememberCaller(&program, 0x2004, 1);
+  EXPECT(KnownFrames(program, 0x2004) == "leaf;root;");
+  // Other code in its place, and a collection.
+  program.map.Add(0x2000, 16, false, {1, -1}, "JS:~other file:///a.js:20:1");
+  EXPECT(KnownFrames(program, 0x2004) == "-");
+  RememberCaller(&program, 0x2004, 0);
+  EXPECT(KnownFrames(program, 0x2004) == "other;");
+  program.map.ForgetPlaces();
+  EXPECT(KnownFrames(program, 0x2004) == "-");
+}
+
+TEST(stacks_know_no_callers_with_too_many_inlined_functions) {
+  Program program;
+  RememberCaller(&program, 0x2004, StackTable::Caller::kMaxFrames - 1);
+  EXPECT(KnownFrames(program, 0x2004) != "-");
+  RememberCaller(&program, 0x3004, StackTable::Caller::kMaxFrames);
+  EXPECT(KnownFrames(program, 0x3004) == "-");
+}
+
 TEST(stacks_move_to_another_table_and_start_anew) {
   Program program;
   StackTable taken;
