@@ -15,7 +15,7 @@ const fixture = (name) => fileURLToPath(new URL(`fixtures/frames/${name}`, impor
  */
 const LEAST_ON_LINE = EMULATED ? 0.6 : 0.95;
 
-/** Least share of the leaf in its callers. */
+/** Least share of the leaf, and of the leaf with the right callers. */
 const LEAST_OWN = EMULATED ? 0.9 : 0.95;
 
 /** What the profile of the fixture says; it is all there, or its shares would say nothing. */
@@ -46,7 +46,7 @@ describe('frames', function () {
     it('are there, with the right callers, when the profiler is started first', async () => {
       const report = await profileOf(file, 'first');
       assert.ok(report.self >= LEAST_OWN, `the leaf's own share is ${report.self}`);
-      assert.ok(report.rightChain >= 0.95, `${report.rightChain} with the right callers`);
+      assert.ok(report.rightChain >= LEAST_OWN, `${report.rightChain} with the right callers`);
       assert.ok(report.metrics.inlinedFrames > 0, 'nothing was inlined');
       assert.equal(report.metrics.layoutFallbacks, 0);
       const wrongStart = Object.entries(report.startLines).filter(
@@ -129,8 +129,11 @@ describe('frames', function () {
       it(`have their callers, ${title}`, async () => {
         const { callers, metrics } = await messageOf(runNode([...flags, file]));
         const right = `many:${lineWith(file, '// the call')},work:${lineWith(file, "// the loop's")}`;
+        // See LEAST_ON_LINE: a place that no table of positions has is that of the function.
+        const asFunction = right.replace(/:\d+/, `:${lineWith(file, 'function many(')}`);
         const all = Object.values(callers).reduce((sum, nanos) => sum + nanos, 0);
-        assert.ok(all > 1e8 && callers[right] > 0.99 * all, JSON.stringify(callers));
+        const asRight = callers[right] + ((EMULATED && callers[asFunction]) || 0);
+        assert.ok(all > 1e8 && asRight > 0.99 * all, JSON.stringify(callers));
         assert.equal(metrics.layoutFallbacks, 0);
       });
     }
