@@ -40,7 +40,9 @@ for (const target of targets) {
         path.join(ROOT, 'test/support/read-profile.mjs'),
         path.join(path.dirname(fixture), 'read-profile.mjs'),
       );
-      const { stdout } = await runOnArm64(emulated, [fixture], { timeout: 300_000 });
+      const { stdout } = await runOnArm64(emulated, [fixture, 'emulated'], {
+        timeout: 300_000,
+      });
       assert.equal(stdout, 'all right\n');
     });
 
