@@ -175,7 +175,7 @@ bool ReadFunction(uintptr_t shared, HeapFunction* function) {
       !ReadWord(shared, layout().shared_name, &scope) ||
       InstanceType(scope) != InstanceTypes::OfThisV8().scope_info ||
       !ReadScope(scope, &function->name, &function->start) ||
-      !ReadWord(shared, layout().function_script, &script) ||
+      !ReadScript(shared, &script) ||
       !ReadWord(script, layout().script_name, &url)) {
     return false;
   }

@@ -62,6 +62,7 @@ const InstanceTypes& InstanceTypes::OfThisV8() {
       DebugConstant("v8dbg_type_JSMap__JS_MAP_TYPE"),
       DebugConstant("v8dbg_type_ScopeInfo__SCOPE_INFO_TYPE"),
       DebugConstant("v8dbg_type_JSRegExp__JS_REG_EXP_TYPE"),
+      DebugConstant("v8dbg_type_DebugInfo__DEBUG_INFO_TYPE"),
       LastFunctionType(),
   };
   return types;
@@ -154,15 +155,23 @@ bool ReadElement(uintptr_t array, uint64_t index, uintptr_t* element) {
                   element);
 }
 
+bool ReadScript(uintptr_t shared, uintptr_t* script) {
+  const InstanceTypes& types = InstanceTypes::OfThisV8();
+  if (!ReadWord(shared, layout().function_script, script)) return false;
+  const uint16_t type = InstanceType(*script);
+  if (type == types.script) return true;
+  return type != 0 && type == types.debug_info &&
+         ReadWord(*script, v8_layout::kDebugInfoScript, script) &&
+         InstanceType(*script) == types.script;
+}
+
 bool ReadFunctionId(uintptr_t shared, FunctionId* id) {
   const InstanceTypes& types = InstanceTypes::OfThisV8();
   uintptr_t script = 0;
   uint64_t script_id = 0;
   if (InstanceType(shared) != types.shared_function_info ||
       !ReadInt(shared, layout().function_literal_id, &id->literal_id) ||
-      !ReadWord(shared, layout().function_script, &script) ||
-      // With a debugger attached, V8 11 has a DebugInfo there.
-      InstanceType(script) != types.script ||
+      !ReadScript(shared, &script) ||
       !ReadSmi(script, layout().script_id, &script_id)) {
     return false;
   }

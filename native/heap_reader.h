@@ -27,6 +27,7 @@ struct InstanceTypes {
   uint16_t js_map;
   uint16_t scope_info;
   uint16_t js_reg_exp;
+  uint16_t debug_info;
   uint16_t last_js_function;  // of classes and V8's own, behind js_function
 
   static const InstanceTypes& OfThisV8();
@@ -54,6 +55,9 @@ bool ReadBytes(uintptr_t object, std::vector<uint8_t>* bytes);
 
 // A copy of an array's element. Fails outside of the array.
 bool ReadElement(uintptr_t array, uint64_t index, uintptr_t* element);
+
+// The Script of a SharedFunctionInfo. Fails for those that have none.
+bool ReadScript(uintptr_t shared, uintptr_t* script);
 
 // Which function a SharedFunctionInfo is.
 bool ReadFunctionId(uintptr_t shared, FunctionId* id);

@@ -10,7 +10,6 @@
 #include "heap_string.h"
 #include "inlining.h"
 #include "object_handle.h"
-#include "v8_layout.h"
 
 namespace otelpyroscope {
 namespace {
@@ -121,9 +120,7 @@ bool IsRightAboutJoined(v8::Isolate* isolate, v8::Local<v8::Context> context) {
 void KnowMapsOf(uintptr_t shared) {
   uintptr_t script = 0;
   heap::KnowMapOf(shared);
-  if (heap::ReadWord(shared, v8_layout::layout().function_script, &script)) {
-    heap::KnowMapOf(script);
-  }
+  if (heap::ReadScript(shared, &script)) heap::KnowMapOf(script);
 }
 
 }  // namespace

@@ -146,6 +146,10 @@ struct Layout {
   size_t inlined_function;
 };
 
+// Where a DebugInfo has the script that it has taken the place of in its
+// SharedFunctionInfo: V8 11 alone, with a debugger or coverage.
+constexpr size_t kDebugInfoScript = 24;
+
 // Instance types behind JSFunction's that are functions as well, in V8 11.
 constexpr uint16_t kFunctionTypesBehindFirst = 15;
 

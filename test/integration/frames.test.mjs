@@ -1,7 +1,9 @@
 /** Every frame right: inlined functions under their own names, on the lines that run. */
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { OTHER_THREADS } from '../support/read-profile.mjs';
 import { EMULATED, messageOf, PATIENCE, runNode } from '../support/run-child.mjs';
@@ -19,8 +21,8 @@ const LEAST_ON_LINE = EMULATED ? 0.6 : 0.95;
 const LEAST_OWN = EMULATED ? 0.9 : 0.95;
 
 /** What the profile of the fixture says; it is all there, or its shares would say nothing. */
-async function profileOf(file, mode) {
-  const report = await messageOf(runNode([file, mode]));
+async function profileOf(file, mode, env) {
+  const report = await messageOf(runNode([file, mode], { env }));
   const missing = report.threadNanos - report.totalNanos;
   assert.ok(Math.abs(missing) < 0.05 * report.threadNanos, JSON.stringify(report));
   const { unresolvedFrames, samples } = report.metrics;
@@ -53,6 +55,21 @@ describe('frames', function () {
         ([name, line]) => line !== lineWith(file, `function ${name}(`),
       );
       assert.deepEqual(wrongStart, []);
+    });
+
+    it('are there while V8 counts what is covered', async () => {
+      const coverage = mkdtempSync(path.join(os.tmpdir(), 'coverage-'));
+      try {
+        const env = { NODE_V8_COVERAGE: coverage };
+        const { handlerNanos, threadNanos, metrics } = await profileOf(file, 'first', env);
+        // The leaf calls V8 then, to have its blocks counted.
+        const share = handlerNanos / threadNanos;
+        assert.ok(share >= LEAST_OWN, `the share of the handler is ${share}`);
+        assert.equal(metrics.layoutFallbacks, 0);
+        assert.ok(readdirSync(coverage).length > 0, 'nothing was counted');
+      } finally {
+        rmSync(coverage, { recursive: true });
+      }
     });
 
     it('are on the lines that run, and their calls on the lines of the calls', async () => {
