@@ -73,7 +73,7 @@ class SampleRing {
     head_.store(reserved_head_ + words + 1, std::memory_order_release);
   }
 
-  // Producer: counts a record for which there was no room.
+  // Counts a record for which there was no room, or no time.
   SIGNAL_SAFE void Drop(uint64_t weight) noexcept {
     dropped_records_.fetch_add(1, std::memory_order_relaxed);
     dropped_weight_.fetch_add(weight, std::memory_order_relaxed);

@@ -178,6 +178,9 @@ void Sampler::Drain() {
     return;
   }
   const uint64_t begin_ns = NowNs(CLOCK_THREAD_CPUTIME_ID);
+  // More samples come meanwhile. Should they come faster than they can be
+  // resolved (signals that others send), there would be no end.
+  size_t left = 2 * size_t{ring_.pending()} + kSpareSamples;
   const SafeMemory::Reading reading(&heap_cache_);
   if (has_moves_.load(std::memory_order_acquire)) {
     std::vector<CodeMove> moves;
@@ -194,12 +197,12 @@ void Sampler::Drain() {
              moves[end].ring_position == moves[begin].ring_position) {
         end++;
       }
-      DrainUntil(moves[begin].ring_position, false);
+      DrainUntil(moves[begin].ring_position, false, &left);
       code_map_.ApplyMoves(&moves[begin], end - begin);
       begin = end;
     }
   }
-  DrainUntil(UINT64_MAX, true);
+  DrainUntil(UINT64_MAX, true, &left);
   const uint64_t dropped = ring_.TakeDroppedWeight();
   if (dropped != 0) {
     stack_table_.Begin(0);
@@ -209,10 +212,17 @@ void Sampler::Drain() {
   metrics_.drain_ns += NowNs(CLOCK_THREAD_CPUTIME_ID) - begin_ns;
 }
 
-void Sampler::DrainUntil(uint64_t ring_position, bool heap_is_of_then) {
+void Sampler::DrainUntil(uint64_t ring_position, bool heap_is_of_then,
+                         size_t* left) {
   size_t words = 0;
   while (const uintptr_t* record = ring_.Peek(ring_position, &words)) {
     const SampleHeader& header = *reinterpret_cast<const SampleHeader*>(record);
+    if (*left == 0) {
+      ring_.Drop(header.weight);
+      ring_.Pop();
+      continue;
+    }
+    --*left;
     metrics_.samples++;
     metrics_.truncated_stacks += header.truncated;
     metrics_.labelled_samples += header.label != 0;

@@ -165,7 +165,8 @@ class Sampler {
   bool WantsEvents() const;
   void AddCode(const v8::JitCodeEvent* event);
   void QueueMove(const v8::JitCodeEvent* event);
-  void DrainUntil(uint64_t ring_position, bool heap_is_of_then);
+  // At most `*left` samples, which it counts down; all others are dropped.
+  void DrainUntil(uint64_t ring_position, bool heap_is_of_then, size_t* left);
 
   // For how long after the start native code is not indexed.
   static constexpr int kIndexDelayMs = 1000;
@@ -175,6 +176,8 @@ class Sampler {
   static constexpr uint64_t kForeignShare = 100;
   // The loop is woken for every so many samples: drains of well under 1 ms.
   static constexpr uint32_t kWakeUpSamples = 64;
+  // How many more samples a drain resolves than twice those that it finds.
+  static constexpr size_t kSpareSamples = 64;
 
   // Null: free for the next thread. GC helpers look for their sampler by it.
   std::atomic<v8::Isolate*> isolate_{nullptr};
