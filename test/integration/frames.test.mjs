@@ -62,9 +62,9 @@ describe('frames', function () {
       try {
         const env = { NODE_V8_COVERAGE: coverage };
         const { handlerNanos, threadNanos, metrics } = await profileOf(file, 'first', env);
-        // The leaf calls V8 then, to have its blocks counted.
+        // The leaf calls V8 then, to have its blocks counted. The rest is the end of the profile.
         const share = handlerNanos / threadNanos;
-        assert.ok(share >= LEAST_OWN, `the share of the handler is ${share}`);
+        assert.ok(share >= 0.6, `the share of the handler is ${share}`);
         assert.equal(metrics.layoutFallbacks, 0);
         assert.ok(readdirSync(coverage).length > 0, 'nothing was counted');
       } finally {
