@@ -156,7 +156,7 @@ void CodeMap::ApplyMoves(const CodeMove* moves, size_t count) {
 
 const CodeEntry* CodeMap::Find(uintptr_t address) const {
   address = OriginalOf(address);
-  CacheLine& line = cache_[(address ^ (address >> 10)) % kCacheLines];
+  CacheLine& line = cache_[CacheLineOf(address, kCacheLines)];
   if (line.address == address &&
       line.stamp == (line.entry == nullptr ? changes_ : losses_)) {
     return line.entry;

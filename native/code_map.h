@@ -25,6 +25,11 @@ enum class CodeKind : uint8_t {
   kOther,            // regular expressions, WebAssembly, stubs
 };
 
+// Where a cache of so many lines, one for each address, has that of `address`.
+constexpr size_t CacheLineOf(uintptr_t address, size_t lines) {
+  return (address ^ (address >> 10)) % lines;
+}
+
 // What code of one or more tiers belongs to.
 struct CodeFunction : std::enable_shared_from_this<CodeFunction> {
   // V8's, without kind and tier, "fn url:line:col" for functions of scripts.

@@ -73,7 +73,8 @@ void HeapCode::LearnLeaf(const SampleHeader& header) {
   const bool is_function =
       entry != nullptr && entry->kind == CodeKind::kMachineCode;
   // What stands at the top of the stack may be the return address of a leaf
-  // without a frame, or anything.
+  // without a frame, or anything. Where it is known, whose frame it is does not
+  // have to be read.
   if (code_map_->IsGenerated(header.stack_top) &&
       code_map_->Find(header.stack_top - 1) == nullptr &&
       !(is_function &&

@@ -42,6 +42,11 @@ struct KnownMap {
 };
 KnownMap known_maps[2];
 
+bool ReadMap(uintptr_t object, uintptr_t* map) {
+  return heap::IsObject(object) && heap::ReadWord(object, layout().map, map) &&
+         heap::IsObject(*map);
+}
+
 bool ReadInstanceType(uintptr_t map, uint16_t* type) {
   return SafeMemory::Read(map - kHeapObjectTag + layout().map_instance_type,
                           type);
@@ -95,10 +100,7 @@ bool ReadInt(uintptr_t object, size_t offset, int32_t* value) {
 uint16_t InstanceType(uintptr_t object) {
   uintptr_t map = 0;
   uint16_t type = 0;
-  if (!IsObject(object) || !ReadWord(object, layout().map, &map) ||
-      !IsObject(map)) {
-    return 0;
-  }
+  if (!ReadMap(object, &map)) return 0;
   for (const KnownMap& known : known_maps) {
     if (known.map.load(std::memory_order_acquire) == map) return known.type;
   }
@@ -108,13 +110,11 @@ uint16_t InstanceType(uintptr_t object) {
 void KnowMapOf(uintptr_t object) {
   uintptr_t map = 0;
   uint16_t type = 0;
-  if (!IsObject(object) || !ReadWord(object, layout().map, &map) ||
-      !IsObject(map) || !ReadInstanceType(map, &type)) {
-    return;
-  }
+  if (!ReadMap(object, &map) || !ReadInstanceType(map, &type)) return;
   for (KnownMap& known : known_maps) {
-    if (known.map.load(std::memory_order_relaxed) == map) return;
-    if (known.map.load(std::memory_order_relaxed) != 0) continue;
+    const uintptr_t there = known.map.load(std::memory_order_relaxed);
+    if (there == map) return;
+    if (there != 0) continue;
     known.type = type;
     known.map.store(map, std::memory_order_release);
     return;

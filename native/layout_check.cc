@@ -154,10 +154,10 @@ void CheckLayout(v8::Isolate* isolate) {
   CodeReader::SetTrust(Trust::kNone);
   bool names_are_right = IsRightAbout(isolate, elements[kString]) &&
                          IsRightAboutJoined(isolate, context);
+  uintptr_t shared = 0;
   for (int i = 0; i < kFunctions; i++) {
     const auto function = elements[i].As<v8::Function>();
     const FunctionId id = CodeReader::FunctionOf(ObjectOf(function));
-    uintptr_t shared = 0;
     if (id.literal_id != kLiterals[i] || id.script_id != function->ScriptId() ||
         !heap::ReadShared(ObjectOf(function), &shared)) {
       return;
@@ -168,8 +168,8 @@ void CheckLayout(v8::Isolate* isolate) {
     }
     names_are_right =
         names_are_right && IsRightAbout(isolate, function, shared);
-    KnowMapsOf(shared);
   }
+  KnowMapsOf(shared);
   CodeReader::SetTrust(Trust::kAll);
   CodeReader::SetKnowsFunctions(names_are_right);
 }

@@ -189,7 +189,7 @@ void StackTable::Commit(uint64_t weight) {
 const StackTable::Caller* StackTable::FindCaller(
     uintptr_t address, const CodeMap& code_map) const {
   if (callers_.empty()) return nullptr;
-  const Caller& caller = callers_[CallerPlace(address)];
+  const Caller& caller = callers_[CacheLineOf(address, kCallers)];
   return caller.address == address && caller.stamp == StampOf(code_map)
              ? &caller
              : nullptr;
@@ -200,7 +200,7 @@ void StackTable::RememberCaller(uintptr_t address, const CodeMap& code_map,
   const size_t count = key_.size() - depth;
   if (count > Caller::kMaxFrames) return;
   callers_.resize(kCallers);
-  Caller& caller = callers_[CallerPlace(address)];
+  Caller& caller = callers_[CacheLineOf(address, kCallers)];
   caller.address = address;
   caller.stamp = StampOf(code_map);
   caller.count = static_cast<uint32_t>(count);

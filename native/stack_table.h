@@ -151,9 +151,6 @@ class StackTable {
 
   static constexpr size_t kCallers = 512;  // 64 KiB
 
-  static size_t CallerPlace(uintptr_t address) {
-    return (address ^ (address >> 10)) % kCallers;
-  }
   // Both grow only, so with each change of either it is a new one.
   uint64_t StampOf(const CodeMap& code_map) const {
     return code_map.losses() + generation_;
