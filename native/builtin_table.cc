@@ -27,11 +27,8 @@ const BuiltinTable* BuiltinTable::Get(uintptr_t start, size_t size) {
 }
 
 const BuiltinTable* BuiltinTable::Read(uintptr_t start, size_t size) {
-  const std::vector<LoadedFile> files = LoadedFiles();
-  const auto loaded = std::find_if(
-      files.begin(), files.end(),
-      [start](const LoadedFile& file) { return file.Contains(start); });
-  if (loaded == files.end() || size > UINT32_MAX) return nullptr;
+  const std::optional<LoadedFile> loaded = LoadedFileOf(start);
+  if (!loaded.has_value() || size > UINT32_MAX) return nullptr;
   const int file = open(loaded->path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return nullptr;
   ElfFunctions symbols;

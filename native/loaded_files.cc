@@ -41,4 +41,11 @@ std::vector<LoadedFile> LoadedFiles() {
   return files;
 }
 
+std::optional<LoadedFile> LoadedFileOf(uintptr_t address) {
+  for (LoadedFile& file : LoadedFiles()) {
+    if (file.Contains(address)) return std::move(file);
+  }
+  return std::nullopt;
+}
+
 }  // namespace otelpyroscope

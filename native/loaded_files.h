@@ -3,6 +3,7 @@
 #define NATIVE_LOADED_FILES_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,9 @@ struct LoadedFile {
 // Files with code, in the order in which they were loaded; of very many, the
 // last ones are left out.
 std::vector<LoadedFile> LoadedFiles();
+
+// The one with the code at `address`; none: that is in no file.
+std::optional<LoadedFile> LoadedFileOf(uintptr_t address);
 
 }  // namespace otelpyroscope
 

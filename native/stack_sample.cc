@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "loaded_files.h"
 #include "v8-internal.h"
 #include "v8-locker.h"
 #include "v8-unwinder.h"
@@ -209,6 +210,10 @@ void StackCapture::Init(v8::Isolate* isolate, size_t max_frames) {
   const void* builtins = nullptr;
   isolate->GetEmbeddedCodeRange(&builtins, &builtins_size_);
   builtins_ = reinterpret_cast<uintptr_t>(builtins);
+  // Empty where the linker cannot tell: what is native is searched for, too.
+  const LoadedFile program = LoadedFileOf(builtins_).value_or(LoadedFile());
+  program_ = program.begin;
+  program_size_ = program.end - program.begin;
   // An embedder that never uses a Locker never holds one.
   uses_locker_ = v8::Locker::IsLocked(isolate);
 }
@@ -314,7 +319,9 @@ READS_OTHER_FRAMES SIGNAL_SAFE uint16_t StackCapture::CopyObjects(
 // stack again: from one frame pointer to the next, and where that leads to none
 // (native code may use the register for anything), word by word. Not so those
 // of builtins: nobody asks for their functions, and where native code in
-// between leads past one, the next call of the same builtin looks the same.
+// between leads past one, the next call of the same builtin looks the same. Nor
+// native functions that V8 lists between their callers and what they call (V8
+// 11 most of them): they have no frame of V8's.
 SIGNAL_SAFE uintptr_t StackCapture::FindFunctions(
     uintptr_t sp, uintptr_t fp, size_t count, void** frames) const noexcept {
   size_t budget = kMaxSearchedWords;
@@ -333,10 +340,11 @@ SIGNAL_SAFE uintptr_t StackCapture::FindFunctions(
         IsFrameOf(place, fp == fast_caller() ? place : 0, fp, sp)) {
       found = fp;
     }
-    if (found == 0) {
+    const bool is_native = IsNative(place);
+    if (found == 0 && !is_native) {
       found = FollowFrames(bounds_, place, sp, callee == 0 ? fp : callee);
     }
-    if (found == 0) {
+    if (found == 0 && !is_native) {
       found = SearchStack(bounds_, place, sp, std::max(sp, callee), &budget);
     }
     frames[count + i] = reinterpret_cast<void*>(

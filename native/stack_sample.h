@@ -96,6 +96,11 @@ class StackCapture {
     return place - 1 - builtins_ < builtins_size_ ||
            (builtins_copy_ != 0 && place - 1 - builtins_copy_ < builtins_size_);
   }
+  // Whether a frame that is listed as `place` is a native function of V8's or
+  // Node's: one that JavaScript has called, not a return address.
+  SIGNAL_SAFE bool IsNative(uintptr_t place) const noexcept {
+    return place - program_ < program_size_ && !IsBuiltin(place);
+  }
   // Returns the innermost frame's pointer, or 0.
   SIGNAL_SAFE uintptr_t FindFunctions(uintptr_t sp, uintptr_t fp, size_t count,
                                       void** frames) const noexcept;
@@ -111,6 +116,8 @@ class StackCapture {
   uintptr_t builtins_ = 0;
   uintptr_t builtins_copy_ = 0;
   size_t builtins_size_ = 0;
+  uintptr_t program_ = 0;  // the file with V8 in it, and the builtins
+  size_t program_size_ = 0;
   size_t max_frames_ = 0;
   bool uses_locker_ = false;
 };
