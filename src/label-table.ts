@@ -1,5 +1,6 @@
 /** The table from label ids, the small integers that samples carry, to label sets. */
 import { warnOnce } from './diagnostics.js';
+import { EndedSets } from './ended-sets.js';
 import type { LabelSet } from './label-set.js';
 
 /** Ids that resolve at one time; a new id takes the place of the one this many older. */
@@ -22,12 +23,15 @@ export const PROBE_IDS = [0x7fff_fff1, 0x7fff_fff2] as const;
 /**
  * A ring of the last LABEL_TABLE_SIZE sets that came into force. Memory is bounded: a set that is
  * overwritten before it has ended is counted as dropped, and its flows are then without a label.
- * An id never resolves to another set than the one it was given to.
+ * An id never resolves to another set than the one it was given to, or one that says the same: the
+ * sets of ended spans are kept as numbers, and made anew where one is asked for.
  */
 export class LabelTable {
   readonly #sets: (LabelSet | undefined)[] = new Array<LabelSet | undefined>(LABEL_TABLE_SIZE).fill(
     undefined,
   );
+  /** What is not in `#sets`. */
+  readonly #endedSets = new EndedSets(LABEL_TABLE_SIZE);
   #pinned = new Map<number, LabelSet>();
   #pinnedBefore = new Map<number, LabelSet>();
   #collecting = false;
@@ -60,8 +64,11 @@ export class LabelTable {
 
   /** The set that has this id now; undefined for 0 and for ids whose place was taken. */
   get(id: number): LabelSet | undefined {
-    const set = this.#sets[id & MASK];
-    return set !== undefined && set.id === id ? set : undefined;
+    const slot = id & MASK;
+    const set = this.#sets[slot];
+    if (set !== undefined) return set.id === id ? set : undefined;
+    if (id === 0 || this.#endedSets.idAt(slot) !== id) return undefined;
+    return (this.#sets[slot] = this.#endedSets.take(slot));
   }
 
   /** The set that a sample with this id was taken under, as long as it is known. */
@@ -81,7 +88,14 @@ export class LabelTable {
 
   /** Whether the set has an id that resolves to it. */
   has(set: LabelSet): boolean {
-    return this.#sets[set.id & MASK] === set;
+    const slot = set.id & MASK;
+    const there = this.#sets[slot];
+    if (there === set) return true;
+    // That of an ended span may have been made anew. Its id alone does not tell: they come again.
+    if (!set.ended || (there ?? this.get(set.id))?.id !== set.id) return false;
+    if (!saySame(set, this.#sets[slot] as LabelSet)) return false;
+    this.#sets[slot] = set;
+    return true;
   }
 
   /** Whether `add` would have no id to give; `nextHalf` makes room. */
@@ -111,7 +125,10 @@ export class LabelTable {
   end(set: LabelSet): void {
     if (set.ended) return;
     set.ended = true;
-    if (this.has(set)) this.#active--;
+    const slot = set.id & MASK;
+    if (this.#sets[slot] !== set) return;
+    this.#active--;
+    if (this.#endedSets.keep(slot, set)) this.#sets[slot] = undefined;
   }
 
   /** Uses these flags from now on; their length must be LABEL_TABLE_SIZE. */
@@ -147,15 +164,19 @@ export class LabelTable {
   }
 
   #evict(slot: number): void {
-    const old = this.#sets[slot];
     const sampled = this.#sampled;
+    const isWanted = this.#collecting || (sampled !== undefined && sampled[slot] !== 0);
+    const old = this.#sets[slot];
     if (old !== undefined) {
       if (!old.ended) {
         this.#active--;
         this.#drop(old.id);
       }
-      if (this.#collecting || (sampled !== undefined && sampled[slot] !== 0)) this.#pin(old);
+      if (isWanted) this.#pin(old);
       this.#sets[slot] = undefined;
+    } else if (this.#endedSets.idAt(slot) !== 0) {
+      if (isWanted) this.#pin(this.#endedSets.take(slot));
+      else this.#endedSets.forget(slot);
     }
     if (sampled !== undefined) sampled[slot] = 0;
   }
@@ -185,4 +206,12 @@ export class LabelTable {
     const oldest = this.#droppedIds.values().next();
     if (oldest.done !== true) this.#droppedIds.delete(oldest.value);
   }
+}
+
+/** Of sets without labels of the user's own. */
+function saySame(a: LabelSet, b: LabelSet): boolean {
+  if (a.trace === undefined || b.trace === undefined) return false;
+  if (a.user !== undefined || b.user !== undefined) return false;
+  const other: object = b.trace;
+  return Object.entries(a.trace).every(([name, value]) => Reflect.get(other, name) === value);
 }

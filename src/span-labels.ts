@@ -142,10 +142,10 @@ export function onSpanEnd(span: LabelledSpan): void {
   try {
     const set = setOf(span);
     if (set === undefined || set.ended || set.owner !== span.spanContext().spanId) return;
+    const current = activeLabels.current();
     activeLabels.release(set);
     const parent = set.parent;
     set.parent = undefined;
-    const current = activeLabels.current();
     if (current === undefined || current.base !== set) return;
     activeLabels.enter(
       parent === undefined ? userOnly(current.user) : inFlow(parent, current.user),

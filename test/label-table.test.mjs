@@ -1,6 +1,9 @@
 /** The table of label ids: what resolves, what is kept for samples, and what happens at its limits. */
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
+import { setImmediate } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 
 const require = createRequire(import.meta.url);
 const { LABEL_TABLE_SIZE, LabelTable, MAX_PINNED_SETS } = require('../lib/label-table.js');
@@ -65,6 +68,98 @@ describe('LabelTable', () => {
     assert.equal(table.has(open), false);
     assert.equal(table.add(open), LABEL_TABLE_SIZE + 3, 'in force again: a new id');
     assert.equal(table.get(2), undefined);
+  });
+
+  describe('with spans', () => {
+    const spanSet = (number) => {
+      const spanId = number.toString(16).padStart(16, '0');
+      const traceId = spanId.repeat(2);
+      const trace = {
+        traceId,
+        rootSpanId: spanId,
+        rootSampled: true,
+        rootName: 'root',
+        traceIdLabel: traceId,
+        spanIdLabel: spanId,
+        spanNameLabel: 'root',
+      };
+      return createLabelSet(trace, undefined, undefined, spanId);
+    };
+    const addSpan = (table, number) => {
+      const set = spanSet(number);
+      const id = table.add(set);
+      table.end(set);
+      return { set, id };
+    };
+
+    it('resolves those that have ended to what they said, always to the same set', () => {
+      const table = new LabelTable();
+      const spans = [1, 2, 3].map((number) => addSpan(table, number));
+      assert.equal(table.active, 0);
+      for (const { set, id } of spans) {
+        const found = table.get(id);
+        assert.deepEqual(found.trace, set.trace);
+        assert.deepEqual([found.id, found.ended], [id, true]);
+        assert.equal(table.get(id), found);
+        assert.equal(table.resolve(id), found);
+        assert.equal(table.has(found), true);
+        assert.equal(table.get(id + LABEL_TABLE_SIZE), undefined);
+      }
+      assert.equal(table.has(spanSet(4)), false, 'one that never was in force');
+    });
+
+    it('knows an ended set that comes into force again by its id, before and after a look', () => {
+      const table = new LabelTable();
+      const { set, id } = addSpan(table, 1);
+      assert.equal(table.has(set), true);
+      assert.equal(table.get(id), set);
+      const other = addSpan(table, 2);
+      assert.notEqual(table.get(other.id), other.set);
+      assert.equal(table.has(other.set), true);
+      assert.equal(table.get(other.id), other.set);
+    });
+
+    it('does not take the id for the set where another has it since', () => {
+      const table = new LabelTable();
+      const { set } = addSpan(table, 1);
+      const same = new LabelTable();
+      addSpan(same, 2);
+      assert.equal(same.has(set), false, 'ended, under the same id');
+      const open = new LabelTable();
+      open.add(spanSet(3));
+      assert.equal(open.has(set), false, 'not ended, under the same id');
+    });
+
+    it('keeps what samples refer to when the place is taken, and nothing else', () => {
+      const table = new LabelTable();
+      const sampled = new Uint8Array(LABEL_TABLE_SIZE);
+      table.connect(sampled);
+      const spans = [1, 2].map((number) => addSpan(table, number));
+      sampled[spans[0].id] = 1;
+      for (let i = 0; i < LABEL_TABLE_SIZE; i++) addSpan(table, 10 + i);
+      assert.equal(table.get(spans[0].id), undefined);
+      assert.deepEqual(table.resolve(spans[0].id).trace, spans[0].set.trace);
+      assert.equal(table.resolve(spans[1].id), undefined);
+      assert.equal(table.dropped, 0);
+      table.nextHalf();
+      assert.equal(table.get(LABEL_TABLE_SIZE + 1), undefined);
+    });
+
+    it('keeps no set alive that has ended', async () => {
+      setFlagsFromString('--expose-gc');
+      const collectGarbage = runInNewContext('gc');
+      const table = new LabelTable();
+      const refs = ((count) => {
+        const ended = Array.from({ length: count }, (_, i) => addSpan(table, i + 1).set);
+        const open = spanSet(count + 1);
+        table.add(open);
+        return { ended: ended.map((set) => new WeakRef(set)), open: new WeakRef(open) };
+      })(100);
+      await setImmediate();
+      collectGarbage();
+      assert.equal(refs.ended.filter((ref) => ref.deref() !== undefined).length, 0);
+      assert.notEqual(refs.open.deref(), undefined);
+    });
   });
 
   describe('with samples', () => {

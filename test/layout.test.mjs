@@ -103,6 +103,7 @@ const sourceOrder = [
   'active-labels.ts',
   'label-slot.ts',
   'label-table.ts',
+  'ended-sets.ts',
   'label-set.ts',
   'label-rules.ts',
   'source-maps.ts',
