@@ -276,6 +276,12 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   add("beginFlush", BeginFlush);
   add("endFlush", EndFlush);
   add("metrics", Metrics);
+  v8::Local<v8::Function> replace_label;
+  if (sampler->async_context()
+          ->NewReplaceLabel(v8::Isolate::GetCurrent())
+          .ToLocal(&replace_label)) {
+    binding["replaceLabel"] = FromV8(env, replace_label);
+  }
   // Memory of the sampler, which is never freed: no finalizer.
   binding["labelSlot"] = Napi::Int32Array::New(
       env, 1,

@@ -100,9 +100,9 @@ SIGNAL_SAFE bool ReadHashMap(uintptr_t map, uint16_t map_type,
                  room * at.hash_map_entry_bytes;
 }
 
-// The small integer under `key` in the JSMap `map`, or 0.
+// Where the JSMap `map` has what is under `key`, or 0.
 template <typename Reader>
-SIGNAL_SAFE uint32_t FindNumber(uintptr_t map, uintptr_t key,
+SIGNAL_SAFE uintptr_t FindValue(uintptr_t map, uintptr_t key,
                                 uint16_t map_type) noexcept {
   const Layout& at = layout();
   HashMap found;
@@ -113,14 +113,20 @@ SIGNAL_SAFE uint32_t FindNumber(uintptr_t map, uintptr_t key,
   for (uint64_t left = found.elements + found.deleted; left > 0; left--) {
     uintptr_t word = 0;
     if (!Reader::Read(entry, &word)) return 0;
-    if (word == key) {
-      uint64_t id = 0;
-      if (!ReadSmi<Reader>(entry + at.hash_map_value, &id)) return 0;
-      return id <= INT32_MAX ? static_cast<uint32_t>(id) : 0;
-    }
+    if (word == key) return entry + at.hash_map_value;
     entry += at.hash_map_entry_bytes;
   }
   return 0;
+}
+
+// The small integer under `key` in the JSMap `map`, or 0.
+template <typename Reader>
+SIGNAL_SAFE uint32_t FindNumber(uintptr_t map, uintptr_t key,
+                                uint16_t map_type) noexcept {
+  const uintptr_t place = FindValue<Reader>(map, key, map_type);
+  uint64_t id = 0;
+  if (place == 0 || !ReadSmi<Reader>(place, &id)) return 0;
+  return id <= INT32_MAX ? static_cast<uint32_t>(id) : 0;
 }
 
 #ifdef OTELPYROSCOPE_HAS_CONTINUATION_DATA
@@ -215,8 +221,8 @@ uint32_t AsyncContext::Probe(v8::Isolate* isolate) {
 #endif
 }
 
-SIGNAL_SAFE uint32_t
-AsyncContext::ReadLabel(v8::Isolate* isolate) const noexcept {
+SIGNAL_SAFE uintptr_t
+AsyncContext::FindLabel(v8::Isolate* isolate) const noexcept {
 #ifdef OTELPYROSCOPE_HAS_CONTINUATION_DATA
   if (!usable()) return 0;
   uintptr_t key = 0;
@@ -225,11 +231,50 @@ AsyncContext::ReadLabel(v8::Isolate* isolate) const noexcept {
   PlainReader::Read(
       reinterpret_cast<uintptr_t>(isolate) + layout().continuation_data,
       &context);
-  return FindNumber<PlainReader>(context, key, map_instance_type_);
+  const uintptr_t place =
+      FindValue<PlainReader>(context, key, map_instance_type_);
+  uint64_t id = 0;
+  return place != 0 && ReadSmi<PlainReader>(place, &id) && id <= INT32_MAX
+             ? place
+             : 0;
 #else
   static_cast<void>(isolate);
   return 0;
 #endif
+}
+
+SIGNAL_SAFE uint32_t
+AsyncContext::ReadLabel(v8::Isolate* isolate) const noexcept {
+  const uintptr_t place = FindLabel(isolate);
+  if (place == 0) return 0;
+  const uintptr_t word = *reinterpret_cast<const uintptr_t*>(place);
+  return static_cast<uint32_t>(word >> kSmiShift);
+}
+
+bool AsyncContext::ReplaceLabel(v8::Isolate* isolate, uint32_t id) {
+  const uintptr_t place = FindLabel(isolate);
+  if (place == 0 || id > INT32_MAX) return false;
+  // V8 may be marking the map on another thread, which reads whole words. A
+  // small integer needs no write barrier.
+  std::atomic_ref<uintptr_t>(*reinterpret_cast<uintptr_t*>(place))
+      .store(uintptr_t{id} << kSmiShift, std::memory_order_relaxed);
+  return true;
+}
+
+v8::MaybeLocal<v8::Function> AsyncContext::NewReplaceLabel(
+    v8::Isolate* isolate) {
+  return v8::Function::New(
+      isolate->GetCurrentContext(),
+      [](const v8::FunctionCallbackInfo<v8::Value>& info) {
+        if (!info[0]->IsUint32()) return;
+        auto* self = reinterpret_cast<AsyncContext*>(
+            info.Data().As<v8::BigInt>()->Uint64Value());
+        info.GetReturnValue().Set(self->ReplaceLabel(
+            info.GetIsolate(), info[0].As<v8::Uint32>()->Value()));
+      },
+      // V8's own kind of value for addresses is made another way by each.
+      v8::BigInt::NewFromUnsigned(isolate, reinterpret_cast<uintptr_t>(this)),
+      1, v8::ConstructorBehavior::kThrow);
 }
 
 }  // namespace otelpyroscope

@@ -39,7 +39,19 @@ class AsyncContext {
   // while the heap is not being moved, and only after `usable()`.
   SIGNAL_SAFE uint32_t ReadLabel(v8::Isolate* isolate) const noexcept;
 
+  // Puts `id` in the place of the label id of the running code. False, and
+  // nothing is done: there is none. V8's map changes for all flows that share
+  // it: it must be one that has just been made.
+  bool ReplaceLabel(v8::Isolate* isolate, uint32_t id);
+
+  // The same as a function of JavaScript's, without Node-API in between, whose
+  // every call takes longer than all of this.
+  v8::MaybeLocal<v8::Function> NewReplaceLabel(v8::Isolate* isolate);
+
  private:
+  // Where the running flow's map has the label id, or 0.
+  SIGNAL_SAFE uintptr_t FindLabel(v8::Isolate* isolate) const noexcept;
+
   v8::Global<v8::Object> storage_;
   uint16_t map_instance_type_ = 0;
   // False while the handler must keep off `storage_`. Handler and writer are

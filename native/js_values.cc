@@ -15,6 +15,13 @@ v8::Local<v8::Value> ToV8(const Napi::Value& value) {
   return local;
 }
 
+Napi::Value FromV8(Napi::Env env, v8::Local<v8::Value> value) {
+  napi_value handle = nullptr;
+  static_assert(sizeof(value) == sizeof(handle));
+  memcpy(&handle, static_cast<const void*>(&value), sizeof(handle));
+  return Napi::Value(env, handle);
+}
+
 uint32_t ToUint32(const Napi::Value& value) {
   return value.As<Napi::Number>().Uint32Value();
 }

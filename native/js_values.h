@@ -14,6 +14,7 @@
 namespace otelpyroscope {
 
 v8::Local<v8::Value> ToV8(const Napi::Value& value);
+Napi::Value FromV8(Napi::Env env, v8::Local<v8::Value> value);
 uint32_t ToUint32(const Napi::Value& value);
 uint64_t ToUint64(const Napi::Value& value);
 // A Uint32Array; undefined where the environment is being terminated, at any

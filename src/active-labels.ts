@@ -25,6 +25,8 @@ export class ActiveLabels {
   #hook: LabelSlot | undefined;
   /** The addon's slot while it has to be written; else undefined. */
   #slot: Int32Array | undefined;
+  /** Puts an id into the current frame; undefined where the addon cannot. */
+  #replaceLabel: ((id: number) => boolean) | undefined;
   /** How often an id was written, in any flow. */
   #writes = 0;
 
@@ -75,14 +77,54 @@ export class ActiveLabels {
    * returned; where others have come since, what they left may be what is to be brought back.
    */
   restore(before: number, writes?: number): void {
-    // An id whose place was taken must not come back: at some time it will be given out again.
-    const id = this.get(before) === undefined ? 0 : before;
+    const id = this.#restorable(before);
     // A look costs half of what a write does: only where there is a chance.
     if (writes !== undefined && writes !== this.#writes && this.currentId() === id) {
       if (this.#slot !== undefined) this.#slot[0] = id;
     } else {
       this.#write(id);
     }
+  }
+
+  /**
+   * Whether `replace` costs less than `enter`: with AsyncContextFrame, an `enter` copies the frame,
+   * the map of all storages in the running flow.
+   */
+  get replaces(): boolean {
+    return this.#replaceLabel !== undefined;
+  }
+
+  /**
+   * `enter` where the current frame has just been made and no other flow can have it yet: it is
+   * changed in its place, if it has an id already.
+   */
+  replace(set: LabelSet | undefined): void {
+    this.#replace(set === undefined ? 0 : this.#idOf(set));
+  }
+
+  /** `restore` behind a `replace`, in a frame that has just been made, or the one from before it. */
+  restoreReplaced(before: number): void {
+    const id = this.#restorable(before);
+    if (this.currentId() !== id) this.#replace(id);
+  }
+
+  /**
+   * Whether `activate` calls its function in a frame of its own, and leaves a frame behind that
+   * is new as well or the one from before it.
+   */
+  probeFrames(activate: (fn: () => void) => void): boolean {
+    const [outer, inner] = PROBE_IDS;
+    const read = (): number => this.currentId();
+    return leavingNoTrace(() => {
+      this.#storage.enterWith(outer);
+      const runBefore = AsyncLocalStorage.snapshot();
+      let runInside: typeof runBefore | undefined;
+      activate(() => {
+        if (this.#replaceLabel?.(inner) === true) runInside = AsyncLocalStorage.snapshot();
+      });
+      if (read() !== outer) this.#replace(outer);
+      return runBefore(read) === outer && runInside?.(read) === inner && read() === outer;
+    });
   }
 
   /**
@@ -135,6 +177,7 @@ export class ActiveLabels {
     if (this.#native !== native) this.#hook = undefined;
     this.#native = native;
     this.#source = this.#chooseSource(native);
+    this.#replaceLabel = this.#source === 'continuation' ? native.replaceLabel : undefined;
     if (this.#source === 'slot') {
       this.#hook ??= new LabelSlot(native.labelSlot, () => this.currentId());
       this.#hook.enable(this.currentId());
@@ -152,7 +195,8 @@ export class ActiveLabels {
     const storage = new AsyncLocalStorage<number>();
     const [id] = PROBE_IDS;
     native.setLabelStorage(storage);
-    const readable = storage.run(id, () => native.probeContinuationLabel()) === id;
+    const read = (): number => native.probeContinuationLabel();
+    const readable = leavingNoTrace(() => storage.run(id, read)) === id;
     storage.disable();
     native.setLabelStorage(null);
     if (readable) this.connect(native);
@@ -176,13 +220,24 @@ export class ActiveLabels {
   }
 
   #chooseSource(native: NativeLabels): LabelSource {
-    if (probeContinuation(this.#storage, native) && native.setLabelSource('continuation')) {
+    const isReadable = leavingNoTrace(() => probeContinuation(this.#storage, native));
+    if (isReadable && native.setLabelSource('continuation')) {
       return 'continuation';
     }
     native.setLabelSource('slot');
-    if (hooksSeeFlows(this.#storage, PROBE_IDS)) return 'slot';
+    if (leavingNoTrace(() => hooksSeeFlows(this.#storage, PROBE_IDS))) return 'slot';
     warnOnce('label-source', 'labels cannot be read on this Node.js: samples will have none');
     return 'none';
+  }
+
+  /** An id whose place was taken must not come back: at some time it will be given out again. */
+  #restorable(before: number): number {
+    return this.get(before) === undefined ? 0 : before;
+  }
+
+  #replace(id: number): void {
+    if (this.#replaceLabel?.(id) === true) this.#writes = (this.#writes + 1) | 0;
+    else this.#write(id);
   }
 
   #write(id: number): void {
@@ -207,6 +262,14 @@ export class ActiveLabels {
 }
 
 /**
+ * Calls `fn` in the current flow, whose frame it cannot change: with AsyncContextFrame, every
+ * storage that has been used in a flow is in all its frames, and each makes the next copy longer.
+ */
+function leavingNoTrace<T>(fn: () => T): T {
+  return AsyncLocalStorage.snapshot()(fn);
+}
+
+/**
  * Whether the addon reads our storage from the continuation. Found by behaviour: flags and
  * versions do not tell (NODE_OPTIONS, builds without it, layouts that the addon does not know).
  */
@@ -214,12 +277,14 @@ function probeContinuation(storage: AsyncLocalStorage<number>, native: NativeLab
   const [first, second] = PROBE_IDS;
   const other = new AsyncLocalStorage<object>();
   const read = (): number => native.probeContinuationLabel();
-  return (
+  const isRead =
     storage.run(first, read) === first &&
     storage.run(second, read) === second &&
-    storage.run(first, () => other.run({}, read)) === first
-  );
+    storage.run(first, () => other.run({}, read)) === first;
+  // Else, without AsyncContextFrame, every promise would carry it from now on.
+  other.disable();
+  return isRead;
 }
 
 /** The labels in force in this thread. */
-export const activeLabels = processWide('labels.v1', () => new ActiveLabels());
+export const activeLabels = processWide('labels.v2', () => new ActiveLabels());

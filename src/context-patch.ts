@@ -52,22 +52,86 @@ function patch(manager: Manager): void {
   if (!bindCallsWith) patchBind(manager);
 }
 
+/** What `callInFrame` is to call, and what it tells. */
+interface Activation {
+  readonly manager: Manager;
+  readonly context: Context;
+  readonly set: LabelSet | undefined;
+  readonly fn: unknown;
+  readonly thisArg: unknown;
+  readonly hasArg: boolean;
+  readonly arg: unknown;
+  /** The labels have been put into a frame of the manager's own. */
+  replaced: boolean;
+}
+
+type Callback = (this: unknown, ...args: unknown[]) => unknown;
+
+/** To be called by the manager's own `with`: the labels need no frame of theirs then. */
+function callInFrame(activation: Activation): unknown {
+  const { manager, context, set, thisArg } = activation;
+  // Where the manager has not changed the context, the frame is one that others share.
+  activation.replaced = manager.active() === context;
+  if (activation.replaced) activeLabels.replace(set);
+  else activeLabels.enter(set);
+  const fn = activation.fn as Callback;
+  return activation.hasArg ? fn.call(thisArg, activation.arg) : fn.call(thisArg);
+}
+
+/** Whether `with` calls its function in a frame that it has made, and makes another after it. */
+function makesFrames(manager: Manager, withContext: Manager['with']): boolean {
+  try {
+    const probe = manager.active().setValue(Symbol('otelpyroscope.probe'), true);
+    return activeLabels.probeFrames((fn) => withContext.call(manager, probe, fn));
+  } catch {
+    return false;
+  }
+}
+
 function patchWith(manager: Manager): void {
   const original = manager.with;
-  // Called for every activation of a context: no closure, and no second storage without need.
-  manager.with = function (this: Manager, context, fn, thisArg, ...args) {
+  /** Undefined until it has been tried. */
+  let hasFrames: boolean | undefined;
+  // Called for every activation of a context: no closure, no array of arguments (nearly always
+  // there are none, or a span), and no second storage without need.
+  manager.with = function (this: Manager, context, fn, thisArg, arg, ...more) {
+    let hasArg = arguments.length > 3;
+    if (more.length > 0) {
+      fn = (fn as Callback).bind(thisArg, arg, ...more);
+      hasArg = false;
+    }
     const before = activeLabels.currentId();
     const current = activeLabels.get(before);
     const set = wantedSet(context, current);
     if (set === current) {
-      // Without arguments, as almost always, a call that spreads none is much cheaper.
-      if (args.length === 0) return original.call(this, context, fn, thisArg);
-      return original.call(this, context, fn, thisArg, ...args);
+      if (hasArg) return original.call(this, context, fn, thisArg, arg);
+      return original.call(this, context, fn, thisArg);
+    }
+    if (activeLabels.replaces && this.active() !== context) {
+      hasFrames ??= makesFrames(this, original);
+      if (hasFrames) {
+        const activation: Activation = {
+          manager: this,
+          context,
+          set,
+          fn,
+          thisArg,
+          hasArg,
+          arg,
+          replaced: false,
+        };
+        try {
+          return original.call(this, context, callInFrame, undefined, activation);
+        } finally {
+          if (activation.replaced) activeLabels.restoreReplaced(before);
+          else activeLabels.restore(before);
+        }
+      }
     }
     const writes = activeLabels.enter(set);
     try {
-      if (args.length === 0) return original.call(this, context, fn, thisArg);
-      return original.call(this, context, fn, thisArg, ...args);
+      if (hasArg) return original.call(this, context, fn, thisArg, arg);
+      return original.call(this, context, fn, thisArg);
     } finally {
       activeLabels.restore(before, writes);
     }

@@ -27,6 +27,12 @@ export interface NativeLabels {
   probeContinuationLabel(): number;
   /** Chooses where the handler reads the label id. Default `'slot'`. False: refused. */
   setLabelSource(source: 'slot' | 'continuation'): boolean;
+  /**
+   * Puts `id` in the place of the one that the handler would read from the continuation now, for
+   * all flows that share this frame. False: there is none, and nothing is done. Undefined where
+   * the addon cannot.
+   */
+  replaceLabel?: (this: void, id: number) => boolean;
 }
 
 /** CPU that one thread has used in some time, by function, stack and label id. */
