@@ -2,16 +2,18 @@
 import { createLabelSet, type LabelSet } from './label-set.js';
 import type { TraceLabels } from './label-rules.js';
 
-/** Words of a span's ids: of its trace, of its local root, and the one that is its label. */
-const TRACE_WORDS = 4;
-const SPAN_WORDS = 2;
-const ROOT_AT = TRACE_WORDS;
-const LABEL_AT = ROOT_AT + SPAN_WORDS;
-const WORDS = LABEL_AT + SPAN_WORDS;
+/** A span's ids: that of its trace, that of its local root, and the one that is its label. */
+const TRACE_BYTES = 16;
+const SPAN_BYTES = 8;
+const ROOT_AT = TRACE_BYTES;
+const LABEL_AT = ROOT_AT + SPAN_BYTES;
+const BYTES = LABEL_AT + SPAN_BYTES;
 
 const ROOT_SAMPLED = 1;
 const HAS_TRACE_LABEL = 2;
-const HAS_SPAN_LABEL = 4;
+/** The id of the local root as the label, or another span's. */
+const HAS_ROOT_LABEL = 4;
+const HAS_OWN_LABEL = 8;
 
 const HEX_DIGITS = '0123456789abcdef';
 const NO_DIGIT = 0xff;
@@ -20,8 +22,6 @@ const DIGITS = new Uint8Array(128).fill(NO_DIGIT);
 for (let digit = 0; digit < HEX_DIGITS.length; digit++) {
   DIGITS[HEX_DIGITS.charCodeAt(digit)] = digit;
 }
-/** Hexadecimal digits of a word. */
-const WORD_DIGITS = 8;
 
 /**
  * A flow may go on with the labels of an ended span, so that they must be found by their id for
@@ -33,14 +33,14 @@ const WORD_DIGITS = 8;
  */
 export class EndedSets {
   readonly #ids: Int32Array;
-  readonly #words: Uint32Array;
+  readonly #bytes: Buffer;
   readonly #flags: Uint8Array;
   /** Two a slot: the label, and the local root's name. */
   readonly #names: string[];
 
   constructor(slots: number) {
     this.#ids = new Int32Array(slots);
-    this.#words = new Uint32Array(slots * WORDS);
+    this.#bytes = Buffer.alloc(slots * BYTES);
     this.#flags = new Uint8Array(slots);
     this.#names = new Array<string>(slots * 2).fill('');
   }
@@ -56,20 +56,16 @@ export class EndedSets {
     if (trace === undefined || user !== undefined || set.base !== set) return false;
     const { traceId, rootSpanId, traceIdLabel, spanIdLabel } = trace;
     if (traceIdLabel !== '' && traceIdLabel !== traceId) return false;
-    const words = this.#words;
-    const at = slot * WORDS;
-    if (!parseHex(traceId, TRACE_WORDS, words, at)) return false;
-    if (!parseHex(rootSpanId, SPAN_WORDS, words, at + ROOT_AT)) return false;
-    if (spanIdLabel === rootSpanId) {
-      words[at + LABEL_AT] = words[at + ROOT_AT] as number;
-      words[at + LABEL_AT + 1] = words[at + ROOT_AT + 1] as number;
-    } else if (spanIdLabel !== '' && !parseHex(spanIdLabel, SPAN_WORDS, words, at + LABEL_AT)) {
-      return false;
-    }
+    const bytes = this.#bytes;
+    const at = slot * BYTES;
+    if (!parseHex(traceId, TRACE_BYTES, bytes, at)) return false;
+    if (!parseHex(rootSpanId, SPAN_BYTES, bytes, at + ROOT_AT)) return false;
+    const ownLabel = spanIdLabel !== '' && spanIdLabel !== rootSpanId;
+    if (ownLabel && !parseHex(spanIdLabel, SPAN_BYTES, bytes, at + LABEL_AT)) return false;
     this.#flags[slot] =
       (trace.rootSampled ? ROOT_SAMPLED : 0) |
       (traceIdLabel === '' ? 0 : HAS_TRACE_LABEL) |
-      (spanIdLabel === '' ? 0 : HAS_SPAN_LABEL);
+      (spanIdLabel === '' ? 0 : ownLabel ? HAS_OWN_LABEL : HAS_ROOT_LABEL);
     this.#names[2 * slot] = trace.spanNameLabel;
     this.#names[2 * slot + 1] = trace.rootName;
     this.#ids[slot] = set.id;
@@ -78,16 +74,19 @@ export class EndedSets {
 
   /** Takes out what is kept in the slot, as a set with the same id that has ended. */
   take(slot: number): LabelSet {
-    const at = slot * WORDS;
+    const at = slot * BYTES;
     const flags = this.#flags[slot] as number;
-    const traceId = this.#formatHex(at, TRACE_WORDS);
+    const traceId = this.#formatHex(at, TRACE_BYTES);
+    const rootSpanId = this.#formatHex(at + ROOT_AT, SPAN_BYTES);
+    let spanIdLabel = (flags & HAS_ROOT_LABEL) === 0 ? '' : rootSpanId;
+    if ((flags & HAS_OWN_LABEL) !== 0) spanIdLabel = this.#formatHex(at + LABEL_AT, SPAN_BYTES);
     const trace: TraceLabels = {
       traceId,
-      rootSpanId: this.#formatHex(at + ROOT_AT, SPAN_WORDS),
+      rootSpanId,
       rootSampled: (flags & ROOT_SAMPLED) !== 0,
       rootName: this.#names[2 * slot + 1] as string,
       traceIdLabel: (flags & HAS_TRACE_LABEL) === 0 ? '' : traceId,
-      spanIdLabel: (flags & HAS_SPAN_LABEL) === 0 ? '' : this.#formatHex(at + LABEL_AT, SPAN_WORDS),
+      spanIdLabel,
       spanNameLabel: this.#names[2 * slot] as string,
     };
     const set = createLabelSet(trace, undefined);
@@ -101,27 +100,20 @@ export class EndedSets {
     this.#ids[slot] = 0;
   }
 
-  #formatHex(at: number, words: number): string {
-    let text = '';
-    for (let i = 0; i < words; i++) {
-      text += (this.#words[at + i] as number).toString(16).padStart(WORD_DIGITS, '0');
-    }
-    return text;
+  #formatHex(at: number, bytes: number): string {
+    return this.#bytes.toString('hex', at, at + bytes);
   }
 }
 
-/** Whether the text is a number of so many words in small hexadecimal digits. */
-function parseHex(text: string, words: number, to: Uint32Array, at: number): boolean {
-  if (text.length !== words * WORD_DIGITS) return false;
+/** Whether the text is a number of so many bytes in small hexadecimal digits. */
+function parseHex(text: string, bytes: number, to: Uint8Array, at: number): boolean {
+  if (text.length !== 2 * bytes) return false;
   let all = 0;
-  for (let i = 0; i < text.length; i += WORD_DIGITS) {
-    let word = 0;
-    for (let j = i; j < i + WORD_DIGITS; j++) {
-      const digit = DIGITS[text.charCodeAt(j)] ?? NO_DIGIT;
-      all |= digit;
-      word = (word << 4) | digit;
-    }
-    to[at++] = word;
+  for (let i = 0; i < text.length; i += 2) {
+    const high = DIGITS[text.charCodeAt(i)] ?? NO_DIGIT;
+    const low = DIGITS[text.charCodeAt(i + 1)] ?? NO_DIGIT;
+    all |= high | low;
+    to[at++] = (high << 4) | low;
   }
-  return all < 16;
+  return all < HEX_DIGITS.length;
 }

@@ -30,8 +30,8 @@ export class LabelTable {
   readonly #sets: (LabelSet | undefined)[] = new Array<LabelSet | undefined>(LABEL_TABLE_SIZE).fill(
     undefined,
   );
-  /** What is not in `#sets`. */
-  readonly #endedSets = new EndedSets(LABEL_TABLE_SIZE);
+  /** What is not in `#sets`; made for the first set of a span that ends. */
+  #endedSets: EndedSets | undefined;
   #pinned = new Map<number, LabelSet>();
   #pinnedBefore = new Map<number, LabelSet>();
   #collecting = false;
@@ -67,8 +67,9 @@ export class LabelTable {
     const slot = id & MASK;
     const set = this.#sets[slot];
     if (set !== undefined) return set.id === id ? set : undefined;
-    if (id === 0 || this.#endedSets.idAt(slot) !== id) return undefined;
-    return (this.#sets[slot] = this.#endedSets.take(slot));
+    const ended = this.#endedSets;
+    if (id === 0 || ended?.idAt(slot) !== id) return undefined;
+    return (this.#sets[slot] = ended.take(slot));
   }
 
   /** The set that a sample with this id was taken under, as long as it is known. */
@@ -128,6 +129,7 @@ export class LabelTable {
     const slot = set.id & MASK;
     if (this.#sets[slot] !== set) return;
     this.#active--;
+    this.#endedSets ??= new EndedSets(LABEL_TABLE_SIZE);
     if (this.#endedSets.keep(slot, set)) this.#sets[slot] = undefined;
   }
 
@@ -167,6 +169,7 @@ export class LabelTable {
     const sampled = this.#sampled;
     const isWanted = this.#collecting || (sampled !== undefined && sampled[slot] !== 0);
     const old = this.#sets[slot];
+    const ended = this.#endedSets;
     if (old !== undefined) {
       if (!old.ended) {
         this.#active--;
@@ -174,9 +177,9 @@ export class LabelTable {
       }
       if (isWanted) this.#pin(old);
       this.#sets[slot] = undefined;
-    } else if (this.#endedSets.idAt(slot) !== 0) {
-      if (isWanted) this.#pin(this.#endedSets.take(slot));
-      else this.#endedSets.forget(slot);
+    } else if (ended !== undefined && ended.idAt(slot) !== 0) {
+      if (isWanted) this.#pin(ended.take(slot));
+      else ended.forget(slot);
     }
     if (sampled !== undefined) sampled[slot] = 0;
   }
