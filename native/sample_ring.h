@@ -116,6 +116,24 @@ class SampleRing {
     tail_.store(tail + words + 1, std::memory_order_release);
   }
 
+  // Consumer: removes the records that begin before position `limit`, those
+  // that come meanwhile too. `take` is called with the first `*left` of them,
+  // and `skip` with the others: should they come faster than they are taken,
+  // there would be no end.
+  template <typename Take, typename Skip>
+  void Drain(uint64_t limit, size_t* left, Take take, Skip skip) {
+    size_t words = 0;
+    while (const uintptr_t* record = Peek(limit, &words)) {
+      if (*left == 0) {
+        skip(record);
+      } else {
+        --*left;
+        take(record);
+      }
+      Pop();
+    }
+  }
+
   // Consumer: calls `visit` for each record that waits, oldest first.
   template <typename Visit>
   void ForEach(Visit visit) const {

@@ -178,8 +178,7 @@ void Sampler::Drain() {
     return;
   }
   const uint64_t begin_ns = NowNs(CLOCK_THREAD_CPUTIME_ID);
-  // More samples come meanwhile. Should they come faster than they can be
-  // resolved (signals that others send), there would be no end.
+  // More samples come meanwhile, without end if others send the signals.
   size_t left = 2 * size_t{ring_.pending()} + kSpareSamples;
   const SafeMemory::Reading reading(&heap_cache_);
   if (has_moves_.load(std::memory_order_acquire)) {
@@ -214,32 +213,33 @@ void Sampler::Drain() {
 
 void Sampler::DrainUntil(uint64_t ring_position, bool heap_is_of_then,
                          size_t* left) {
-  size_t words = 0;
-  while (const uintptr_t* record = ring_.Peek(ring_position, &words)) {
-    const SampleHeader& header = *reinterpret_cast<const SampleHeader*>(record);
-    if (*left == 0) {
-      ring_.Drop(header.weight);
-      ring_.Pop();
-      continue;
-    }
-    --*left;
-    metrics_.samples++;
-    metrics_.truncated_stacks += header.truncated;
-    metrics_.labelled_samples += header.label != 0;
-    const uintptr_t* frames = record + kSampleHeaderWords;
-    const bool can_read =
-        heap_is_of_then && (header.frame_count == 0 || !header.in_collection);
-    metrics_.stale_samples += !can_read;
-    if (can_read && !reads_heap_) {
-      late_code_.Learn(header, frames, &code_map_);
-    } else if (can_read && header.vm_state != v8::GC) {
-      heap_code_.Learn(header, frames, stack_table_, &code_map_, &script_lines_,
-                       &metrics_.resolve);
-    }
-    ResolveStack(header, frames, can_read, code_map_, &stack_table_,
-                 &metrics_.resolve);
-    ring_.Pop();
+  ring_.Drain(
+      ring_position, left,
+      [&](const uintptr_t* record) {
+        Resolve(*reinterpret_cast<const SampleHeader*>(record),
+                record + kSampleHeaderWords, heap_is_of_then);
+      },
+      [&](const uintptr_t* record) {
+        ring_.Drop(reinterpret_cast<const SampleHeader*>(record)->weight);
+      });
+}
+
+void Sampler::Resolve(const SampleHeader& header, const uintptr_t* frames,
+                      bool heap_is_of_then) {
+  metrics_.samples++;
+  metrics_.truncated_stacks += header.truncated;
+  metrics_.labelled_samples += header.label != 0;
+  const bool can_read =
+      heap_is_of_then && (header.frame_count == 0 || !header.in_collection);
+  metrics_.stale_samples += !can_read;
+  if (can_read && !reads_heap_) {
+    late_code_.Learn(header, frames, &code_map_);
+  } else if (can_read && header.vm_state != v8::GC) {
+    heap_code_.Learn(header, frames, stack_table_, &code_map_, &script_lines_,
+                     &metrics_.resolve);
   }
+  ResolveStack(header, frames, can_read, code_map_, &stack_table_,
+               &metrics_.resolve);
 }
 
 void Sampler::DrainInLoop() {

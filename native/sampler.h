@@ -167,6 +167,8 @@ class Sampler {
   void QueueMove(const v8::JitCodeEvent* event);
   // At most `*left` samples, which it counts down; all others are dropped.
   void DrainUntil(uint64_t ring_position, bool heap_is_of_then, size_t* left);
+  void Resolve(const SampleHeader& header, const uintptr_t* frames,
+               bool heap_is_of_then);
 
   // For how long after the start native code is not indexed.
   static constexpr int kIndexDelayMs = 1000;

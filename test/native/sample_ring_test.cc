@@ -45,6 +45,50 @@ int64_t Consume(SampleRing* ring, uint64_t limit = kNoLimit) {
   return static_cast<int64_t>(sequence);
 }
 
+// What a signal that comes again before each record is dealt with would do.
+TEST(ring_is_drained_however_fast_records_come) {
+  SampleRing ring;
+  EXPECT(ring.Allocate(256));
+  uintptr_t next = 0;
+  for (; next < 3; next++) EXPECT(Produce(&ring, next, 2));
+  uintptr_t taken = 0;
+  uint64_t skipped = 0;
+  size_t left = 10;
+  ring.Drain(
+      kNoLimit, &left,
+      [&](const uintptr_t* record) {
+        EXPECT_EQ(record[0], taken * 1000);
+        taken++;
+        // One in the place of this one, and another.
+        for (int i = 0; i < 2; i++) Produce(&ring, next++, 2);
+      },
+      [&](const uintptr_t* record) {
+        EXPECT_EQ(record[0], (taken + skipped) * 1000);
+        skipped++;
+      });
+  EXPECT_EQ(taken, 10);
+  EXPECT_EQ(left, 0);
+  EXPECT_EQ(taken + skipped, next);
+  EXPECT_EQ(ring.pending(), 0);
+  EXPECT_EQ(Consume(&ring), -1);
+}
+
+TEST(ring_is_drained_up_to_a_position) {
+  SampleRing ring;
+  EXPECT(ring.Allocate(256));
+  EXPECT(Produce(&ring, 0, 3));
+  const uint64_t limit = ring.head();
+  EXPECT(Produce(&ring, 1, 3));
+  size_t left = 10;
+  int taken = 0;
+  ring.Drain(
+      limit, &left, [&](const uintptr_t*) { taken++; },
+      [](const uintptr_t*) { EXPECT(false); });
+  EXPECT_EQ(taken, 1);
+  EXPECT_EQ(left, 9);
+  EXPECT_EQ(Consume(&ring), 1);
+}
+
 // A length that varies from record to record, 1 to `max`.
 size_t LengthOf(uintptr_t sequence, size_t max) {
   return 1 + (sequence * 2654435761u >> 7) % max;
