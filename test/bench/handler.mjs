@@ -22,7 +22,9 @@ export const bench = {
     'are those of ordinary work.',
   remark:
     "The handler's own clock runs on while another thread has the processor, and at these " +
-    'rates its caches are cold each time: the cost hardly goes with the number of frames. ' +
+    'rates its caches are cold each time: the cost hardly goes with the number of frames. (On ' +
+    'Node.js 20, V8 lists native functions among the frames; each was searched for on the stack, ' +
+    'which took twice as long as all else.) ' +
     "Drains happen in collections' prologues, with one or two samples each, when nothing of theirs " +
     'is in the caches: misses, two looks at the clock and the safe reads for the leaf (a system call ' +
     'or two) are more than 5 µs. Tried: those reads in whole pages, and callers known by their ' +
