@@ -18,7 +18,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { PerformanceObserver } from 'node:perf_hooks';
 import { Worker } from 'node:worker_threads';
-import { CpuProfiler, withLabels } from 'otelpyroscope';
+import { context } from '@opentelemetry/api';
+import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
+import sdk from '@opentelemetry/sdk-trace-node';
+import { CpuProfiler, Scope, TracerProvider, withLabels } from 'otelpyroscope';
 import { readProfile } from '../support/read-profile.mjs';
 import { processMicros } from '../support/thread-cpu.mjs';
 import { KINDS } from '../torture/programs/work.mjs';
@@ -58,17 +61,45 @@ function spanWork() {
   return made.length;
 }
 
-const server = http.createServer((request, response) => {
-  const route = request.url.slice(1);
-  const span_id = (++requests).toString(16).padStart(16, '0');
-  withLabels({ flow: route, span_id }, async () => {
-    labelSets += SPANS_OF_REQUEST;
+context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+const tracer = new TracerProvider(new sdk.BasicTracerProvider(), {
+  spanNameScope: Scope.AllSpans,
+  spanIdScope: Scope.AllSpans,
+}).getTracer('day');
+
+async function answerWithLabels(route, response) {
+  const span_id = requests.toString(16).padStart(16, '0');
+  await withLabels({ flow: route, span_id }, async () => {
     for (let i = 1; i < SPANS_OF_REQUEST; i++) {
       withLabels({ flow: route, span_id: `${span_id}-${i}` }, spanWork);
     }
     await KINDS[route]();
     response.end(route);
   });
+}
+
+/** Every other of them goes on after its span has ended, with the labels of that. */
+async function answerWithSpans(route, response) {
+  await tracer.startActiveSpan(route, async (span) => {
+    for (let i = 1; i < SPANS_OF_REQUEST; i++) {
+      tracer.startActiveSpan(route, (child) => {
+        spanWork();
+        child.end();
+      });
+    }
+    const work = KINDS[route]();
+    if (requests % 4 === 0) span.end();
+    await work;
+    response.end(route);
+    span.end();
+  });
+}
+
+const server = http.createServer((request, response) => {
+  const route = request.url.slice(1);
+  requests++;
+  labelSets += SPANS_OF_REQUEST;
+  void (requests % 2 === 0 ? answerWithSpans : answerWithLabels)(route, response);
 });
 server.listen(0, '127.0.0.1');
 await once(server, 'listening');
@@ -107,10 +138,11 @@ function check(bytes) {
   totals.profileMicros += profile.totalNanos / 1e3;
   for (const { stack, labels, count } of profile.samples) {
     totals.samples += count;
-    if (labels.flow === undefined) continue;
+    const label = labels.flow ?? labels.span_name;
+    if (label === undefined) continue;
     totals.labelled += count;
     const flow = stack.findLast(({ name }) => /^flow_[a-z]+/.test(name))?.name;
-    if (flow !== undefined && !flow.startsWith(`flow_${labels.flow}`)) totals.wrong += count;
+    if (flow !== undefined && !flow.startsWith(`flow_${label}`)) totals.wrong += count;
   }
 }
 
