@@ -31,6 +31,8 @@ const SUPPRESSIONS = `{
 `;
 const OPTIONS = [
   '--quiet',
+  // It runs one thread at a time: without it, one that waits for another by burning CPU starves it.
+  '--fair-sched=yes',
   `--error-exitcode=${ERROR}`,
   '--leak-check=full',
   '--errors-for-leak-kinds=definite',
