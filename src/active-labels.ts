@@ -104,8 +104,7 @@ export class ActiveLabels {
 
   /** `restore` behind a `replace`, in a frame that has just been made, or the one from before it. */
   restoreReplaced(before: number): void {
-    const id = this.#restorable(before);
-    if (this.currentId() !== id) this.#replace(id);
+    this.#replace(this.#restorable(before));
   }
 
   /**

@@ -27,9 +27,11 @@ let lastEnding: End | undefined;
 
 const INVALID_TRACE_ID = '00000000000000000000000000000000';
 
-const shared = processWide('span-labels.v1', () => ({
-  /** The sets of spans that take no property. */
+const shared = processWide('span-labels.v2', () => ({
+  /** The sets of spans that take no property… */
   ofFrozen: new WeakMap<object, LabelSet>(),
+  /** …and whether there ever was one: to look for them costs as much as all else. */
+  hasFrozen: false,
   /** `end` methods of spans, and what stands in their place on spans that own a set. */
   endings: new WeakMap<End, End>(),
 }));
@@ -120,8 +122,11 @@ function own(span: LabelledSpan, set: LabelSet): void {
     lastEnd = end;
     lastEnding = ending;
   }
-  // A frozen span keeps its own `end`: its labels then stay in force until its context is left.
-  if (Object.isExtensible(span)) span.end = lastEnding as End;
+  try {
+    span.end = lastEnding as End;
+  } catch {
+    // A frozen span keeps its own: its labels then stay in force until its context is left.
+  }
 }
 
 function endingOf(end: End): End {
@@ -156,12 +161,16 @@ export function onSpanEnd(span: LabelledSpan): void {
 }
 
 function setOf(span: LabelledSpan): LabelSet | undefined {
-  return span[LABELS] ?? (Object.isExtensible(span) ? undefined : shared.ofFrozen.get(span));
+  return span[LABELS] ?? (shared.hasFrozen ? shared.ofFrozen.get(span) : undefined);
 }
 
 function hang(span: LabelledSpan, set: LabelSet): void {
-  if (Object.isExtensible(span)) span[LABELS] = set;
-  else shared.ofFrozen.set(span, set);
+  try {
+    span[LABELS] = set;
+  } catch {
+    shared.ofFrozen.set(span, set);
+    shared.hasFrozen = true;
+  }
 }
 
 /**
