@@ -100,11 +100,12 @@ SIGNAL_SAFE bool ReadHashMap(uintptr_t map, uint16_t map_type,
                  room * at.hash_map_entry_bytes;
 }
 
-// Where the JSMap `map` has what is under `key`, or 0.
+// Where the JSMap `map` has the small integer under `key`, and that; or 0.
 template <typename Reader>
-SIGNAL_SAFE uintptr_t FindValue(uintptr_t map, uintptr_t key,
-                                uint16_t map_type) noexcept {
+SIGNAL_SAFE uintptr_t FindPlace(uintptr_t map, uintptr_t key, uint16_t map_type,
+                                uint32_t* number) noexcept {
   const Layout& at = layout();
+  *number = 0;
   HashMap found;
   if (!ReadHashMap<Reader>(map, map_type, &found)) return 0;
   // A scan of a handful of entries is faster than finding the key's hash.
@@ -113,20 +114,24 @@ SIGNAL_SAFE uintptr_t FindValue(uintptr_t map, uintptr_t key,
   for (uint64_t left = found.elements + found.deleted; left > 0; left--) {
     uintptr_t word = 0;
     if (!Reader::Read(entry, &word)) return 0;
-    if (word == key) return entry + at.hash_map_value;
+    if (word == key) {
+      const uintptr_t place = entry + at.hash_map_value;
+      uint64_t value = 0;
+      if (!ReadSmi<Reader>(place, &value) || value > INT32_MAX) return 0;
+      *number = static_cast<uint32_t>(value);
+      return place;
+    }
     entry += at.hash_map_entry_bytes;
   }
   return 0;
 }
 
-// The small integer under `key` in the JSMap `map`, or 0.
+// The small integer alone, or 0.
 template <typename Reader>
-SIGNAL_SAFE uint32_t FindNumber(uintptr_t map, uintptr_t key,
-                                uint16_t map_type) noexcept {
-  const uintptr_t place = FindValue<Reader>(map, key, map_type);
-  uint64_t id = 0;
-  if (place == 0 || !ReadSmi<Reader>(place, &id)) return 0;
-  return id <= INT32_MAX ? static_cast<uint32_t>(id) : 0;
+uint32_t FindNumber(uintptr_t map, uintptr_t key, uint16_t map_type) {
+  uint32_t number = 0;
+  FindPlace<Reader>(map, key, map_type, &number);
+  return number;
 }
 
 #ifdef OTELPYROSCOPE_HAS_CONTINUATION_DATA
@@ -221,8 +226,9 @@ uint32_t AsyncContext::Probe(v8::Isolate* isolate) {
 #endif
 }
 
-SIGNAL_SAFE uintptr_t
-AsyncContext::FindLabel(v8::Isolate* isolate) const noexcept {
+SIGNAL_SAFE uintptr_t AsyncContext::FindLabel(v8::Isolate* isolate,
+                                              uint32_t* id) const noexcept {
+  *id = 0;
 #ifdef OTELPYROSCOPE_HAS_CONTINUATION_DATA
   if (!usable()) return 0;
   uintptr_t key = 0;
@@ -231,12 +237,7 @@ AsyncContext::FindLabel(v8::Isolate* isolate) const noexcept {
   PlainReader::Read(
       reinterpret_cast<uintptr_t>(isolate) + layout().continuation_data,
       &context);
-  const uintptr_t place =
-      FindValue<PlainReader>(context, key, map_instance_type_);
-  uint64_t id = 0;
-  return place != 0 && ReadSmi<PlainReader>(place, &id) && id <= INT32_MAX
-             ? place
-             : 0;
+  return FindPlace<PlainReader>(context, key, map_instance_type_, id);
 #else
   static_cast<void>(isolate);
   return 0;
@@ -245,14 +246,14 @@ AsyncContext::FindLabel(v8::Isolate* isolate) const noexcept {
 
 SIGNAL_SAFE uint32_t
 AsyncContext::ReadLabel(v8::Isolate* isolate) const noexcept {
-  const uintptr_t place = FindLabel(isolate);
-  if (place == 0) return 0;
-  const uintptr_t word = *reinterpret_cast<const uintptr_t*>(place);
-  return static_cast<uint32_t>(word >> kSmiShift);
+  uint32_t id = 0;
+  FindLabel(isolate, &id);
+  return id;
 }
 
 bool AsyncContext::ReplaceLabel(v8::Isolate* isolate, uint32_t id) {
-  const uintptr_t place = FindLabel(isolate);
+  uint32_t before = 0;
+  const uintptr_t place = FindLabel(isolate, &before);
   if (place == 0 || id > INT32_MAX) return false;
   // V8 may be marking the map on another thread, which reads whole words. A
   // small integer needs no write barrier.
@@ -272,7 +273,7 @@ v8::MaybeLocal<v8::Function> AsyncContext::NewReplaceLabel(
         info.GetReturnValue().Set(self->ReplaceLabel(
             info.GetIsolate(), info[0].As<v8::Uint32>()->Value()));
       },
-      // V8's own kind of value for addresses is made another way by each.
+      // v8::External, made for addresses, is made in another way by each V8.
       v8::BigInt::NewFromUnsigned(isolate, reinterpret_cast<uintptr_t>(this)),
       1, v8::ConstructorBehavior::kThrow);
 }

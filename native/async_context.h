@@ -49,8 +49,9 @@ class AsyncContext {
   v8::MaybeLocal<v8::Function> NewReplaceLabel(v8::Isolate* isolate);
 
  private:
-  // Where the running flow's map has the label id, or 0.
-  SIGNAL_SAFE uintptr_t FindLabel(v8::Isolate* isolate) const noexcept;
+  // Where the running flow's map has the label id, and that; or 0.
+  SIGNAL_SAFE uintptr_t FindLabel(v8::Isolate* isolate,
+                                  uint32_t* id) const noexcept;
 
   v8::Global<v8::Object> storage_;
   uint16_t map_instance_type_ = 0;

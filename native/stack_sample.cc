@@ -340,12 +340,11 @@ SIGNAL_SAFE uintptr_t StackCapture::FindFunctions(
         IsFrameOf(place, fp == fast_caller() ? place : 0, fp, sp)) {
       found = fp;
     }
-    const bool is_native = IsNative(place);
-    if (found == 0 && !is_native) {
+    if (found == 0 && !IsNative(place)) {
       found = FollowFrames(bounds_, place, sp, callee == 0 ? fp : callee);
-    }
-    if (found == 0 && !is_native) {
-      found = SearchStack(bounds_, place, sp, std::max(sp, callee), &budget);
+      if (found == 0) {
+        found = SearchStack(bounds_, place, sp, std::max(sp, callee), &budget);
+      }
     }
     frames[count + i] = reinterpret_cast<void*>(
         found == 0 ? uintptr_t{0} : FunctionOfFrame(bounds_, sp, found));

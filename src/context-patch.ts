@@ -107,25 +107,26 @@ function patchWith(manager: Manager): void {
       if (hasArg) return original.call(this, context, fn, thisArg, arg);
       return original.call(this, context, fn, thisArg);
     }
-    if (activeLabels.replaces && this.active() !== context) {
-      hasFrames ??= makesFrames(this, original);
-      if (hasFrames) {
-        const activation: Activation = {
-          manager: this,
-          context,
-          set,
-          fn,
-          thisArg,
-          hasArg,
-          arg,
-          replaced: false,
-        };
-        try {
-          return original.call(this, context, callInFrame, undefined, activation);
-        } finally {
-          if (activation.replaced) activeLabels.restoreReplaced(before);
-          else activeLabels.restore(before);
-        }
+    if (
+      activeLabels.replaces &&
+      (hasFrames ??= makesFrames(this, original)) &&
+      this.active() !== context
+    ) {
+      const activation: Activation = {
+        manager: this,
+        context,
+        set,
+        fn,
+        thisArg,
+        hasArg,
+        arg,
+        replaced: false,
+      };
+      try {
+        return original.call(this, context, callInFrame, undefined, activation);
+      } finally {
+        if (activation.replaced) activeLabels.restoreReplaced(before);
+        else activeLabels.restore(before);
       }
     }
     const writes = activeLabels.enter(set);

@@ -89,13 +89,11 @@ export class LabelTable {
 
   /** Whether the set has an id that resolves to it. */
   has(set: LabelSet): boolean {
-    const slot = set.id & MASK;
-    const there = this.#sets[slot];
+    const there = this.get(set.id);
     if (there === set) return true;
     // That of an ended span may have been made anew. Its id alone does not tell: they come again.
-    if (!set.ended || (there ?? this.get(set.id))?.id !== set.id) return false;
-    if (!saySame(set, this.#sets[slot] as LabelSet)) return false;
-    this.#sets[slot] = set;
+    if (there === undefined || !set.ended || !saySame(set, there)) return false;
+    this.#sets[set.id & MASK] = set;
     return true;
   }
 

@@ -30,7 +30,7 @@ const INVALID_TRACE_ID = '00000000000000000000000000000000';
 const shared = processWide('span-labels.v2', () => ({
   /** The sets of spans that take no property… */
   ofFrozen: new WeakMap<object, LabelSet>(),
-  /** …and whether there ever was one: to look for them costs as much as all else. */
+  /** …and whether there ever was one; else they are not looked for. */
   hasFrozen: false,
   /** `end` methods of spans, and what stands in their place on spans that own a set. */
   endings: new WeakMap<End, End>(),
