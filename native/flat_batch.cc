@@ -8,6 +8,7 @@ namespace otelpyroscope {
 
 FlatBatch Flatten(const SampleBatch& batch) {
   FlatBatch flat;
+  const StackTable::Reader reader(&batch.table);
   for (const FunctionInfo& function : batch.table.functions()) {
     flat.names.push_back(function.name);
     flat.names.push_back(function.url);
@@ -17,7 +18,7 @@ FlatBatch Flatten(const SampleBatch& batch) {
   const auto& frames = batch.table.frames();
   for (size_t i = 0; i < frames.size(); i++) {
     flat.frames.push_back(frames[i].function);
-    flat.frames.push_back(batch.lines[i]);
+    flat.frames.push_back(batch.table.lines()[i]);
   }
   for (const auto& [key, weight] : batch.table.stacks()) {
     flat.stacks.push_back(static_cast<uint32_t>(weight));

@@ -197,7 +197,6 @@ void ProfiledThread::CutSamples() {
       cut.batch->weight += weight;
     }
     table->MoveTo(&cut.batch->table);
-    cut.batch->lines.swap(lines_);
   }
   Process& process = TheProcess();
   std::lock_guard<std::mutex> lock(process.mutex);
@@ -237,22 +236,10 @@ bool ProfiledThread::HasListeners() {
   return process.windows.AnyOfOthers(serial_);
 }
 
-// Adds the lines that are missing. Where V8 may not be asked, those where the
-// functions begin.
-void ProfiledThread::AddLines(const StackTable& table, bool may_ask,
-                              std::vector<uint32_t>* lines) {
-  for (size_t i = lines->size(); i < table.frames().size(); i++) {
-    const FrameInfo& frame = table.frames()[i];
-    const int line = may_ask ? sampler_->LineOf(frame, table)
-                             : table.functions()[frame.function].line;
-    lines->push_back(static_cast<uint32_t>(line));
-  }
-}
-
-// Asks V8 where functions begin, as far as that is not known.
-void ProfiledThread::FillStarts(StackTable* table) {
-  table->FillStarts([this](int script_id, int32_t offset, int* column) {
-    return sampler_->PlaceOf(script_id, offset, column);
+// Asks V8 for the lines that are missing.
+void ProfiledThread::FillLines(StackTable* table) {
+  table->FillLines([this](int script_id, int32_t offset, int* column) {
+    return sampler_->LineOf(script_id, offset, column);
   });
 }
 
@@ -261,8 +248,7 @@ void ProfiledThread::FillStarts(StackTable* table) {
 void ProfiledThread::PrepareFlush() {
   StackTable* table = sampler_->stack_table();
   table->NameNatives();
-  FillStarts(table);
-  AddLines(*table, true, &lines_);
+  FillLines(table);
 }
 
 void ProfiledThread::Complete(SampleBatch* batch, bool may_ask) {
@@ -272,8 +258,8 @@ void ProfiledThread::Complete(SampleBatch* batch, bool may_ask) {
   // It may have been cut before its files were indexed.
   sampler_->CountUnresolved(
       batch->table.NameNativesAtLast(may_ask ? kSymbolsWaitMs : 0));
-  if (may_ask) FillStarts(&batch->table);
-  AddLines(batch->table, may_ask, &batch->lines);
+  if (may_ask) FillLines(&batch->table);
+  batch->table.FillLinesWithStarts();
 }
 
 void ProfiledThread::Deliver(const std::shared_ptr<const LabelTexts>& labels) {

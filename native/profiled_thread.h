@@ -99,9 +99,7 @@ class ProfiledThread {
   int StartFor(uint64_t session, uint64_t interval_ns, size_t max_frames);
   void CutSamples();
   void Deliver(const std::shared_ptr<const LabelTexts>& labels);
-  void AddLines(const StackTable& table, bool may_ask,
-                std::vector<uint32_t>* lines);
-  void FillStarts(StackTable* table);
+  void FillLines(StackTable* table);
   void PrepareFlush();
   void Complete(SampleBatch* batch, bool may_ask);
 
@@ -132,7 +130,6 @@ class ProfiledThread {
   std::atomic<uint32_t> tasks_{0};
   std::atomic<bool> interrupt_queued_{false};
   bool flushing_ = false;
-  std::vector<uint32_t> lines_;   // of the first frames of the sampler's table
   uint64_t session_ = 0;          // that this thread samples for; 0: none
   uint64_t refused_session_ = 0;  // that it could not sample for
 

@@ -146,7 +146,7 @@ SampleWindows::Taken SampleWindows::Take(uint32_t window, uint64_t segment) {
     batch.table.Begin(0);
     batch.table.Push(PseudoFrame::kOverflow);
     batch.table.Commit(weight);
-    batch.lines.assign(batch.table.frames().size(), 0);
+    batch.table.FillLinesWithStarts();
     taken.batches.push_back(
         std::make_shared<const SampleBatch>(std::move(batch)));
   }

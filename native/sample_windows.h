@@ -28,7 +28,6 @@ using LabelTexts = std::unordered_map<uint32_t, std::vector<std::string>>;
 struct SampleBatch {
   std::string thread_name;  // empty: the main thread
   StackTable table;
-  std::vector<uint32_t> lines;               // by frame of the table
   std::shared_ptr<const LabelTexts> labels;  // null: unknown
   uint64_t interval_ns = 0;
   uint64_t weight = 0;  // sum of the table's

@@ -247,18 +247,9 @@ void Sampler::DrainInLoop() {
   Drain();
 }
 
-int Sampler::PlaceOf(int script_id, int32_t offset, int* column) const {
+int Sampler::LineOf(int script_id, int32_t offset, int* column) const {
   return script_lines_.LineOf(isolate_.load(std::memory_order_relaxed),
                               script_id, offset, column);
-}
-
-int Sampler::LineOf(const FrameInfo& frame, const StackTable& table) const {
-  int line = 0;
-  if (frame.position >= 0) {
-    line = script_lines_.LineOf(isolate_.load(std::memory_order_relaxed),
-                                frame.script_id, frame.position);
-  }
-  return line > 0 ? line : table.functions()[frame.function].line;
 }
 
 // --- Callbacks of V8 ---

@@ -112,14 +112,12 @@ class Sampler {
   bool HasSamples() const {
     return ring_.pending() != 0 || !stack_table_.stacks().empty();
   }
-  // The 1-based line and column of a place in a script, 0 for unknown. Not
-  // inside callbacks of V8.
-  int PlaceOf(int script_id, int32_t offset, int* column) const;
+  // The 1-based line of an offset in a script's source, and the column if asked
+  // for; 0 for unknown. Calls V8, which may collect, and so drain: not inside
+  // callbacks of V8, and with no reference into the stack table.
+  int LineOf(int script_id, int32_t offset, int* column) const;
   // The name of code at an address that is not on V8's heap; empty: nobody's.
   std::string_view OffHeapName(uintptr_t address) const;
-  // The 1-based line of a frame in a table filled here, 0 for unknown. Not
-  // inside callbacks of V8.
-  int LineOf(const FrameInfo& frame, const StackTable& table) const;
 
   LabelSlot* label_slot() { return &label_slot_; }
   SampledLabels* sampled_labels() { return &sampled_labels_; }

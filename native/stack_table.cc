@@ -91,10 +91,8 @@ void StackTable::Push(const CodeFunction& function, const CodeMap& code_map,
 }
 
 void StackTable::Push(PseudoFrame frame) {
-  FunctionInfo info;
-  info.name = PseudoFrameName(frame);
   FrameInfo frame_info;
-  frame_info.function = FunctionNumber(std::move(info));
+  frame_info.function = NumberOf(frame);
   PushFrame(frame_info);
 }
 
@@ -117,22 +115,28 @@ bool StackTable::PushNative(uintptr_t address) {
     // was made, which NameNatives() will know by a newer one.
     if (known) address = function;
   }
-  const auto [place, is_new] = native_numbers_.try_emplace(
-      address, static_cast<uint32_t>(functions_.size()));
-  if (is_new) {
+  FrameInfo frame;
+  const auto found = native_numbers_.find(address);
+  if (found != native_numbers_.end()) {
+    frame.function = found->second;
+  } else if (HasRoomForFunction()) {
+    frame.function = static_cast<uint32_t>(functions_.size());
+    native_numbers_.emplace(address, frame.function);
     FunctionInfo info;
     info.native_address = address;
     functions_.push_back(std::move(info));
+  } else {
+    Push(PseudoFrame::kOverflow);
+    return true;
   }
-  if (!known) functions_[place->second].foreign_frames++;
-  FrameInfo frame;
-  frame.function = place->second;
+  if (!known) functions_[frame.function].foreign_frames++;
   PushFrame(frame);
   return known;
 }
 
 void StackTable::NameNatives() {
   if (symbols_ == nullptr) return;
+  const Reader reader(this);
   for (FunctionInfo& function : functions_) {
     if (IsUnnamed(function)) {
       function.name = symbols_->Name(function.native_address);
@@ -211,6 +215,8 @@ void StackTable::MoveTo(StackTable* taken) {
   stacks_.swap(taken->stacks_);
   functions_.swap(taken->functions_);
   frames_.swap(taken->frames_);
+  lines_.swap(taken->lines_);
+  taken->filled_starts_ = filled_starts_;
   taken->symbols_ = symbols_;
   Clear();
 }
@@ -220,12 +226,30 @@ void StackTable::Clear() {
   functions_.clear();
   function_numbers_.clear();
   native_numbers_.clear();
+  text_bytes_ = 0;
+  filled_starts_ = 0;
   frames_.clear();
+  lines_.clear();
   frame_numbers_.clear();
   generation_++;
 }
 
 uint32_t StackTable::FunctionNumber(FunctionInfo&& info) {
+  std::string key = ContentKey(info);
+  const auto known = function_numbers_.find(key);
+  if (known != function_numbers_.end()) return known->second;
+  if (!HasRoomForFunction()) return NumberOf(PseudoFrame::kOverflow);
+  const uint32_t number = static_cast<uint32_t>(functions_.size());
+  text_bytes_ += info.name.size() + info.url.size();
+  function_numbers_.emplace(std::move(key), number);
+  functions_.push_back(std::move(info));
+  return number;
+}
+
+// There is always room for these few.
+uint32_t StackTable::NumberOf(PseudoFrame frame) {
+  FunctionInfo info;
+  info.name = PseudoFrameName(frame);
   const auto [place, is_new] = function_numbers_.try_emplace(
       ContentKey(info), static_cast<uint32_t>(functions_.size()));
   if (is_new) functions_.push_back(std::move(info));
@@ -233,10 +257,19 @@ uint32_t StackTable::FunctionNumber(FunctionInfo&& info) {
 }
 
 void StackTable::PushFrame(const FrameInfo& frame) {
-  const auto [place, is_new] =
-      frame_numbers_.try_emplace(frame, static_cast<uint32_t>(frames_.size()));
-  if (is_new) frames_.push_back(frame);
-  key_.push_back(static_cast<char32_t>(place->second));
+  auto found = frame_numbers_.find(frame);
+  if (found == frame_numbers_.end()) {
+    FrameInfo added = frame;
+    if (frames_.size() >= kMaxFrames) {
+      added = FrameInfo();
+      added.function = NumberOf(PseudoFrame::kOverflow);
+    }
+    const auto [place, is_new] = frame_numbers_.try_emplace(
+        added, static_cast<uint32_t>(frames_.size()));
+    if (is_new) frames_.push_back(added);
+    found = place;
+  }
+  key_.push_back(static_cast<char32_t>(found->second));
 }
 
 size_t StackTable::FrameHash::operator()(const FrameInfo& frame) const {

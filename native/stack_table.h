@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "code_map.h"
+#include "debug_check.h"
 #include "elf_symbols.h"
 #include "loaded_files.h"
 
@@ -33,7 +34,7 @@ struct FunctionInfo {
   uintptr_t native_address = 0;  // of a native function: see NameNatives()
   // Frames that were pushed while no file with this address was known.
   uint64_t foreign_frames = 0;
-  // Where line and column are still to be asked for: see FillStarts().
+  // Where line and column are still to be asked for: see FillLines().
   int script_id = 0;
   int32_t start = -1;  // offset in the script's source
 };
@@ -54,6 +55,13 @@ class StackTable {
   // stack of a new pair is replaced by "(stack table full)"; label and CPU
   // stay. About 16 MiB at 30 frames.
   static constexpr size_t kMaxStacks = 65536;
+  // Different functions, the bytes of their names and URLs together, and
+  // different frames (functions at a line) between two Clear(). When one is
+  // full, "(stack table full)" stands in a stack for each function or frame
+  // that is new. About 64 MiB in all.
+  static constexpr size_t kMaxFunctions = 65536;
+  static constexpr size_t kMaxTextBytes = size_t{16} << 20;
+  static constexpr size_t kMaxFrames = 262144;
 
   // Frame numbers, leaf first, behind the label id. Also the map's key.
   using Key = std::u32string;
@@ -62,7 +70,10 @@ class StackTable {
   StackTable();
 
   // Begins the stack of the next sample.
-  void Begin(uint32_t label) { key_.assign(1, static_cast<char32_t>(label)); }
+  void Begin(uint32_t label) {
+    DEBUG_CHECK(readers_ == 0);
+    key_.assign(1, static_cast<char32_t>(label));
+  }
   // Appends the next frame towards the root.
   // `position`: of the code that runs, in the function's script; -1: unknown.
   void Push(const CodeFunction& function, const CodeMap& code_map,
@@ -109,6 +120,7 @@ class StackTable {
   // returns an empty name for none.
   template <typename NameOf>
   void NameForeign(NameOf name_of) {
+    const Reader reader(this);
     for (FunctionInfo& function : functions_) {
       if (function.native_address == 0 || !function.name.empty() ||
           IsInFile(function.native_address)) {
@@ -117,15 +129,37 @@ class StackTable {
       function.name = name_of(function.native_address);
     }
   }
-  // Fills in lines and columns of functions' starts that are still missing.
-  template <typename LineOf>  // (script id, offset, int* column) -> line
-  void FillStarts(LineOf line_of) {
-    for (FunctionInfo& function : functions_) {
-      if (function.start < 0) continue;
-      function.line =
-          line_of(function.script_id, function.start, &function.column);
-      function.start = -1;
+  // Fills in the lines that are missing: of frames, and of functions' starts.
+  // `line_of(script_id, offset, int* column)` returns a 1-based line, or 0. It
+  // may call V8, which may collect; the collection drains into this table,
+  // whose vectors then move. So nothing in them is referred to across the call.
+  template <typename LineOf>
+  void FillLines(LineOf line_of) {
+    for (; filled_starts_ < functions_.size(); filled_starts_++) {
+      const int script_id = functions_[filled_starts_].script_id;
+      const int32_t start = functions_[filled_starts_].start;
+      if (start < 0) continue;
+      int column = 0;
+      const int line = line_of(script_id, start, &column);
+      functions_[filled_starts_].line = line;
+      functions_[filled_starts_].column = column;
+      functions_[filled_starts_].start = -1;
     }
+    // Frames that are added meanwhile are left for the next call: the starts of
+    // their functions may not be known yet.
+    const size_t frames = frames_.size();
+    while (lines_.size() < frames) {
+      const FrameInfo frame = frames_[lines_.size()];
+      const int line = frame.position < 0
+                           ? 0
+                           : line_of(frame.script_id, frame.position, nullptr);
+      AddLine(frame, line);
+    }
+  }
+  // The same where V8 may not be asked: frames get the lines at which their
+  // functions start, as far as these are known.
+  void FillLinesWithStarts() {
+    while (lines_.size() < frames_.size()) AddLine(frames_[lines_.size()], 0);
   }
   // Tells native functions apart by the symbols of what is loaded, from here
   // on; before, by address. Waits at most so long for an index in the making.
@@ -141,8 +175,26 @@ class StackTable {
 
   const std::vector<FunctionInfo>& functions() const { return functions_; }
   const std::vector<FrameInfo>& frames() const { return frames_; }
+  // The 1-based lines of the first frames, 0 for unknown; of all of them after
+  // FillLines() or FillLinesWithStarts().
+  const std::vector<uint32_t>& lines() const { return lines_; }
   // Weight (number of intervals) by key.
   const Stacks& stacks() const { return stacks_; }
+
+  // Says that somebody holds references into the table, so that nothing may be
+  // added to it: no call into V8 while one exists. Checked in debug builds.
+  class Reader {
+   public:
+    explicit Reader(const StackTable* table) : table_(table) {
+      table_->readers_++;
+    }
+    ~Reader() { table_->readers_--; }
+    Reader(const Reader&) = delete;
+    Reader& operator=(const Reader&) = delete;
+
+   private:
+    const StackTable* table_;
+  };
 
  private:
   struct FrameHash {
@@ -156,7 +208,15 @@ class StackTable {
     return code_map.losses() + generation_;
   }
   uint32_t FunctionNumber(FunctionInfo&& info);
+  uint32_t NumberOf(PseudoFrame frame);
+  bool HasRoomForFunction() const {
+    return functions_.size() < kMaxFunctions && text_bytes_ < kMaxTextBytes;
+  }
   void PushFrame(const FrameInfo& frame);
+  void AddLine(const FrameInfo& frame, int line) {
+    if (line == 0) line = functions_[frame.function].line;
+    lines_.push_back(static_cast<uint32_t>(line));
+  }
 
   Key key_;
   Stacks stacks_;
@@ -165,10 +225,14 @@ class StackTable {
   std::unordered_map<uintptr_t, uint32_t> native_numbers_;
   ElfSymbols::Snapshot symbols_;
   std::vector<LoadedFile> files_;
+  size_t text_bytes_ = 0;     // of functions_, names and URLs
+  size_t filled_starts_ = 0;  // of functions_, those FillLines() is done with
   std::vector<FrameInfo> frames_;
+  std::vector<uint32_t> lines_;  // of the first frames
   std::unordered_map<FrameInfo, uint32_t, FrameHash> frame_numbers_;
   uint64_t generation_ = 1;
   std::vector<Caller> callers_;  // empty before the first
+  mutable int readers_ = 0;
 };
 
 }  // namespace otelpyroscope

@@ -24,7 +24,7 @@ SharedBatch Batch(uint64_t weight, uint32_t label = 0) {
   batch->table.Begin(label);
   batch->table.Push(PseudoFrame::kNative);
   batch->table.Commit(weight);
-  batch->lines.assign(1, 0);
+  batch->table.FillLinesWithStarts();
   batch->interval_ns = kInterval;
   batch->weight = weight;
   return batch;
@@ -39,7 +39,7 @@ SharedBatch ManyStacks(size_t count) {
     batch->table.Push(PseudoFrame::kNative);
     batch->table.Commit(1);
   }
-  batch->lines.assign(1, 0);
+  batch->table.FillLinesWithStarts();
   batch->interval_ns = kInterval;
   batch->weight = count;
   return batch;

@@ -301,9 +301,9 @@ TEST(stacks_learn_late_where_functions_begin) {
   EXPECT_EQ(table.functions()[0].line, 0);
   int asked = 0;
   for (int i = 0; i < 2; i++) {
-    table.FillStarts([&asked](int script_id, int32_t offset, int* column) {
+    table.FillLines([&asked](int script_id, int32_t offset, int* column) {
       asked++;
-      *column = 8;
+      if (column != nullptr) *column = 8;
       return script_id == 7 && offset == 90 ? 12 : 0;
     });
   }
@@ -333,6 +333,108 @@ TEST(stacks_beyond_the_limit_keep_label_and_weight) {
   for (const auto& [key, weight] : program.table.stacks()) total += weight;
   EXPECT_EQ(total, uint64_t{kStacks} + 3 + 4 + 9 + 2 * uint64_t{kStacks});
   EXPECT_LE(program.table.stacks().size(), 2 * size_t{kStacks} + 1);
+}
+
+// A call of V8's for a line may collect, and the collection drains into the
+// very table whose lines are being filled in.
+TEST(stacks_may_be_added_while_lines_are_asked_for) {
+  CodeMap map;
+  StackTable table;
+  int added = 0;
+  const auto add = [&](int32_t position) {
+    HeapFunction function;
+    function.id = {7, ++added};
+    function.name = "f" + std::to_string(added);
+    function.start = added;
+    table.Begin(0);
+    table.Push(*map.Keep(std::move(function)), map, position);
+    table.Commit(1);
+  };
+  add(5000);
+  const auto line_of = [&](int, int32_t offset, int* column) {
+    // Enough for vectors to move, more than once.
+    if (added < 3000) {
+      for (int i = 0; i < 100; i++) add(5000 + added);
+    }
+    if (column != nullptr) *column = 1;
+    return offset + 10;
+  };
+  table.FillLines(line_of);
+  table.FillLines(line_of);
+  EXPECT_EQ(table.functions().size(), static_cast<size_t>(added));
+  EXPECT_EQ(table.lines().size(), table.frames().size());
+  for (size_t i = 0; i < table.frames().size(); i++) {
+    const FrameInfo& frame = table.frames()[i];
+    const FunctionInfo& function = table.functions()[frame.function];
+    EXPECT(function.name == "f" + std::to_string(function.line - 10));
+    EXPECT_EQ(table.lines()[i], static_cast<uint32_t>(frame.position) + 10);
+  }
+}
+
+TEST(stacks_without_lines_have_those_of_their_functions) {
+  Program program;
+  program.table.Begin(0);
+  program.table.Push(*program.map.Find(0x1000)->function, program.map, 100);
+  program.table.Push(PseudoFrame::kTruncated);
+  program.table.Commit(1);
+  program.table.FillLinesWithStarts();
+  EXPECT_EQ(program.table.lines().size(), 2);
+  EXPECT_EQ(program.table.lines()[0], 10);
+  EXPECT_EQ(program.table.lines()[1], 0);
+}
+
+// Code that is generated without end makes functions without end.
+TEST(functions_beyond_the_limit_keep_label_and_weight) {
+  CodeMap map;
+  StackTable table;
+  constexpr uint32_t kMore = StackTable::kMaxFunctions + 1000;
+  for (uint32_t i = 0; i < kMore; i++) {
+    CodeFunction function;
+    function.name = "f" + std::to_string(i) + " /eval.js:1:1";
+    function.in_script = true;
+    table.Begin(i % 2);
+    table.Push(function, map);
+    table.Commit(1);
+  }
+  // The pseudo frame is one more.
+  EXPECT_EQ(table.functions().size(), StackTable::kMaxFunctions + 1);
+  auto contents = Contents(table);
+  EXPECT_EQ(contents["0|(stack table full)"], 500);
+  EXPECT_EQ(contents["1|(stack table full)"], 500);
+  EXPECT_EQ(contents["1|f1"], 1);
+  // Native functions are functions as well.
+  table.Begin(3);
+  EXPECT(table.PushNative(0x1234));
+  table.Commit(1);
+  EXPECT_EQ(Contents(table)["3|(stack table full)"], 1);
+}
+
+TEST(names_of_functions_are_bounded_in_bytes) {
+  CodeMap map;
+  StackTable table;
+  const std::string text(4096, 'x');
+  constexpr size_t kFit = StackTable::kMaxTextBytes / 4096;
+  for (size_t i = 0; i < kFit + 100; i++) {
+    CodeFunction function;
+    function.name = text + std::to_string(i);
+    table.Begin(0);
+    table.Push(function, map);
+    table.Commit(1);
+  }
+  EXPECT_LE(table.functions().size(), kFit + 1);
+}
+
+TEST(frames_beyond_the_limit_keep_label_and_weight) {
+  Program program;
+  const CodeFunction& leaf = *program.map.Find(0x1000)->function;
+  for (size_t i = 0; i < StackTable::kMaxFrames + 10; i++) {
+    program.table.Begin(1);
+    program.table.Push(leaf, program.map, static_cast<int32_t>(i));
+    // Only every eighth is a stack of its own: stacks have a limit as well.
+    if (i % 8 == 0 || i >= StackTable::kMaxFrames) program.table.Commit(1);
+  }
+  EXPECT_EQ(program.table.frames().size(), StackTable::kMaxFrames + 1);
+  EXPECT_EQ(Contents(program.table)["1|(stack table full)"], 10);
 }
 
 }  // namespace

@@ -32,6 +32,7 @@ const commonFlags = [
   '-Wno-unused-parameter',
   '-Werror',
   '-pthread',
+  '-DOTELPYROSCOPE_DEBUG_CHECKS',
   `-I${nativeDirectory}`,
   `-I${testDirectory}`,
 ];
