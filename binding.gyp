@@ -19,6 +19,7 @@
             'native/code_map_heap.cc',
             'native/code_object.cc',
             'native/code_ranges.cc',
+            'native/collection_canary.cc',
             'native/cpu_timer.cc',
             'native/elf_file.cc',
             'native/elf_symbols.cc',

@@ -132,7 +132,8 @@ class CodeMap {
 
   // From here on, code on V8's heap may have moved, or its place be reused:
   // what is known is not found until FindAgain() has seen that it is still
-  // there. Forgotten when nobody has for a while.
+  // there. Forgotten when nobody has for a while. Nothing where nothing has
+  // been learnt since the last call.
   void ForgetPlaces();
   // The code at `address` from before, if its anchor still holds. It is found
   // by Find() again.
@@ -234,6 +235,7 @@ class CodeMap {
   CodeEntry* newest_ = nullptr;
   uint64_t losses_ = 1;
   uint64_t changes_ = 1;
+  uint64_t forgotten_changes_ = 0;  // changes_ at the last ForgetPlaces()
   size_t name_bytes_ = 0;
   mutable CacheLine cache_[kCacheLines];
 };

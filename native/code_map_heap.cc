@@ -80,14 +80,17 @@ std::shared_ptr<CodeFunction> CodeMap::FindKept(FunctionId id) const {
 }
 
 void CodeMap::ForgetPlaces() {
+  if (changes_ == forgotten_changes_) return;
   generation_++;
   NoteLoss();
+  forgotten_changes_ = changes_;
   if (generation_ % kMaxAge != 0) return;
   for (auto place = entries_.begin(); place != entries_.end();) {
     const bool is_old = !IsGood(place->second) &&
                         place->second.generation + kMaxAge < generation_;
     place = is_old ? Erase(place) : std::next(place);
   }
+  forgotten_changes_ = changes_;
 }
 
 const CodeEntry* CodeMap::FindAgain(uintptr_t address) {

@@ -35,6 +35,7 @@ bool MayShowOwner(const SampleHeader& header, const CodeEntry* entry,
 bool HeapCode::Init(v8::Isolate* isolate) {
   isolate_ = isolate;
   failures_ = successes_ = 0;
+  misses_.Clear();
   const void* builtins = nullptr;
   size_t size = 0;
   isolate->GetEmbeddedCodeRange(&builtins, &size);
@@ -59,6 +60,16 @@ void HeapCode::Learn(const SampleHeader& header, const uintptr_t* frames,
   for (uint32_t i = 0; i < header.frame_count; i++) {
     if (table.FindCaller(frames[i], *code_map) != nullptr) continue;
     LearnOne(frames[i], false, functions[i], 0);
+  }
+}
+
+void HeapCode::FindAgain(const SampleHeader& header, const uintptr_t* frames,
+                         CodeMap* code_map) {
+  code_map->FindAgain(header.pc);
+  for (uint32_t i = 0; i < header.frame_count; i++) {
+    // A return address is behind its call; a place in bytecode is exact.
+    code_map->FindAgain(frames[i]);
+    code_map->FindAgain(frames[i] - 1);
   }
 }
 
@@ -234,12 +245,17 @@ void HeapCode::LearnBytecode(uintptr_t address, uintptr_t function) {
   uintptr_t start = 0;
   size_t size = 0;
   if (function == 0 || !heap::ReadShared(function, &shared)) return;
-  // A function may run other bytecode than its own: V8 throws that away where
-  // it was not called for long, even if it has not returned yet, and a debugger
-  // has it run a copy.
-  if (!heap::ReadBytecodeOf(shared, &start, &size) ||
-      address + 1 - start > size) {
-    if (!heap::FindBytecode(address, &start, &size)) return;
+  const bool has_bytecode = heap::ReadBytecodeOf(shared, &start, &size);
+  if (!has_bytecode || address + 1 - start > size) {
+    // A function may run other bytecode than its own: V8 throws that away where
+    // it was not called for long, even if it has not returned yet, and a
+    // debugger has it run a copy, which is as long. Other bytecode is another
+    // function's.
+    const size_t own_size = size;
+    if (!heap::FindBytecode(address, &start, &size) ||
+        (has_bytecode && size != own_size)) {
+      return;
+    }
   }
   if (code_map_->Find(start) != nullptr ||
       code_map_->FindAgain(start) != nullptr) {

@@ -37,6 +37,12 @@ class HeapCode {
              const StackTable& table, CodeMap* code_map, ScriptLines* lines,
              ResolveCounts* counts);
 
+  // The same for a sample since which code may have moved: code that the map
+  // knew before is found again where its anchor shows that it is still there.
+  // Reads nothing else.
+  static void FindAgain(const SampleHeader& header, const uintptr_t* frames,
+                        CodeMap* code_map);
+
   // Whether code is hardly ever found where it should be: V8's layout is
   // another one than the table says.
   bool IsHopeless() const {

@@ -22,6 +22,9 @@ class LateCode {
   void Learn(const SampleHeader& header, const uintptr_t* frames,
              CodeMap* code_map);
 
+  // Code may have moved, or be gone.
+  void ForgetPlaces() { misses_.Clear(); }
+
  private:
   void LearnOne(uintptr_t address, CodeMap* code_map);
 

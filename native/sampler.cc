@@ -92,6 +92,7 @@ int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
   if (!ring_.Allocate()) return ENOMEM;
   Drain();  // moves noted since Stop() speak of positions before the Reset()
   ring_.Reset();
+  stale_until_ = 0;
   framed_head_.store(0, std::memory_order_relaxed);
   signals_.store(0, std::memory_order_relaxed);
   handler_ns_.store(0, std::memory_order_relaxed);
@@ -106,6 +107,8 @@ int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
   v8::CpuProfiler::UseDetailedSourcePositionsForProfiling(isolate);
   CheckLayout(isolate);
   Listen();
+  canary_.Refill(isolate);
+  WatchForCollections();
   capture_.SetBuiltinsCopy(code_map_.builtins_copy());
   const bool is_wrong = CodeReader::Possible() && !CodeReader::Available();
   metrics_.resolve.layout_fallbacks += is_wrong;
@@ -143,7 +146,9 @@ void Sampler::Forget() {
   isolate->RemoveGCEpilogueCallback(OnGcEpilogue, this);
   gc_depth_.store(0, std::memory_order_relaxed);
   code_map_.Clear();
+  late_code_.ForgetPlaces();
   script_lines_.Clear();
+  canary_.Reset();
   std::lock_guard<std::mutex> lock(moves_mutex_);
   moves_.clear();
   has_moves_.store(false, std::memory_order_relaxed);
@@ -201,7 +206,11 @@ void Sampler::Drain() {
       begin = end;
     }
   }
-  DrainUntil(UINT64_MAX, true, &left);
+  // V8 announces no collection that a callback of another one starts. Addresses
+  // of samples from before it mean nothing any more.
+  if (!canary_.IsAlive()) NoteCollection();
+  DrainUntil(stale_until_, false, &left);
+  DrainUntil(UINT64_MAX, canary_.IsAlive(), &left);
   const uint64_t dropped = ring_.TakeDroppedWeight();
   if (dropped != 0) {
     stack_table_.Begin(0);
@@ -211,13 +220,13 @@ void Sampler::Drain() {
   metrics_.drain_ns += NowNs(CLOCK_THREAD_CPUTIME_ID) - begin_ns;
 }
 
-void Sampler::DrainUntil(uint64_t ring_position, bool heap_is_of_then,
+void Sampler::DrainUntil(uint64_t ring_position, bool heap_unchanged,
                          size_t* left) {
   ring_.Drain(
       ring_position, left,
       [&](const uintptr_t* record) {
         Resolve(*reinterpret_cast<const SampleHeader*>(record),
-                record + kSampleHeaderWords, heap_is_of_then);
+                record + kSampleHeaderWords, heap_unchanged);
       },
       [&](const uintptr_t* record) {
         ring_.Drop(reinterpret_cast<const SampleHeader*>(record)->weight);
@@ -225,18 +234,20 @@ void Sampler::DrainUntil(uint64_t ring_position, bool heap_is_of_then,
 }
 
 void Sampler::Resolve(const SampleHeader& header, const uintptr_t* frames,
-                      bool heap_is_of_then) {
+                      bool heap_unchanged) {
   metrics_.samples++;
   metrics_.truncated_stacks += header.truncated;
   metrics_.labelled_samples += header.label != 0;
   const bool can_read =
-      heap_is_of_then && (header.frame_count == 0 || !header.in_collection);
+      heap_unchanged && (header.frame_count == 0 || !header.in_collection);
   metrics_.stale_samples += !can_read;
   if (can_read && !reads_heap_) {
     late_code_.Learn(header, frames, &code_map_);
   } else if (can_read && header.vm_state != v8::GC) {
     heap_code_.Learn(header, frames, stack_table_, &code_map_, &script_lines_,
                      &metrics_.resolve);
+  } else if (!can_read && reads_heap_) {
+    HeapCode::FindAgain(header, frames, &code_map_);
   }
   ResolveStack(header, frames, can_read, code_map_, &stack_table_,
                &metrics_.resolve);
@@ -245,6 +256,9 @@ void Sampler::Resolve(const SampleHeader& header, const uintptr_t* frames,
 void Sampler::DrainInLoop() {
   if (WantsEvents()) FollowEvents();
   Drain();
+  if (!listening_) return;
+  canary_.Refill(isolate_.load(std::memory_order_relaxed));
+  WatchForCollections();
 }
 
 int Sampler::LineOf(int script_id, int32_t offset, int* column) const {
@@ -254,6 +268,24 @@ int Sampler::LineOf(int script_id, int32_t offset, int* column) const {
 
 // --- Callbacks of V8 ---
 
+void Sampler::ForgetPlaces() {
+  late_code_.ForgetPlaces();
+  if (!reads_heap_) return;  // V8's events tell of every move
+  code_map_.ForgetPlaces();
+  heap_code_.ForgetPlaces();
+}
+
+void Sampler::NoteCollection() {
+  stale_until_ = ring_.head();
+  ForgetPlaces();
+}
+
+void Sampler::WatchForCollections() {
+  if (!listening_ || canary_.IsAlive()) return;
+  canary_.Arm(isolate_.load(std::memory_order_relaxed));
+  NoteCollection();
+}
+
 void Sampler::OnGcPrologue(v8::Isolate* isolate, v8::GCType type,
                            v8::GCCallbackFlags, void* self) {
   Sampler* sampler = static_cast<Sampler*>(self);
@@ -261,10 +293,7 @@ void Sampler::OnGcPrologue(v8::Isolate* isolate, v8::GCType type,
   sampler->Drain();
   if (sampler->WantsEvents()) sampler->WakeUp();
   // Code moves, and goes, in collections of the whole heap only.
-  if (sampler->reads_heap_ && (type & v8::kGCTypeMarkSweepCompact) != 0) {
-    sampler->code_map_.ForgetPlaces();
-    sampler->heap_code_.ForgetPlaces();
-  }
+  if ((type & v8::kGCTypeMarkSweepCompact) != 0) sampler->ForgetPlaces();
   if (sampler->gc_depth_.load(std::memory_order_relaxed) == 0) {
     sampler->gc_label_.store(sampler->async_context_.ReadLabel(isolate),
                              std::memory_order_relaxed);
@@ -272,9 +301,12 @@ void Sampler::OnGcPrologue(v8::Isolate* isolate, v8::GCType type,
   sampler->gc_depth_.fetch_add(1, std::memory_order_relaxed);
 }
 
-void Sampler::OnGcEpilogue(v8::Isolate*, v8::GCType, v8::GCCallbackFlags,
+void Sampler::OnGcEpilogue(v8::Isolate*, v8::GCType type, v8::GCCallbackFlags,
                            void* self) {
   Sampler* sampler = static_cast<Sampler*>(self);
+  // One that was made while V8 marked has survived this collection.
+  if ((type & v8::kGCTypeMarkSweepCompact) != 0) sampler->canary_.Disarm();
+  sampler->WatchForCollections();
   // Zero where sampling began between prologue and epilogue.
   if (sampler->gc_depth_.load(std::memory_order_relaxed) != 0) {
     sampler->gc_depth_.fetch_sub(1, std::memory_order_relaxed);

@@ -18,6 +18,7 @@
 
 #include "async_context.h"
 #include "code_map.h"
+#include "collection_canary.h"
 #include "cpu_timer.h"
 #include "heap_code.h"
 #include "label_slot.h"
@@ -157,6 +158,12 @@ class Sampler {
   static Sampler* OfIsolate(v8::Isolate* isolate);
 
   void Listen();
+  // Code may have moved, or be gone: what is known of it has to be checked.
+  void ForgetPlaces();
+  // The whole heap may have been collected until now.
+  void NoteCollection();
+  // Arms the canary where it is not alive.
+  void WatchForCollections();
   // Has V8 tell of its code: of all where the heap cannot be read, else of what
   // is not on the heap (WebAssembly's), once samples have been there.
   void FollowEvents();
@@ -164,9 +171,9 @@ class Sampler {
   void AddCode(const v8::JitCodeEvent* event);
   void QueueMove(const v8::JitCodeEvent* event);
   // At most `*left` samples, which it counts down; all others are dropped.
-  void DrainUntil(uint64_t ring_position, bool heap_is_of_then, size_t* left);
+  void DrainUntil(uint64_t ring_position, bool heap_unchanged, size_t* left);
   void Resolve(const SampleHeader& header, const uintptr_t* frames,
-               bool heap_is_of_then);
+               bool heap_unchanged);
 
   // For how long after the start native code is not indexed.
   static constexpr int kIndexDelayMs = 1000;
@@ -209,6 +216,11 @@ class Sampler {
 
   // Outside the handler.
   SafeMemory::Cache heap_cache_;  // of a drain, in which the heap rests
+  // Alive as long as waiting samples are of the heap as it is.
+  CollectionCanary canary_;
+  // Samples that begin before this position of the ring may be older than the
+  // last collection of the whole heap.
+  uint64_t stale_until_ = 0;
   CodeMap code_map_;
   HeapCode heap_code_;
   LateCode late_code_;

@@ -32,11 +32,11 @@ const CodeEntry* FindCaller(const CodeMap& code_map, uintptr_t address) {
 class Resolver {
  public:
   Resolver(const SampleHeader& header, const uintptr_t* frames,
-           bool heap_is_of_then, const CodeMap& code_map, StackTable* table,
+           bool heap_unchanged, const CodeMap& code_map, StackTable* table,
            ResolveCounts* counts)
       : header_(header),
         frames_(frames),
-        heap_is_of_then_(heap_is_of_then),
+        heap_unchanged_(heap_unchanged),
         code_map_(code_map),
         table_(table),
         counts_(counts) {}
@@ -59,7 +59,7 @@ class Resolver {
 
   const SampleHeader& header_;
   const uintptr_t* frames_;
-  const bool heap_is_of_then_;
+  const bool heap_unchanged_;
   const CodeMap& code_map_;
   StackTable* const table_;
   ResolveCounts* const counts_;
@@ -196,7 +196,7 @@ size_t Resolver::PushLeaf() {
 
 // The function of the innermost frame; null: not known, or a builtin.
 const CodeFunction* Resolver::FrameOwner() const {
-  if (header_.function == 0 || !heap_is_of_then_ || !CodeReader::Available()) {
+  if (header_.function == 0 || !heap_unchanged_ || !CodeReader::Available()) {
     return nullptr;
   }
   return code_map_.FindFunction(CodeReader::FunctionOf(header_.function));
@@ -265,7 +265,7 @@ void Resolver::PushCaller(uintptr_t address) {
   }
   // Failures are counted each time, and positions that could not be read now
   // may be later.
-  if (heap_is_of_then_ && counts_->layout_fallbacks == fallbacks) {
+  if (heap_unchanged_ && counts_->layout_fallbacks == fallbacks) {
     table_->RememberCaller(address, code_map_, depth);
   }
 }
@@ -304,7 +304,7 @@ void Resolver::PushCode(const CodeEntry& entry, int64_t offset) {
 
 const CodePositions* Resolver::PositionsOf(const CodeEntry& entry) {
   if (!entry.positions_read) {
-    if (!heap_is_of_then_) return nullptr;
+    if (!heap_unchanged_) return nullptr;
     entry.positions_read = true;
     if (entry.optimized) {
       entry.positions = CodeReader::ReadOptimized(entry.start, entry.size,
@@ -323,10 +323,10 @@ const CodePositions* Resolver::PositionsOf(const CodeEntry& entry) {
 }  // namespace
 
 void ResolveStack(const SampleHeader& header, const uintptr_t* frames,
-                  bool heap_is_of_then, const CodeMap& code_map,
+                  bool heap_unchanged, const CodeMap& code_map,
                   StackTable* table, ResolveCounts* counts) {
   table->Begin(header.label);
-  Resolver(header, frames, heap_is_of_then, code_map, table, counts).PushAll();
+  Resolver(header, frames, heap_unchanged, code_map, table, counts).PushAll();
   table->Commit(header.weight);
 }
 

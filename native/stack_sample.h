@@ -138,10 +138,10 @@ SIGNAL_SAFE inline size_t SampleWords(const SampleHeader& header) noexcept {
          header.stack_words;
 }
 
-// Adds the sample to `table`. `heap_is_of_then`: nothing has moved since the
+// Adds the sample to `table`. `heap_unchanged`: nothing has moved since the
 // sample was taken, so that V8's heap may be asked about its code.
 void ResolveStack(const SampleHeader& header, const uintptr_t* frames,
-                  bool heap_is_of_then, const CodeMap& code_map,
+                  bool heap_unchanged, const CodeMap& code_map,
                   StackTable* table, ResolveCounts* counts);
 
 }  // namespace otelpyroscope

@@ -27,6 +27,7 @@ const nativeLayers = [
   [
     'v8_layout',
     'object_handle',
+    'collection_canary',
     'variable_length',
     'source_positions',
     'baseline_positions',
