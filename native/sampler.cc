@@ -10,7 +10,6 @@
 #include "code_ranges.h"
 #include "inlining.h"
 #include "layout_check.h"
-#include "v8-profiler.h"
 
 namespace otelpyroscope {
 namespace {
@@ -102,9 +101,6 @@ int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
   stack_table_.LearnFiles();
   v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
   capture_.Init(isolate, max_frames);
-  // Without it V8 keeps too few positions in optimized code to find an inlined
-  // leaf. Cannot be undone for the isolate, and is cheap the second time.
-  v8::CpuProfiler::UseDetailedSourcePositionsForProfiling(isolate);
   CheckLayout(isolate);
   Listen();
   canary_.Refill(isolate);

@@ -58,7 +58,8 @@ class Sampler {
  public:
   // A sampler for the isolate of the calling thread. Null: too many threads.
   // Samplers are never freed, for a signal handler may still see them:
-  // Release() puts one back for the next thread. `woken` is called from the
+  // Release() puts one back for the next thread. Walks the heap, which is to be
+  // small yet: when the package is loaded. `woken` is called from the
   // loop for every WakeUp() and whenever samples wait.
   static Sampler* Acquire(v8::Isolate* isolate, uv_loop_t* loop,
                           void (*woken)(Sampler*));
