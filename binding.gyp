@@ -51,6 +51,7 @@
             'native/symbol_name.cc',
             'native/thread_requests.cc',
             'native/v8_layout.cc',
+            'native/wasm_modules.cc',
           ],
           'defines': [
             'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS',

@@ -29,7 +29,8 @@ namespace {
 struct Environment {
   napi_env env = nullptr;
   ProfiledThread* thread = nullptr;
-  napi_ref wake = nullptr;  // the function to call from the loop
+  napi_ref wake = nullptr;   // the function to call from the loop
+  napi_ref clone = nullptr;  // structuredClone()
 };
 
 ProfiledThread* ThreadOf(const Napi::CallbackInfo& info) {
@@ -125,10 +126,32 @@ Napi::Value Take(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// A clone of the module, made by JavaScript; empty where that fails.
+v8::Local<v8::Value> CloneModule(const Environment& environment,
+                                 v8::Local<v8::Object> module) {
+  const Napi::Env env(environment.env);
+  napi_value clone = nullptr;
+  napi_value result = nullptr;
+  napi_value thrown = nullptr;
+  const napi_value argument = FromV8(env, module);
+  if (napi_get_reference_value(env, environment.clone, &clone) == napi_ok &&
+      napi_call_function(env, env.Undefined(), clone, 1, &argument, &result) ==
+          napi_ok) {
+    return ToV8(Napi::Value(env, result));
+  }
+  napi_get_and_clear_last_exception(env, &thrown);
+  return {};
+}
+
 Napi::Value BeginFlush(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   ProfiledThread* thread = ThreadOf(info);
   const bool read = info[0].As<Napi::Boolean>().Value();
+  const auto* environment = static_cast<Environment*>(info.Data());
+  thread->sampler()->DrainInLoop();
+  thread->sampler()->NameWasm([environment](v8::Local<v8::Object> module) {
+    return CloneModule(*environment, module);
+  });
   std::vector<uint32_t> ids;
   Napi::Array batches = Napi::Array::New(env);
   for (const ProfiledThread::Cut& cut : thread->BeginFlush()) {
@@ -207,6 +230,7 @@ void OnEnvironmentEnd(napi_async_cleanup_hook_handle hook, void* data) {
   auto* environment = static_cast<Environment*>(data);
   ProfiledThread* thread = environment->thread;
   napi_delete_reference(environment->env, environment->wake);
+  napi_delete_reference(environment->env, environment->clone);
   delete environment;
   thread->Release(
       [](void* hook) {
@@ -237,8 +261,9 @@ void PauseTimerAtExecve(v8::Isolate* isolate) {
       isolate);
 }
 
-// open(name, wake): the sampler of this thread, as an object, or undefined
-// when 1,024 threads have one already. Called once for each environment.
+// open(name, wake, clone): the sampler of this thread, as an object, or
+// undefined when 1,024 threads have one already. Called once for each
+// environment.
 Napi::Value Open(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   uv_loop_t* loop = nullptr;
@@ -253,6 +278,7 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
     return env.Undefined();
   }
   napi_create_reference(env, info[1], 1, &environment->wake);
+  napi_create_reference(env, info[2], 1, &environment->clone);
   StopTimersAtExit();
   PauseTimerAtExecve(v8::Isolate::GetCurrent());
   napi_add_async_cleanup_hook(env, OnEnvironmentEnd, environment, nullptr);

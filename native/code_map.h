@@ -67,6 +67,7 @@ struct CodeEntry {
   mutable std::shared_ptr<const CodePositions> positions;
   // Not on V8's heap: it stays where it is.
   bool off_heap = false;
+  uint32_t module = 0;  // of WebAssembly: its number; 0: it has none
   // When it was last known to be here, see ForgetPlaces(), and what knows
   // whether it still is; null: nothing does.
   mutable uint64_t generation = 0;
@@ -117,8 +118,11 @@ class CodeMap {
   void AddNamed(uintptr_t start, size_t size, std::string_view name,
                 std::unique_ptr<const CodeAnchor> anchor = nullptr,
                 bool is_guess = false);
-  // Code that is not on V8's heap, by the name of its event.
-  void AddOffHeap(uintptr_t start, size_t size, std::string_view event_name);
+  // Code that is not on V8's heap, by the name of its event. `module`: the
+  // number by which ForgetModule() knows it.
+  void AddOffHeap(uintptr_t start, size_t size, std::string_view event_name,
+                  uint32_t module = 0);
+  void ForgetModule(uint32_t module);
   void AddBuiltin(const Builtin& builtin);
 
   // Forgets all where there is no room to keep more. Before a sample.

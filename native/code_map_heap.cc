@@ -38,9 +38,10 @@ void CodeMap::AddNamed(uintptr_t start, size_t size, std::string_view name,
 }
 
 void CodeMap::AddOffHeap(uintptr_t start, size_t size,
-                         std::string_view event_name) {
+                         std::string_view event_name, uint32_t module) {
   if (size == 0) return;
   CodeEntry entry;
+  entry.module = module;
   entry.start = start;
   entry.size = size;
   entry.off_heap = true;
@@ -48,6 +49,12 @@ void CodeMap::AddOffHeap(uintptr_t start, size_t size,
   entry.function =
       FunctionOf(FunctionId(), false, wasm.empty() ? event_name : wasm);
   Insert(std::move(entry));
+}
+
+void CodeMap::ForgetModule(uint32_t module) {
+  for (auto place = entries_.begin(); place != entries_.end();) {
+    place = place->second.module == module ? Erase(place) : std::next(place);
+  }
 }
 
 void CodeMap::AddBuiltin(const Builtin& builtin) {

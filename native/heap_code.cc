@@ -47,9 +47,11 @@ bool HeapCode::Init(v8::Isolate* isolate) {
 
 void HeapCode::Learn(const SampleHeader& header, const uintptr_t* frames,
                      const StackTable& table, CodeMap* code_map,
-                     ScriptLines* lines, ResolveCounts* counts) {
+                     ScriptLines* lines, WasmModules* wasm_modules,
+                     ResolveCounts* counts) {
   code_map_ = code_map;
   lines_ = lines;
+  wasm_modules_ = wasm_modules;
   counts_ = counts;
   code_map->MakeRoom();
   const uintptr_t* functions = frames + header.frame_count;
@@ -60,6 +62,34 @@ void HeapCode::Learn(const SampleHeader& header, const uintptr_t* frames,
   for (uint32_t i = 0; i < header.frame_count; i++) {
     if (table.FindCaller(frames[i], *code_map) != nullptr) continue;
     LearnOne(frames[i], false, functions[i], 0);
+  }
+  NoteWasm(header, frames, table);
+}
+
+// Notes the modules of unknown WebAssembly code. Only where the innermost code
+// is V8's, whose frame pointers are frame pointers: then what is found from
+// them is alive. Native code may keep anything in that register.
+void HeapCode::NoteWasm(const SampleHeader& header, const uintptr_t* frames,
+                        const StackTable& table) {
+  const auto is_foreign = [&](uintptr_t address) {
+    return !code_map_->IsGenerated(address) &&
+           code_map_->Find(address) == nullptr && !table.IsInFile(address);
+  };
+  const bool leaf_is_foreign = is_foreign(header.pc);
+  if (header.vm_state != v8::JS || header.fast_call != 0 ||
+      header.external_callback != 0 ||
+      !(leaf_is_foreign || code_map_->IsGenerated(header.pc) ||
+        code_map_->Find(header.pc) != nullptr)) {
+    return;
+  }
+  const auto note = [&](uintptr_t instance) {
+    if (instance == 0 || heap::IsFunction(instance)) return;
+    wasm_modules_->NoteUnknownCode(isolate_, instance);
+  };
+  if (leaf_is_foreign) note(header.function);
+  const uintptr_t* functions = frames + header.frame_count;
+  for (uint32_t i = 0; i < header.frame_count; i++) {
+    if (functions[i] != 0 && is_foreign(frames[i] - 1)) note(functions[i]);
   }
 }
 

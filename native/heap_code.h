@@ -19,6 +19,7 @@
 #include "stack_sample.h"
 #include "stack_table.h"
 #include "v8.h"
+#include "wasm_modules.h"
 
 namespace otelpyroscope {
 
@@ -31,11 +32,11 @@ class HeapCode {
   bool Init(v8::Isolate* isolate);
 
   // Adds to `code_map` what the sample's frames are in, as far as `table` does
-  // not know them, and notes their scripts. Only while nothing has moved since
-  // the sample was taken.
+  // not know them, and notes their scripts and modules. Only while nothing has
+  // moved since the sample was taken.
   void Learn(const SampleHeader& header, const uintptr_t* frames,
              const StackTable& table, CodeMap* code_map, ScriptLines* lines,
-             ResolveCounts* counts);
+             WasmModules* wasm_modules, ResolveCounts* counts);
 
   // The same for a sample since which code may have moved: code that the map
   // knew before is found again where its anchor shows that it is still there.
@@ -67,6 +68,8 @@ class HeapCode {
   bool LearnBaseline(const FoundCode& found, uintptr_t bytecode,
                      uintptr_t function, bool is_certain);
   void LearnBytecode(uintptr_t address, uintptr_t function);
+  void NoteWasm(const SampleHeader& header, const uintptr_t* frames,
+                const StackTable& table);
   std::shared_ptr<CodeFunction> FunctionOf(uintptr_t shared);
   std::unique_ptr<const CodeAnchor> AnchorOf(uintptr_t object,
                                              const AnchorWords& words);
@@ -83,6 +86,7 @@ class HeapCode {
   // While it learns.
   CodeMap* code_map_ = nullptr;
   ScriptLines* lines_ = nullptr;
+  WasmModules* wasm_modules_ = nullptr;
   ResolveCounts* counts_ = nullptr;
   // Of the stack, of a leaf without a function.
   const uintptr_t* words_ = nullptr;

@@ -68,9 +68,17 @@ const InstanceTypes& InstanceTypes::OfThisV8() {
       DebugConstant("v8dbg_type_ScopeInfo__SCOPE_INFO_TYPE"),
       DebugConstant("v8dbg_type_JSRegExp__JS_REG_EXP_TYPE"),
       DebugConstant("v8dbg_type_DebugInfo__DEBUG_INFO_TYPE"),
+      DebugConstant("v8dbg_type_WasmInstanceObject__WASM_INSTANCE_OBJECT_TYPE"),
+      DebugConstant("v8dbg_type_WasmModuleObject__WASM_MODULE_OBJECT_TYPE"),
       LastFunctionType(),
   };
   return types;
+}
+
+uintptr_t WasmFrameMarker() {
+  static const uintptr_t type = DebugConstant("v8dbg_frametype_WasmFrame");
+  // A small integer of 31 bits, as in builds with pointer compression.
+  return type << 1;
 }
 
 namespace heap {

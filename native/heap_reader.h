@@ -28,10 +28,16 @@ struct InstanceTypes {
   uint16_t scope_info;
   uint16_t js_reg_exp;
   uint16_t debug_info;
+  uint16_t wasm_instance;
+  uint16_t wasm_module;
   uint16_t last_js_function;  // of classes and V8's own, behind js_function
 
   static const InstanceTypes& OfThisV8();
 };
+
+// The word that a frame of WebAssembly has where frames of JavaScript have
+// their context. 0: the binary does not export it.
+uintptr_t WasmFrameMarker();
 
 namespace heap {
 

@@ -196,6 +196,7 @@ void ProfiledThread::CutSamples() {
     for (const auto& [key, weight] : table->stacks()) {
       cut.batch->weight += weight;
     }
+    cut.gone_modules = sampler_->gone_modules();
     table->MoveTo(&cut.batch->table);
   }
   Process& process = TheProcess();
@@ -219,7 +220,7 @@ const std::deque<ProfiledThread::Cut>& ProfiledThread::BeginFlush() {
   sampler_->DrainInLoop();
   CutSamples();
   for (Cut& cut : cuts_) {
-    if (!cut.delivered) Complete(cut.batch.get(), true);
+    if (!cut.delivered) Complete(cut, true);
   }
   return cuts_;
 }
@@ -251,20 +252,21 @@ void ProfiledThread::PrepareFlush() {
   FillLines(table);
 }
 
-void ProfiledThread::Complete(SampleBatch* batch, bool may_ask) {
-  // Samples of WebAssembly are what has V8 asked for its names.
-  batch->table.NameForeign(
-      [this](uintptr_t address) { return sampler_->OffHeapName(address); });
+void ProfiledThread::Complete(const Cut& cut, bool may_ask) {
+  StackTable* table = &cut.batch->table;
+  if (cut.gone_modules == sampler_->gone_modules()) {
+    sampler_->NameForeign(table);
+  }
   // It may have been cut before its files were indexed.
   sampler_->CountUnresolved(
-      batch->table.NameNativesAtLast(may_ask ? kSymbolsWaitMs : 0));
-  if (may_ask) FillLines(&batch->table);
-  batch->table.FillLinesWithStarts();
+      table->NameNativesAtLast(may_ask ? kSymbolsWaitMs : 0));
+  if (may_ask) FillLines(table);
+  table->FillLinesWithStarts();
 }
 
 void ProfiledThread::Deliver(const std::shared_ptr<const LabelTexts>& labels) {
   for (Cut& cut : cuts_) {
-    if (!cut.delivered) Complete(cut.batch.get(), false);
+    if (!cut.delivered) Complete(cut, false);
   }
   Process& process = TheProcess();
   std::lock_guard<std::mutex> lock(process.mutex);

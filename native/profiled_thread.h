@@ -34,7 +34,8 @@ class ProfiledThread {
   // Samples not handed on yet, taken since epoch `since`.
   struct Cut {
     uint64_t since = 0;
-    bool delivered = false;  // to other threads' windows
+    bool delivered = false;     // to other threads' windows
+    uint64_t gone_modules = 0;  // see Sampler::NameForeign()
     std::shared_ptr<SampleBatch> batch;
   };
 
@@ -101,7 +102,7 @@ class ProfiledThread {
   void Deliver(const std::shared_ptr<const LabelTexts>& labels);
   void FillLines(StackTable* table);
   void PrepareFlush();
-  void Complete(SampleBatch* batch, bool may_ask);
+  void Complete(const Cut& cut, bool may_ask);
 
   // With the process's lock held.
   bool HasUndeliveredLocked() const;

@@ -144,6 +144,7 @@ void Sampler::Forget() {
   code_map_.Clear();
   late_code_.ForgetPlaces();
   script_lines_.Clear();
+  wasm_modules_.Clear();
   canary_.Reset();
   std::lock_guard<std::mutex> lock(moves_mutex_);
   moves_.clear();
@@ -241,7 +242,7 @@ void Sampler::Resolve(const SampleHeader& header, const uintptr_t* frames,
     late_code_.Learn(header, frames, &code_map_);
   } else if (can_read && header.vm_state != v8::GC) {
     heap_code_.Learn(header, frames, stack_table_, &code_map_, &script_lines_,
-                     &metrics_.resolve);
+                     &wasm_modules_, &metrics_.resolve);
   } else if (!can_read && reads_heap_) {
     HeapCode::FindAgain(header, frames, &code_map_);
   }
@@ -253,6 +254,7 @@ void Sampler::DrainInLoop() {
   if (WantsEvents()) FollowEvents();
   Drain();
   if (!listening_) return;
+  ForgetGoneModules();
   canary_.Refill(isolate_.load(std::memory_order_relaxed));
   WatchForCollections();
 }
@@ -266,6 +268,7 @@ int Sampler::LineOf(int script_id, int32_t offset, int* column) const {
 
 void Sampler::ForgetPlaces() {
   late_code_.ForgetPlaces();
+  wasm_modules_.ForgetPlaces();
   if (!reads_heap_) return;  // V8's events tell of every move
   code_map_.ForgetPlaces();
   heap_code_.ForgetPlaces();
@@ -287,7 +290,7 @@ void Sampler::OnGcPrologue(v8::Isolate* isolate, v8::GCType type,
   Sampler* sampler = static_cast<Sampler*>(self);
   // The last moment at which addresses mean what they meant to the samples.
   sampler->Drain();
-  if (sampler->WantsEvents()) sampler->WakeUp();
+  if (sampler->WantsEvents() || sampler->WantsWasmNames()) sampler->WakeUp();
   // Code moves, and goes, in collections of the whole heap only.
   if ((type & v8::kGCTypeMarkSweepCompact) != 0) sampler->ForgetPlaces();
   if (sampler->gc_depth_.load(std::memory_order_relaxed) == 0) {

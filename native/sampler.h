@@ -31,6 +31,7 @@
 #include "stack_table.h"
 #include "uv.h"
 #include "v8.h"
+#include "wasm_modules.h"
 
 namespace otelpyroscope {
 
@@ -82,6 +83,17 @@ class Sampler {
   // The same where V8 may be asked to tell of its code: not inside its
   // callbacks.
   void DrainInLoop();
+  // Whether there is WebAssembly code to be named.
+  bool WantsWasmNames() const { return wasm_modules_.HasUnlisted(); }
+  // Has V8 name it. `clone` makes a clone of a module, as structuredClone()
+  // does, or returns an empty handle. From JavaScript alone.
+  template <typename Clone>
+  void NameWasm(Clone clone) {
+    v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
+    const v8::HandleScope scope(isolate);
+    v8::Local<v8::Object> module;
+    while (BeginListing(&module)) EndListing(clone(module));
+  }
   // Has `woken` called soon. Any thread, but not while Release() may run.
   void WakeUp();
   // Whether the loop is to be woken for the first sample after
@@ -118,8 +130,11 @@ class Sampler {
   // for; 0 for unknown. Calls V8, which may collect, and so drain: not inside
   // callbacks of V8, and with no reference into the stack table.
   int LineOf(int script_id, int32_t offset, int* column) const;
-  // The name of code at an address that is not on V8's heap; empty: nobody's.
-  std::string_view OffHeapName(uintptr_t address) const;
+  // Names what a table filled here has of code that is not on V8's heap. Only
+  // as long as gone_modules() is what it was when the table was filled: else
+  // other code may be at its addresses.
+  void NameForeign(StackTable* table) const;
+  uint64_t gone_modules() const { return gone_modules_; }
 
   LabelSlot* label_slot() { return &label_slot_; }
   SampledLabels* sampled_labels() { return &sampled_labels_; }
@@ -165,9 +180,11 @@ class Sampler {
   void NoteCollection();
   // Arms the canary where it is not alive.
   void WatchForCollections();
-  // Has V8 tell of its code: of all where the heap cannot be read, else of what
-  // is not on the heap (WebAssembly's), once samples have been there.
+  // Has V8 tell of all its code, where the heap cannot be read. Walks the heap.
   void FollowEvents();
+  bool BeginListing(v8::Local<v8::Object>* module);
+  void EndListing(v8::Local<v8::Value> clone);
+  void ForgetGoneModules();
   bool WantsEvents() const;
   void AddCode(const v8::JitCodeEvent* event);
   void QueueMove(const v8::JitCodeEvent* event);
@@ -178,10 +195,6 @@ class Sampler {
 
   // For how long after the start native code is not indexed.
   static constexpr int kIndexDelayMs = 1000;
-  // Where the heap is read, events are followed when so many frames were of
-  // nobody's code, and one for so many samples.
-  static constexpr uint64_t kForeignFrames = 8;
-  static constexpr uint64_t kForeignShare = 100;
   // The loop is woken for every so many samples: drains of well under 1 ms.
   static constexpr uint32_t kWakeUpSamples = 64;
   // How many more samples a drain resolves than twice those that it finds.
@@ -192,7 +205,10 @@ class Sampler {
   bool listening_ = false;
   bool reads_heap_ = false;  // or else learns of all code from V8's events
   bool follows_events_ = false;
-  bool lists_code_ = false;  // V8 is listing what code there is
+  bool lists_code_ = false;     // V8 is listing what code there is
+  uint32_t listed_module_ = 0;  // of that, if it is WebAssembly's alone
+  uint64_t listing_begin_ns_ = 0;
+  uint64_t gone_modules_ = 0;  // of WebAssembly, up to now
 
   // Read by the signal handler.
   CpuTimer timer_;
@@ -226,6 +242,7 @@ class Sampler {
   HeapCode heap_code_;
   LateCode late_code_;
   ScriptLines script_lines_;
+  WasmModules wasm_modules_;
   StackTable stack_table_;
   SamplerMetrics metrics_;
   void (*woken_)(Sampler*) = nullptr;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "heap_reader.h"
 #include "loaded_files.h"
 #include "v8-internal.h"
 #include "v8-locker.h"
@@ -114,28 +115,6 @@ SIGNAL_SAFE bool MayBeFrame(const StackBounds& bounds, uintptr_t sp,
          bounds.Contains(fp + kWord);
 }
 
-// The JSFunction in the frame at `fp`, if it is a whole frame of JavaScript:
-// its context, which in other frames is a small integer, lies between it and
-// `fp`.
-SIGNAL_SAFE uintptr_t FunctionOfFrame(const StackBounds& bounds, uintptr_t sp,
-                                      uintptr_t fp) noexcept {
-  const v8_layout::Layout& at = v8_layout::layout();
-  if (!MayBeFrame(bounds, sp, fp) || fp - sp < at.frame_function_below) {
-    return 0;
-  }
-  const uintptr_t context = WordAt(fp - at.frame_context_below);
-  return (context & v8_layout::kTagMask) == v8_layout::kHeapObjectTag
-             ? WordAt(fp - at.frame_function_below)
-             : 0;
-}
-
-// The same of the innermost frame.
-SIGNAL_SAFE uintptr_t FunctionOfFrame(
-    const StackBounds& bounds, const v8::RegisterState& registers) noexcept {
-  return FunctionOfFrame(bounds, reinterpret_cast<uintptr_t>(registers.sp),
-                         reinterpret_cast<uintptr_t>(registers.fp));
-}
-
 // Whether the frame at `fp`, to which a callee returns at `return_address`, is
 // the one that V8 lists as `place`: machine code by the return address,
 // interpreted code by its place in the bytecode.
@@ -214,8 +193,32 @@ void StackCapture::Init(v8::Isolate* isolate, size_t max_frames) {
   const LoadedFile program = LoadedFileOf(builtins_).value_or(LoadedFile());
   program_ = program.begin;
   program_size_ = program.end - program.begin;
+  wasm_marker_ = WasmFrameMarker();
   // An embedder that never uses a Locker never holds one.
   uses_locker_ = v8::Locker::IsLocked(isolate);
+}
+
+// The JSFunction in the frame at `fp`, if it is a whole frame of JavaScript:
+// its context, which in other frames is a small integer, lies between it and
+// `fp`. Frames of WebAssembly have their instance in its place.
+SIGNAL_SAFE uintptr_t
+StackCapture::FunctionOfFrame(uintptr_t sp, uintptr_t fp) const noexcept {
+  const v8_layout::Layout& at = v8_layout::layout();
+  if (!MayBeFrame(bounds_, sp, fp) || fp - sp < at.frame_function_below) {
+    return 0;
+  }
+  const uintptr_t context = WordAt(fp - at.frame_context_below);
+  const bool is_wasm = wasm_marker_ != 0 && context == wasm_marker_;
+  return is_wasm || (context & v8_layout::kTagMask) == v8_layout::kHeapObjectTag
+             ? WordAt(fp - at.frame_function_below)
+             : 0;
+}
+
+// The same of the innermost frame.
+SIGNAL_SAFE uintptr_t StackCapture::FunctionOfFrame(
+    const v8::RegisterState& registers) const noexcept {
+  return FunctionOfFrame(reinterpret_cast<uintptr_t>(registers.sp),
+                         reinterpret_cast<uintptr_t>(registers.fp));
 }
 
 // Whether the isolate is what runs on this thread right now.
@@ -238,8 +241,7 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
       bounds_.Contains(reinterpret_cast<uintptr_t>(registers.sp));
   header->pc = reinterpret_cast<uintptr_t>(registers.pc);
   header->stack_top = on_stack ? ReadReturnAddress(registers) : uintptr_t{0};
-  header->function =
-      on_stack ? FunctionOfFrame(bounds_, registers) : uintptr_t{0};
+  header->function = on_stack ? FunctionOfFrame(registers) : uintptr_t{0};
   header->frame_count = 0;
   header->stack_words = 0;
   header->truncated = 0;
@@ -265,7 +267,7 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
     const uintptr_t caller = reinterpret_cast<uintptr_t>(registers.pc);
     header->stack_top = caller;
     header->function = IsGenerated(caller) || IsBuiltin(caller)
-                           ? FunctionOfFrame(bounds_, registers)
+                           ? FunctionOfFrame(registers)
                            : uintptr_t{0};
     isolate_->GetStackSample(registers, frames, max_frames_ + 1, &info);
   }
@@ -327,6 +329,10 @@ SIGNAL_SAFE uintptr_t StackCapture::FindFunctions(
   size_t budget = kMaxSearchedWords;
   uintptr_t first = 0;
   uintptr_t callee = 0;
+  // Whether frame pointers have led here from the innermost frame on. What is
+  // found by a search may be left over from a call that has returned: of a
+  // function, the same code tells whose it is; an instance may be dead.
+  bool is_chained = true;
   for (size_t i = 0; i < count; i++) {
     const uintptr_t place = reinterpret_cast<uintptr_t>(frames[i]);
     if (i != 0 && IsBuiltin(place)) {
@@ -343,11 +349,17 @@ SIGNAL_SAFE uintptr_t StackCapture::FindFunctions(
     if (found == 0 && !IsNative(place)) {
       found = FollowFrames(bounds_, place, sp, callee == 0 ? fp : callee);
       if (found == 0) {
+        is_chained = false;
         found = SearchStack(bounds_, place, sp, std::max(sp, callee), &budget);
       }
     }
+    const bool is_of_function =
+        found != 0 &&
+        (is_chained ||
+         WordAt(found - v8_layout::layout().frame_context_below) !=
+             wasm_marker_);
     frames[count + i] = reinterpret_cast<void*>(
-        found == 0 ? uintptr_t{0} : FunctionOfFrame(bounds_, sp, found));
+        is_of_function ? FunctionOfFrame(sp, found) : uintptr_t{0});
     if (found != 0) callee = found;
     if (i == 0) first = found;
   }

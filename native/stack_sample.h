@@ -13,8 +13,9 @@
 namespace otelpyroscope {
 
 // The words of a sample in the ring; its frames follow, leaf first, and then,
-// in the same order, their JSFunctions (0 where there is none, or none was
-// found), and then what may be objects of the innermost frames.
+// in the same order, their JSFunctions (of WebAssembly, its instances; 0 where
+// there is none, or none was found), and then what may be objects of the
+// innermost frames.
 struct SampleHeader {
   uint32_t weight;  // intervals of CPU time
   uint32_t label;   // label id, 0: none
@@ -28,9 +29,9 @@ struct SampleHeader {
   uint8_t fast_call;  // JS calls C++ without an exit frame, see Capture()
   uintptr_t pc;
   uintptr_t stack_top;  // where a leaf without a frame returns to, or 0
-  // The JSFunction of the innermost frame, or 0: it is not JavaScript's. And
-  // what is in the register in which functions are called: at a function's
-  // first instructions, the function.
+  // The JSFunction of the innermost frame, or its instance of WebAssembly, or
+  // 0: it is neither's. And what is in the register in which functions are
+  // called: at a function's first instructions, the function.
   uintptr_t function;
   uintptr_t called_function;
   uintptr_t external_callback;  // the native function that JS has called, or 0
@@ -104,6 +105,11 @@ class StackCapture {
   // Returns the innermost frame's pointer, or 0.
   SIGNAL_SAFE uintptr_t FindFunctions(uintptr_t sp, uintptr_t fp, size_t count,
                                       void** frames) const noexcept;
+  // What the frame at `fp` keeps of whom it belongs to: see SampleHeader.
+  SIGNAL_SAFE uintptr_t FunctionOfFrame(uintptr_t sp,
+                                        uintptr_t fp) const noexcept;
+  SIGNAL_SAFE uintptr_t
+  FunctionOfFrame(const v8::RegisterState& registers) const noexcept;
   SIGNAL_SAFE uintptr_t StackOfMarkedFrame(uintptr_t sp,
                                            uintptr_t fp) const noexcept;
   SIGNAL_SAFE uint16_t CopyObjects(uintptr_t begin, uintptr_t end,
@@ -118,6 +124,7 @@ class StackCapture {
   size_t builtins_size_ = 0;
   uintptr_t program_ = 0;  // the file with V8 in it, and the builtins
   size_t program_size_ = 0;
+  uintptr_t wasm_marker_ = 0;  // 0: frames of WebAssembly are not known
   size_t max_frames_ = 0;
   bool uses_locker_ = false;
 };

@@ -166,6 +166,21 @@ uint64_t StackTable::NameUnknown() {
   return unresolved;
 }
 
+uint64_t StackTable::ForgetForeign() {
+  uint64_t unresolved = 0;
+  std::erase_if(native_numbers_, [&](const auto& entry) {
+    const auto& [address, number] = entry;
+    if (IsInFile(address)) return false;
+    FunctionInfo& function = functions_[number];
+    if (IsUnnamed(function)) {
+      function.name = PseudoFrameName(PseudoFrame::kUnresolved);
+      unresolved += function.foreign_frames;
+    }
+    return true;
+  });
+  return unresolved;
+}
+
 void StackTable::LearnSymbols(int wait_ms) {
   ElfSymbols::Prepare();
   symbols_ = ElfSymbols::Current(wait_ms);

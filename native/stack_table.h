@@ -129,6 +129,10 @@ class StackTable {
       function.name = name_of(function.native_address);
     }
   }
+  // From here on, an address that is in no file may be other code's: the
+  // functions that were pushed for such are no longer found by it, and those
+  // without a name get none. Returns the number of their frames.
+  uint64_t ForgetForeign();
   // Fills in the lines that are missing: of frames, and of functions' starts.
   // `line_of(script_id, offset, int* column)` returns a 1-based line, or 0. It
   // may call V8, which may collect; the collection drains into this table,

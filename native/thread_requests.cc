@@ -66,6 +66,8 @@ void ProfiledThread::OnWoken(Sampler* sampler) {
   auto* thread = static_cast<ProfiledThread*>(sampler->companion);
   if (thread->wake_ == nullptr) return;
   thread->PrepareFlush();
+  // JavaScript is needed for it: a flush does it.
+  if (sampler->WantsWasmNames()) thread->tasks_.fetch_or(kFlush);
   uv_handle_t* timer = reinterpret_cast<uv_handle_t*>(thread->flush_timer_);
   if (sampler->flush_requested() && !uv_is_active(timer)) {
     uv_timer_start(thread->flush_timer_, OnFlushTimer, kFlushMs, 0);

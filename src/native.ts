@@ -135,11 +135,19 @@ interface NativeModule {
   readonly abi: number;
   /**
    * The sampler of this thread; undefined when too many threads have one. `wake` is called from
-   * the event loop when it is time to follow, to flush, and to look after one's windows.
+   * the event loop when it is time to follow, to flush, and to look after one's windows. `clone`
+   * is called in `beginFlush()` with modules of WebAssembly, for V8 tells what their functions are
+   * called when they are cloned.
    */
-  open(threadName: string, wake: () => void): NativeSampler | undefined;
+  open(
+    threadName: string,
+    wake: () => void,
+    clone: (module: object) => object,
+  ): NativeSampler | undefined;
 }
 
+/** Node.js's own, whatever the application puts in its place later. */
+const { structuredClone: cloneModule } = globalThis;
 /** Unless the code was bundled into a file of somebody else's. */
 const PACKAGE_ROOT = path.resolve(__dirname, '..');
 const SUPPORTED_PLATFORM = 'linux';
@@ -158,7 +166,7 @@ export function openNativeSampler(threadName: string, wake: () => void): NativeS
         'labels and spans work without it',
     );
   }
-  const sampler = loadModule().open(threadName, wake);
+  const sampler = loadModule().open(threadName, wake, cloneModule);
   if (sampler === undefined) {
     throw new ProfilerError('ERR_TIMER_REFUSED', 'too many threads of this process have a sampler');
   }

@@ -34,6 +34,7 @@ const nativeLayers = [
     'heap_reader',
     'heap_string',
     'heap_function',
+    'wasm_modules',
     'builtin_table',
     'async_context',
     'code_object',

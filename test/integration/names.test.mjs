@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { messageOf, runNode } from '../support/run-child.mjs';
 
 const fixture = fileURLToPath(new URL('fixtures/names/work.mjs', import.meta.url));
+const modules = fileURLToPath(new URL('fixtures/names/wasm-modules.mjs', import.meta.url));
 
 /** Names that tell nothing. */
 const NAMELESS = /^\((native code|native function|unresolved|truncated)\)$/;
@@ -107,5 +108,38 @@ describe('names', function () {
     assert.ok(metrics.samples > 300, `${metrics.samples} samples`);
     const unresolved = metrics.unresolvedFrames / metrics.samples;
     assert.ok(unresolved <= 0.01, `${metrics.unresolvedFrames} of ${metrics.samples} samples`);
+  });
+});
+
+describe('names of WebAssembly', function () {
+  this.timeout(120_000);
+  this.slow(60_000);
+
+  let nanosByName;
+  let metrics;
+
+  before(async () => {
+    ({ nanosByName, metrics } = await messageOf(
+      runNode(['--expose-gc', modules], { timeoutMs: 100_000 }),
+    ));
+  });
+
+  it('are those of the module that runs, and of no one that was there before', () => {
+    const text = JSON.stringify({ nanosByName, metrics });
+    assert.equal(Object.keys(nanosByName).length, 6, text);
+    for (const [module, byName] of Object.entries(nanosByName)) {
+      const right = byName[`module ${module}`] ?? 0;
+      const wrong = Object.keys(byName).filter((name) => /^module/.test(name));
+      assert.deepEqual(wrong, [`module ${module}`], text);
+      const sum = Object.values(byName).reduce((a, b) => a + b, 0);
+      // What is not named yet when another module goes stays without a name.
+      assert.ok(right > 0.3 * sum, text);
+    }
+  });
+
+  it('are told without a list of all code', () => {
+    assert.ok(metrics.jitEventNanos > 0, JSON.stringify(metrics));
+    // A list has thousands: all functions that Node.js itself has compiled.
+    assert.ok(metrics.codeEntries < 500, JSON.stringify(metrics));
   });
 });
