@@ -103,8 +103,9 @@ export interface NativeFlush {
 export interface NativeSampler extends NativeLabels {
   /**
    * Begins or ends sampling, as the windows of all threads ask for; `'refused'`: the kernel gives
-   * no timer. Blocks at the beginning while V8 lists the code that exists. Goes on to follow V8's
-   * code events afterwards, so that the next beginning does not block, until `forget()`.
+   * no timer. Where V8's heap cannot be read (ARCHITECTURE, "Whose code it is"), the first
+   * beginning blocks while V8 lists all code; V8's code events are then followed until `forget()`,
+   * so that the next one does not.
    */
   follow(): 'idle' | 'sampling' | 'refused';
   forget(): void;
