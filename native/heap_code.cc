@@ -71,15 +71,17 @@ void HeapCode::Learn(const SampleHeader& header, const uintptr_t* frames,
 // them is alive. Native code may keep anything in that register.
 void HeapCode::NoteWasm(const SampleHeader& header, const uintptr_t* frames,
                         const StackTable& table) {
+  if (header.vm_state != v8::JS || header.fast_call != 0 ||
+      header.external_callback != 0) {
+    return;
+  }
   const auto is_foreign = [&](uintptr_t address) {
     return !code_map_->IsGenerated(address) &&
            code_map_->Find(address) == nullptr && !table.IsInFile(address);
   };
   const bool leaf_is_foreign = is_foreign(header.pc);
-  if (header.vm_state != v8::JS || header.fast_call != 0 ||
-      header.external_callback != 0 ||
-      !(leaf_is_foreign || code_map_->IsGenerated(header.pc) ||
-        code_map_->Find(header.pc) != nullptr)) {
+  if (!leaf_is_foreign && !code_map_->IsGenerated(header.pc) &&
+      code_map_->Find(header.pc) == nullptr) {
     return;
   }
   const auto note = [&](uintptr_t instance) {

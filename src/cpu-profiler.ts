@@ -23,7 +23,7 @@ export interface ProfilerMetrics {
   truncatedStacks: number;
   /** Samples taken under a label. */
   labelledSamples: number;
-  /** Samples older than the code map that could tell their functions. */
+  /** Samples older than a change of V8's heap: only code that is known to be where it was is named. */
   staleSamples: number;
   /** Frames whose address belongs to no known function. */
   unresolvedFrames: number;
