@@ -3,7 +3,8 @@ import { basename } from 'node:path';
 import { warn } from './diagnostics.js';
 import { LiveProfile } from './live-profile.js';
 import type { CpuProfilerOptions } from './options.js';
-import { isLoopback, viewerHandler, type ViewerHandler } from './viewer-server.js';
+import { isLoopback } from './request-guard.js';
+import { viewerHandler, type ViewerHandler } from './viewer-server.js';
 import { ringSource, type ViewerSource } from './viewer-source.js';
 
 export interface LiveViewer {
@@ -16,14 +17,19 @@ export interface LiveViewer {
 
 /**
  * Begins to sample for a page at a server that listens at `host`; warns where others than this
- * machine can reach it. Throws what `CpuProfiler` throws.
+ * machine can reach it. `otherNames` are hosts by which it may be asked for besides its own. Throws
+ * what `CpuProfiler` throws.
  */
-export function startLiveViewer(host: string, options?: CpuProfilerOptions): LiveViewer {
+export function startLiveViewer(
+  host: string,
+  options?: CpuProfilerOptions,
+  otherNames?: readonly string[],
+): LiveViewer {
   const live = new LiveProfile(options);
   live.start();
   if (!isLoopback(host)) {
     warn(`profiles of this process can be seen by everybody who can reach ${host}`);
   }
   const source = ringSource(basename(process.argv[1] ?? 'node'), live.ring);
-  return { source, handle: viewerHandler(source, host), stop: () => live.stop() };
+  return { source, handle: viewerHandler(source, host, otherNames), stop: () => live.stop() };
 }

@@ -1,16 +1,19 @@
 /** Profiles on request: a handler for `GET /debug/pprof/profile`, and a server that has only that. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { CpuProfiler } from './cpu-profiler.js';
 import { warnOnce } from './diagnostics.js';
 import { startLiveViewer } from './live-viewer.js';
 import {
   checkNames,
   CPU_OPTION_NAMES,
+  describe,
   integer,
   resolveCpuProfilerOptions,
   type CpuProfilerOptions,
 } from './options.js';
 import { asOwnWork } from './own-work.js';
+import { hostName, isLoopback, isOwnRequest, ownNames } from './request-guard.js';
 
 /** Of the handler. */
 export interface PprofHandlerOptions extends CpuProfilerOptions {
@@ -18,13 +21,25 @@ export interface PprofHandlerOptions extends CpuProfilerOptions {
   maxSeconds?: number | undefined;
   /** Profiles taken at once, 1 … 64; more requests get a 503. Default 8. */
   maxConcurrent?: number | undefined;
+  /**
+   * The hosts by which requests may ask for this server, without a port: `app.internal`,
+   * `10.0.0.7`. A request whose Host is another gets a 403, and so does one from another site's
+   * page: no page that somebody sees can read profiles by pointing its own name at this server (DNS
+   * rebinding). 1 … 64. Default: any Host and any page; of `servePprof` on loopback, its own.
+   */
+  allowedHosts?: string[] | undefined;
 }
 
 /** Of the server; what is not its own goes to the handler. */
 export interface ServePprofOptions extends PprofHandlerOptions {
   /** Default 0: a free one; `server.address()` tells which. */
   port?: number | undefined;
-  /** Default 127.0.0.1: profiles tell much about a program, and there is no authorization. */
+  /**
+   * Default 127.0.0.1: profiles tell much about a program, and there is no authorization. On
+   * loopback, requests must name `localhost`, `127.0.0.1`, `[::1]`, `host` or one of `allowedHosts`
+   * as their Host. At other interfaces nobody is refused unless there are `allowedHosts`: then those
+   * names pass too, and addresses in numbers.
+   */
   host?: string | undefined;
   /**
    * Whether to serve the viewer's page at `/` too, over the last ten minutes (at most 32 MiB).
@@ -40,7 +55,10 @@ const MAX_SECONDS = 300;
 /** What Go's handler takes where the request does not say. */
 const DEFAULT_SECONDS = 30;
 const PROFILE_PATH = '/debug/pprof/profile';
-const HANDLER_OPTION_NAMES = [...CPU_OPTION_NAMES, 'maxSeconds', 'maxConcurrent'];
+const HANDLER_OPTION_NAMES = [...CPU_OPTION_NAMES, 'maxSeconds', 'maxConcurrent', 'allowedHosts'];
+const MAX_ALLOWED_HOSTS = 64;
+/** A name or an IPv4 address; IPv6 addresses are looked at by `hostName`. */
+const HOST = /^[a-z0-9_]([a-z0-9._-]{0,251}[a-z0-9_])?$|^\[[0-9a-f:.]{2,45}\]$/;
 
 /**
  * A handler that answers `GET …?seconds=N` (default 30) with a gzipped pprof profile of the next N
@@ -51,12 +69,26 @@ const HANDLER_OPTION_NAMES = [...CPU_OPTION_NAMES, 'maxSeconds', 'maxConcurrent'
  */
 export function pprofHandler(options: PprofHandlerOptions = {}): PprofHandler {
   checkNames(options, HANDLER_OPTION_NAMES, () => false);
+  const { allowedHosts, ...others } = options;
+  if (allowedHosts === undefined) return handlerFor(others, () => true);
+  const hosts = new Set(checkHosts(allowedHosts));
+  return handlerFor(others, (req) => isOwnRequest(req, (name) => hosts.has(name)));
+}
+
+function handlerFor(
+  options: Omit<PprofHandlerOptions, 'allowedHosts'>,
+  isAllowed: (req: IncomingMessage) => boolean,
+): PprofHandler {
   const { maxSeconds, maxConcurrent, ...profilerOptions } = options;
   const limit = integer('maxSeconds', maxSeconds, MAX_SECONDS, 1, MAX_SECONDS);
   const concurrent = integer('maxConcurrent', maxConcurrent, 8, 1, 64);
   resolveCpuProfilerOptions(profilerOptions);
   let underWay = 0;
   return (req, res) => {
+    if (!isAllowed(req)) {
+      refuse(res, 403, 'another host or origin; the option allowedHosts names more');
+      return;
+    }
     if (req.method !== 'GET' && req.method !== 'HEAD') {
       refuse(res, 405, 'only GET', { allow: 'GET, HEAD' });
       return;
@@ -90,12 +122,27 @@ export function pprofHandler(options: PprofHandlerOptions = {}): PprofHandler {
  */
 export async function servePprof(options: ServePprofOptions = {}): Promise<Server> {
   checkNames(options, [...HANDLER_OPTION_NAMES, 'port', 'host', 'ui'], () => false);
-  const { port, host = '127.0.0.1', ui = false, maxSeconds, maxConcurrent, ...cpu } = options;
+  const {
+    port,
+    host = '127.0.0.1',
+    ui = false,
+    maxSeconds,
+    maxConcurrent,
+    allowedHosts,
+    ...cpu
+  } = options;
   const checkedPort = integer('port', port, 0, 0, 65_535);
   if (typeof host !== 'string') throw new TypeError('host must be a string');
   if (typeof ui !== 'boolean') throw new TypeError('ui must be true or false');
-  const routes = new Map([[PROFILE_PATH, pprofHandler({ maxSeconds, maxConcurrent, ...cpu })]]);
-  const live = ui ? asOwnWork(() => startLiveViewer(host, cpu)) : undefined;
+  const hosts = allowedHosts === undefined ? [] : checkHosts(allowedHosts);
+  const isOwnName = ownNames(host, hosts);
+  let isGuarded = true;
+  const answerOwn = handlerFor(
+    { maxSeconds, maxConcurrent, ...cpu },
+    (req) => !isGuarded || isOwnRequest(req, isOwnName),
+  );
+  const routes = new Map([[PROFILE_PATH, answerOwn]]);
+  const live = ui ? asOwnWork(() => startLiveViewer(host, cpu, hosts)) : undefined;
   const server = createServer((req, res) => {
     if (live !== undefined && asOwnWork(() => live.handle(req, res))) return;
     const handler = routes.get((req.url ?? '').split('?')[0] as string);
@@ -115,6 +162,9 @@ export async function servePprof(options: ServePprofOptions = {}): Promise<Serve
     server.once('error', failed);
     server.listen(checkedPort, host, () => {
       server.off('error', failed);
+      // A name of the user's may be one of the loopback interface.
+      const { address } = server.address() as AddressInfo;
+      isGuarded = isLoopback(address) || hosts.length > 0;
       resolve();
     });
   });
@@ -127,6 +177,23 @@ const PROFILE_HEADERS = {
   'cache-control': 'no-store',
   'x-content-type-options': 'nosniff',
 };
+
+/** As a Host header has them, in small letters. Throws a TypeError that names the option. */
+function checkHosts(value: unknown): string[] {
+  const hosts: unknown[] = Array.isArray(value) ? value : [];
+  if (hosts.length < 1 || hosts.length > MAX_ALLOWED_HOSTS) {
+    throw new TypeError(
+      `allowedHosts must be an array of 1 to ${String(MAX_ALLOWED_HOSTS)} host names`,
+    );
+  }
+  return hosts.map((host) => {
+    const name = typeof host === 'string' ? hostName(host) : '';
+    if (HOST.test(name)) return name;
+    throw new TypeError(
+      `allowedHosts must be names or addresses without a port, got ${describe(host)}`,
+    );
+  });
+}
 
 /** The number of seconds asked for, or why there is none. */
 function secondsOf(url: string, limit: number): number | string {

@@ -1,9 +1,10 @@
 /** Serves the viewer's page and its data over HTTP, to the page itself and to nobody else. */
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { isIP, type AddressInfo } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { warn } from './diagnostics.js';
+import { hostName, isOwnRequest, ownNames } from './request-guard.js';
 import { answer, QueryError } from './viewer-api.js';
 import type { ViewerSource } from './viewer-source.js';
 
@@ -38,7 +39,6 @@ const FILES = new Map([
   ['/icon.svg', { file: 'icon.svg', type: 'image/svg+xml' }],
 ]);
 const DIRECTORY = path.join(__dirname, 'viewer');
-const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '[::1]'];
 
 /**
  * Answers requests for the page (`/`) and its data (`/api/…`); false for any other path, which it
@@ -48,18 +48,21 @@ const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '[::1]'];
 export type ViewerHandler = (request: IncomingMessage, response: ServerResponse) => boolean;
 
 /**
- * `host` is what the server listens at. A request must name as its Host: a name of the loopback
- * interface, `host`, or, where the server listens at other interfaces, any address in numbers. No
- * name of somebody else's passes, so no page of theirs can reach the server by pointing its name
- * here.
+ * `host` is what the server listens at. Requests that name another port, or a host that is not its
+ * own (`ownNames`), get a 403, and so do those of other sites' pages.
  */
-export function viewerHandler(source: ViewerSource, host = '127.0.0.1'): ViewerHandler {
+export function viewerHandler(
+  source: ViewerSource,
+  host = '127.0.0.1',
+  otherNames: readonly string[] = [],
+): ViewerHandler {
+  const isOwnName = ownNames(host, otherNames);
   return (request, response) => {
     const url = parseUrl(request.url);
     const file = url && FILES.get(url.pathname);
     const question = /^\/api\/([a-z]+)$/.exec(url?.pathname ?? '')?.[1];
     if (url === undefined || (file === undefined && question === undefined)) return false;
-    if (!isOwn(request, host)) {
+    if (!isOwnRequest(request, isOwnName, request.socket.localPort)) {
       send(response, 403, 'text/plain', 'Forbidden: another origin or host.\n');
     } else if (request.method !== 'GET' && request.method !== 'HEAD') {
       send(response, 405, 'text/plain', 'GET only.\n');
@@ -99,13 +102,7 @@ export async function startViewer(
     server.listen(port, host, resolve);
   });
   const { port: bound } = server.address() as AddressInfo;
-  const name = isIP(host) === 6 ? `[${host}]` : host;
-  return { server, url: `http://${name}:${String(bound)}/` };
-}
-
-/** Whether a server that listens at `host` can be reached from this machine only. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d+){3}$/.test(host);
+  return { server, url: `http://${hostName(host)}:${String(bound)}/` };
 }
 
 function parseUrl(text = '/'): URL | undefined {
@@ -114,21 +111,6 @@ function parseUrl(text = '/'): URL | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Whether the request comes from the page, or from the address bar. */
-function isOwn({ headers, socket }: IncomingMessage, host: string): boolean {
-  const [, name, port = '80'] = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(headers.host ?? '') ?? [];
-  if (name === undefined || Number(port) !== socket.localPort) return false;
-  const lower = name.toLowerCase();
-  const numeric = isIP(lower.replace(/^\[|\]$/g, '')) !== 0;
-  if (!LOOPBACK_NAMES.includes(lower) && lower !== host && (isLoopback(host) || !numeric))
-    return false;
-  if (headers.origin !== undefined && headers.origin !== `http://${headers.host ?? ''}`) {
-    return false;
-  }
-  const site = headers['sec-fetch-site'];
-  return site === undefined || site === 'same-origin' || site === 'none';
 }
 
 async function sendFile(

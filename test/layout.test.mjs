@@ -127,6 +127,7 @@ const sourceOrder = [
   'profile-read-limits.ts',
   'profile-model.ts',
   'protobuf-reader.ts',
+  'request-guard.ts',
   'options.ts',
   'native.ts',
   'deprecated.ts',

@@ -260,12 +260,106 @@ describe('profiles on request', function () {
     }
   });
 
+  /** The status for a request with these headers, which fetch() would not send. */
+  const statusOf = async (port, headers, path = `${PATH}?seconds=0`) => {
+    const sent = request({ host: '127.0.0.1', port, path, headers, agent: false }).end();
+    const [response] = await once(sent, 'response');
+    response.resume();
+    await once(response, 'end');
+    return response.statusCode;
+  };
+  // Of `seconds=0`: whoever is answered hears that it is wrong.
+  const ANSWERED = 400;
+  const REFUSED = 403;
+
+  it('are not for pages that point their name at loopback, nor for those of other sites', async () => {
+    server = await servePprof({ allowedHosts: ['App.internal', '::2'] });
+    const { port } = server.address();
+    const own = [
+      { host: `127.0.0.1:${port}` },
+      { host: `localhost:${port}` },
+      { host: `[::1]:${port}` },
+      { host: 'localhost:8080' }, // As a tunnel or a container's port has it.
+      { host: `app.internal:${port}` },
+      { host: 'APP.internal' },
+      { host: '[::2]:80' },
+      { 'sec-fetch-site': 'none' },
+      { host: `localhost:${port}`, origin: `http://localhost:${port}` },
+    ];
+    const others = [
+      { host: `attacker.example:${port}`, origin: `http://attacker.example:${port}` },
+      { host: `attacker.example:${port}` },
+      { host: `127.0.0.1.attacker.example:${port}` },
+      { host: `10.0.0.7:${port}` },
+      { host: `localhost:${port}`, origin: 'http://attacker.example' },
+      { origin: 'null' },
+      { 'sec-fetch-site': 'cross-site' },
+      { 'sec-fetch-site': 'same-site' },
+    ];
+    for (const headers of own) {
+      assert.equal(await statusOf(port, headers), ANSWERED, JSON.stringify(headers));
+    }
+    for (const headers of others) {
+      assert.equal(await statusOf(port, headers), REFUSED, JSON.stringify(headers));
+    }
+    server.close();
+    server = await servePprof();
+    const { port: plain } = server.address();
+    assert.equal(await statusOf(plain, { host: `localhost:${plain}` }), ANSWERED);
+    assert.equal(await statusOf(plain, { host: `app.internal:${plain}` }), REFUSED);
+  });
+
+  it('are for everybody at other interfaces, unless hosts are named', async () => {
+    const hosts = ['attacker.example', 'app.internal', '10.0.0.7'];
+    for (const [options, expected] of [
+      [{}, [ANSWERED, ANSWERED, ANSWERED]],
+      [{ allowedHosts: ['app.internal'] }, [REFUSED, ANSWERED, ANSWERED]],
+    ]) {
+      server = await servePprof({ host: '0.0.0.0', ...options });
+      const { port } = server.address();
+      const statuses = [];
+      for (const host of hosts) statuses.push(await statusOf(port, { host: `${host}:${port}` }));
+      assert.deepEqual(statuses, expected);
+      server.close();
+    }
+  });
+
+  it('are by the hosts that the handler is told, and else by all', async () => {
+    for (const [options, expected] of [
+      [undefined, [ANSWERED, ANSWERED, ANSWERED]],
+      [{ allowedHosts: ['app.internal'] }, [ANSWERED, REFUSED, REFUSED]],
+    ]) {
+      await serve(pprofHandler(options));
+      const { port } = server.address();
+      const statuses = [];
+      for (const host of ['app.internal', 'localhost', '10.0.0.7']) {
+        statuses.push(await statusOf(port, { host: `${host}:${port}` }));
+      }
+      assert.deepEqual(statuses, expected);
+      server.close();
+    }
+  });
+
+  it('come with a page that is asked for by the same hosts', async () => {
+    server = await servePprof({ ui: true, allowedHosts: ['app.internal'] });
+    const { port } = server.address();
+    assert.equal(await statusOf(port, { host: `app.internal:${port}` }, '/'), 200);
+    assert.equal(await statusOf(port, { host: `attacker.example:${port}` }, '/'), 403);
+  });
+
   it('need options that are right', async () => {
     const cases = [
       [{ maxSeconds: 301 }, /maxSeconds/],
       [{ maxConcurrent: 0 }, /maxConcurrent/],
       [{ intervalMicros: 1 }, /intervalMicros/],
       [{ seconds: 1 }, /unknown option "seconds"/],
+      [{ allowedHosts: 'app.internal' }, /allowedHosts must be an array of 1 to 64 host names/],
+      [{ allowedHosts: [] }, /allowedHosts must be an array/],
+      [{ allowedHosts: Array(65).fill('a') }, /allowedHosts must be an array/],
+      [{ allowedHosts: ['app.internal:80'] }, /without a port, got "app.internal:80"/],
+      [{ allowedHosts: ['http://app'] }, /allowedHosts must be names/],
+      [{ allowedHosts: [''] }, /allowedHosts must be names/],
+      [{ allowedHosts: [1] }, /allowedHosts must be names.*got 1/],
     ];
     for (const [options, message] of cases) {
       assert.throws(() => pprofHandler(options), { message });
