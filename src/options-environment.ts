@@ -41,33 +41,44 @@ export const asText = (text: string): unknown => text;
 
 /** `name=value,name=value`. */
 export function parsePairs(text: string): Record<string, string> {
-  const pairs: Record<string, string> = {};
+  const pairs: [string, string][] = [];
   for (const pair of text.split(',').filter((part) => part.trim() !== '')) {
     const at = pair.indexOf('=');
     if (at < 1) throw new TypeError(`${describe(pair.trim())} is not name=value`);
-    pairs[pair.slice(0, at).trim()] = pair.slice(at + 1).trim();
+    pairs.push([pair.slice(0, at).trim(), pair.slice(at + 1).trim()]);
   }
-  return pairs;
+  // A name may be any text, such as __proto__: an assignment would not keep that.
+  return Object.fromEntries(pairs);
 }
 
 /** Values are percent-encoded: https://opentelemetry.io/docs/specs/otel/resource/sdk/ */
 export function parseResourceAttributes(text: string): Record<string, string> {
-  const pairs = parsePairs(text);
-  for (const [name, value] of Object.entries(pairs)) {
-    pairs[name] = decodeURIComponent(value.replace(/^"(.*)"$/, '$1'));
-  }
-  return pairs;
+  const pairs = Object.entries(parsePairs(text));
+  return Object.fromEntries(
+    pairs.map(([name, value]) => [name, decodeURIComponent(value.replace(/^"(.*)"$/, '$1'))]),
+  );
 }
+
+const FLAGS = new Map([
+  ['true', true],
+  ['1', true],
+  ['false', false],
+  ['0', false],
+]);
+const SCOPES = new Map([
+  ['none', Scope.None],
+  ['root', Scope.RootSpan],
+  ['all', Scope.AllSpans],
+]);
 
 /** Other text stays text, for the check to refuse. */
 export function parseFlag(text: string): unknown {
-  return { true: true, false: false, 1: true, 0: false }[text.toLowerCase()] ?? text;
+  return FLAGS.get(text.toLowerCase()) ?? text;
 }
 
 /** `none`, `root`, `all`. */
 export function parseScope(text: string): Scope {
-  const scopes = { none: Scope.None, root: Scope.RootSpan, all: Scope.AllSpans };
-  const found = (scopes as Record<string, Scope | undefined>)[text.toLowerCase()];
+  const found = SCOPES.get(text.toLowerCase());
   if (found === undefined) throw new TypeError(`must be none, root or all, got ${describe(text)}`);
   return found;
 }

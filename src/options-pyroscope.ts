@@ -247,21 +247,20 @@ function basicAuth(user: string, password: string): string {
 }
 
 function checkHeaders(value: unknown): Record<string, string> {
-  const headers: Record<string, string> = {};
-  for (const [name, text] of entriesOf('headers', value)) {
+  const headers = entriesOf('headers', value);
+  for (const [name, text] of headers) {
     try {
       new Headers([[name, text]]);
     } catch {
       // The reason that fetch gives repeats the value, which may be a secret.
       throw new TypeError(`headers: ${describe(name)} or its value is not allowed in HTTP`);
     }
-    headers[name] = text;
   }
-  return headers;
+  return Object.fromEntries(headers);
 }
 
 function checkTags(value: unknown): Record<string, string> {
-  const tags: Record<string, string> = {};
+  const tags: [string, string][] = [];
   for (const [name, text] of entriesOf('tags', value)) {
     if (!TAG_NAME.test(name) || RESERVED_TAGS.includes(name)) {
       throw new TypeError(
@@ -271,12 +270,12 @@ function checkTags(value: unknown): Record<string, string> {
     if (Buffer.byteLength(text) > MAX_TAG_BYTES) {
       throw new TypeError(`tags: ${name} is longer than ${String(MAX_TAG_BYTES)} bytes`);
     }
-    if (text !== '') tags[name] = text;
+    if (text !== '') tags.push([name, text]);
   }
-  if (Object.keys(tags).length > MAX_TAGS) {
+  if (tags.length > MAX_TAGS) {
     throw new TypeError(`tags must be ${String(MAX_TAGS)} at most`);
   }
-  return tags;
+  return Object.fromEntries(tags);
 }
 
 function checkProtocol(value: unknown): PyroscopeProtocol {

@@ -173,6 +173,42 @@ describe('PyroscopeConfig', () => {
     assert.match(log.messages.join(), /SPAN_NAME_SCOPE: must be none, root or all, got "some"/);
   });
 
+  it('takes no name of what objects inherit for one of its own', () => {
+    for (const text of ['constructor', '__proto__', 'toString', 'valueOf']) {
+      process.env.PYROSCOPE_OTEL_SPAN_ID_SCOPE = text;
+      process.env.PYROSCOPE_PROFILING_ENABLED = text;
+      const { labels, enabled } = readRegisterEnvironment();
+      assert.deepEqual([labels.spanIdScope, enabled], [undefined, true]);
+      const said = log.messages.at(-1);
+      assert.ok(said.includes(`SPAN_ID_SCOPE: must be none, root or all, got "${text}"`), said);
+      assert.ok(
+        said.includes(`must be true or false, got "${text.toLowerCase()}"`) ||
+          said.includes(`must be true or false, got "${text}"`),
+        said,
+      );
+    }
+  });
+
+  it('keeps names of every kind', () => {
+    const given = Object.fromEntries([
+      ['__proto__', 'a'],
+      ['constructor', 'b'],
+    ]);
+    const environment = {
+      PYROSCOPE_TAGS: '__proto__=a,constructor=b',
+      PYROSCOPE_HTTP_HEADERS: '{"__proto__":"a","constructor":"b"}',
+    };
+    for (const resolved of [
+      resolveWith(environment),
+      resolveWith({}, { tags: given, headers: given }),
+    ]) {
+      assert.deepEqual(Object.entries(resolved.tags), Object.entries(given));
+      assert.deepEqual(Object.entries(resolved.headers), Object.entries(given));
+    }
+    const attributes = { OTEL_RESOURCE_ATTRIBUTES: '__proto__=x,service.name=a%20b' };
+    assert.equal(resolveWith(attributes).applicationName, 'a b');
+  });
+
   it('knows the version of the package', () => {
     assert.equal(VERSION, require('../package.json').version);
   });

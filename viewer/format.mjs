@@ -16,7 +16,8 @@ const SCALES = {
 };
 
 export function amount(value, unit) {
-  const scale = SCALES[unit];
+  // A file may have any text as its unit.
+  const scale = Object.hasOwn(SCALES, unit) ? SCALES[unit] : undefined;
   if (scale === undefined || value === 0) return value.toLocaleString('en');
   const [size, name] = scale.find(([least]) => Math.abs(value) >= least) ?? scale.at(-1);
   const scaled = value / size;

@@ -223,9 +223,13 @@ function showProfile() {
   at('total').textContent = `${amount(total, valueType.unit)} of ${valueType.type}`;
   at('follow-box').hidden = !source.live;
   const option = (value, text) => element('option', { value }, text);
-  const words = { trace_id: 'trace', span_id: 'span', span_name: 'span name' };
+  const words = new Map([
+    ['trace_id', 'trace'],
+    ['span_id', 'span'],
+    ['span_name', 'span name'],
+  ]);
   const options = labels.map(({ name, values }) =>
-    option(name, `${words[name] ?? name} (${values.toLocaleString('en')})`),
+    option(name, `${words.get(name) ?? name} (${values.toLocaleString('en')})`),
   );
   if (!labels.some(({ name }) => name === state.label)) state.label = labels[0]?.name ?? '';
   at('label').replaceChildren(...options);

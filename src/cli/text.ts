@@ -37,27 +37,38 @@ export function cutStart(text: string, width: number): string {
   return characters.length <= width ? text : `…${characters.slice(1 - width).join('')}`;
 }
 
-const SCALES: Record<string, readonly (readonly [number, string])[]> = {
-  nanoseconds: [
-    [1e9, 's'],
-    [1e6, 'ms'],
-    [1e3, 'µs'],
-    [1, 'ns'],
+/** By the unit, which a file may have any text as. */
+const SCALES: ReadonlyMap<string, readonly (readonly [number, string])[]> = new Map([
+  [
+    'nanoseconds',
+    [
+      [1e9, 's'],
+      [1e6, 'ms'],
+      [1e3, 'µs'],
+      [1, 'ns'],
+    ],
   ],
-  bytes: [
-    [2 ** 30, 'GiB'],
-    [2 ** 20, 'MiB'],
-    [2 ** 10, 'KiB'],
-    [1, 'B'],
+  [
+    'bytes',
+    [
+      [2 ** 30, 'GiB'],
+      [2 ** 20, 'MiB'],
+      [2 ** 10, 'KiB'],
+      [1, 'B'],
+    ],
   ],
-};
-const TIME_UNITS: Record<string, number> = { microseconds: 1e3, milliseconds: 1e6, seconds: 1e9 };
+]);
+const TIME_UNITS: ReadonlyMap<string, number> = new Map([
+  ['microseconds', 1e3],
+  ['milliseconds', 1e6],
+  ['seconds', 1e9],
+]);
 
 /** A value with its unit, in 8 columns as long as it is below a million of the largest unit. */
 export function amount(value: number, { unit }: ValueType): string {
-  const factor = TIME_UNITS[unit];
+  const factor = TIME_UNITS.get(unit);
   if (factor !== undefined) return amount(value * factor, { type: '', unit: 'nanoseconds' });
-  const scale = SCALES[unit];
+  const scale = SCALES.get(unit);
   if (scale === undefined || value === 0) return value.toLocaleString('en');
   const found = scale.find(([size]) => Math.abs(value) >= size);
   const [size, name] = found ?? [1, unit];

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { amount } from '../../lib/cli/text.js';
 import { makeProfile, shopProfile, traceId } from '../support/make-profile.mjs';
 import { runCode } from '../support/run-child.mjs';
 import { skipWithout } from '../support/skip.mjs';
@@ -106,6 +107,14 @@ describe('otelpyroscope top', function () {
       // eslint-disable-next-line no-control-regex
       assert.doesNotMatch(await text(file, '--by', by), /[\x00-\x09\x0b-\x1f\x7f\u202e]/);
     }
+  });
+
+  it('takes no unit in a file for more than text', function () {
+    for (const unit of ['constructor', '__proto__', 'toString', 'x']) {
+      assert.equal(amount(1_500, { type: 'cpu', unit }), '1,500');
+    }
+    assert.equal(amount(1_500, { type: 'cpu', unit: 'microseconds' }), '1.50 ms');
+    assert.equal(amount(1_536, { type: 'space', unit: 'bytes' }), '1.50 KiB');
   });
 
   it('says what is wrong, and how: 2 for the usage, 1 for the file', async function () {
