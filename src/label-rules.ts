@@ -12,7 +12,7 @@ export interface TraceLabels {
   /** The local root that ids refer to: the first labelled span here, or the first sampled one. */
   readonly rootSpanId: string;
   readonly rootSampled: boolean;
-  /** The name, at its start, of the first labelled span of the trace in this process. */
+  /** The name, at its start and cut, of the first labelled span of the trace in this process. */
   readonly rootName: string;
   readonly traceIdLabel: string;
   readonly spanIdLabel: string;
@@ -22,9 +22,9 @@ export interface TraceLabels {
 const SAMPLED = 1;
 
 /**
- * The labels of a new span. `parent` are the labels of its local parent of the same trace, if any.
- * Returns `parent` itself where the span changes nothing or no label applies to it: the span then
- * inherits and does not become a root.
+ * The labels of a new span, whose `name` is no longer than a label may be. `parent` are the labels
+ * of its local parent of the same trace, if any. Returns `parent` itself where the span changes
+ * nothing or no label applies to it: the span then inherits and does not become a root.
  */
 export function labelsOfSpan(
   span: SpanContext,

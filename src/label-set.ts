@@ -49,6 +49,8 @@ export interface LabelSet {
  */
 const MAX_PARENTS = 1_024;
 
+const encoder = new TextEncoder();
+
 /** Counts of what the limits took away since the package was loaded. */
 export const labelLosses = { cutValues: 0, droppedLabels: 0 };
 
@@ -135,15 +137,17 @@ export function labelsOfSet(set: LabelSet): Labels {
   return (set.labels ??= makeLabels(set.trace, set.user));
 }
 
-/** `value`, or as much of it as fits the limit. */
+/** `value`, or as much of it as fits the limit, which then holds no part of `value` in memory. */
 export function cutValue(value: string): string {
   // A UTF-16 unit takes at most three bytes.
   if (value.length * 3 <= MAX_LABEL_VALUE_BYTES) return value;
-  const { read } = new TextEncoder().encodeInto(value, new Uint8Array(MAX_LABEL_VALUE_BYTES));
+  const bytes = Buffer.allocUnsafe(MAX_LABEL_VALUE_BYTES);
+  const { read, written } = encoder.encodeInto(value, bytes);
   if (read === value.length) return value;
   labelLosses.cutValues++;
   warnOnce('label-value', `a label value was cut to ${String(MAX_LABEL_VALUE_BYTES)} bytes`);
-  return value.slice(0, read);
+  // Not slice(): V8 makes that a reference to the whole.
+  return bytes.toString('utf8', 0, written);
 }
 
 function makeLabels(trace: TraceLabels | undefined, user: UserLabels | undefined): Labels {
@@ -154,14 +158,14 @@ function makeLabels(trace: TraceLabels | undefined, user: UserLabels | undefined
     return Object.freeze({
       trace_id: traceIdLabel,
       span_id: spanIdLabel,
-      span_name: cutValue(spanNameLabel),
+      span_name: spanNameLabel,
     });
   }
   const labels = Object.create(null) as Record<string, string>;
   if (trace !== undefined) {
     if (trace.traceIdLabel !== '') labels.trace_id = trace.traceIdLabel;
     if (trace.spanIdLabel !== '') labels.span_id = trace.spanIdLabel;
-    if (trace.spanNameLabel !== '') labels.span_name = cutValue(trace.spanNameLabel);
+    if (trace.spanNameLabel !== '') labels.span_name = trace.spanNameLabel;
   }
   if (user !== undefined) {
     let room = MAX_LABELS - Object.keys(labels).length;

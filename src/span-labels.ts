@@ -3,7 +3,14 @@ import type { Context, Span, TimeInput } from '@opentelemetry/api';
 import { activeLabels } from './active-labels.js';
 import { warnOnce } from './diagnostics.js';
 import { hasProfileId, labelsOfSpan, PROFILE_ID_ATTRIBUTE } from './label-rules.js';
-import { createLabelSet, inFlow, mergeUserLabels, userOnly, type LabelSet } from './label-set.js';
+import {
+  createLabelSet,
+  cutValue,
+  inFlow,
+  mergeUserLabels,
+  userOnly,
+  type LabelSet,
+} from './label-set.js';
 import type { ResolvedLabelOptions } from './options.js';
 import { processWide } from './process-wide.js';
 
@@ -97,7 +104,8 @@ function startLabels(
     }
   }
   const parentTrace = parent?.trace;
-  const trace = labelsOfSpan(spanContext, name, options, parentTrace);
+  // What a set holds may outlive the span for long.
+  const trace = labelsOfSpan(spanContext, cutValue(name), options, parentTrace);
   if (trace === undefined) return;
   const user = mergeUserLabels(parent?.user, current?.user);
   if (parent !== undefined && trace === parentTrace && user === parent.user) {
