@@ -45,6 +45,7 @@
             'native/sampler_places.cc',
             'native/script_lines.cc',
             'native/source_positions.cc',
+            'native/stack_bounds.cc',
             'native/stack_resolver.cc',
             'native/stack_sample.cc',
             'native/stack_table.cc',

@@ -7,8 +7,9 @@
 
 namespace otelpyroscope {
 
-// Tells `code_map`; `by_events`: which learns of code from V8's events. Reads
-// /proc/self/maps where V8 does not tell all. False: that does not either.
+// Tells `code_map`; `by_events`: which learns of code from V8's events. Looks
+// for the copy of the builtins, of which V8 does not tell: less than 1 ms.
+// False: neither does the system.
 bool LearnCodeRanges(v8::Isolate* isolate, bool by_events, CodeMap* code_map);
 
 }  // namespace otelpyroscope

@@ -1,7 +1,6 @@
 // From interrupted registers to frames.
 #include "stack_sample.h"
 
-#include <pthread.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -164,20 +163,6 @@ SIGNAL_SAFE uintptr_t SearchStack(const StackBounds& bounds, uintptr_t place,
 }
 
 }  // namespace
-
-StackBounds StackBounds::OfThisThread() {
-  StackBounds bounds;
-  pthread_attr_t attributes;
-  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return bounds;
-  void* address = nullptr;
-  size_t size = 0;
-  if (pthread_attr_getstack(&attributes, &address, &size) == 0) {
-    bounds.low = reinterpret_cast<uintptr_t>(address);
-    bounds.high = bounds.low + size;
-  }
-  pthread_attr_destroy(&attributes);
-  return bounds;
-}
 
 void StackCapture::Init(v8::Isolate* isolate, size_t max_frames) {
   isolate_ = isolate;

@@ -7,6 +7,7 @@
 
 #include "code_map.h"
 #include "signal_safety.h"
+#include "stack_bounds.h"
 #include "stack_table.h"
 #include "v8.h"
 
@@ -46,20 +47,6 @@ constexpr uint16_t kNotAsked = UINT16_MAX;
 constexpr size_t kMaxStackWords = 64;
 constexpr size_t kSampleHeaderWords = sizeof(SampleHeader) / sizeof(uintptr_t);
 static_assert(sizeof(SampleHeader) % sizeof(uintptr_t) == 0);
-
-// The addresses [low, high) of a thread's stack.
-struct StackBounds {
-  uintptr_t low = 0;
-  uintptr_t high = 0;
-
-  // Of the calling thread; empty where the system cannot tell. Not
-  // SIGNAL_SAFE.
-  static StackBounds OfThisThread();
-
-  SIGNAL_SAFE bool Contains(uintptr_t address) const noexcept {
-    return address >= low && address < high;
-  }
-};
 
 // Takes the stacks of one isolate on one thread.
 class StackCapture {

@@ -22,8 +22,24 @@ function filesBelow(directory) {
  * A new file of native/ needs its place here.
  */
 const nativeLayers = [
-  ['signal_safety', 'debug_check', 'label_slot', 'sample_ring', 'symbol_name', 'event_names', 'function_name'],
-  ['cpu_timer', 'safe_memory', 'process_maps', 'elf_file', 'loaded_files', 'elf_symbols'],
+  [
+    'signal_safety',
+    'debug_check',
+    'label_slot',
+    'sample_ring',
+    'symbol_name',
+    'event_names',
+    'function_name',
+  ],
+  [
+    'cpu_timer',
+    'safe_memory',
+    'stack_bounds',
+    'process_maps',
+    'elf_file',
+    'loaded_files',
+    'elf_symbols',
+  ],
   [
     'v8_layout',
     'object_handle',
