@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -27,9 +28,14 @@ namespace {
 // a timer that was deleted has left no ticket behind, so a late signal of it
 // is ignored. The entries are never freed.
 struct Place {
-  std::atomic<uint32_t> ticket{0};  // 0: free
+  std::atomic<uint32_t> ticket{0};  // 0: no live timer
   std::atomic<void*> owner{nullptr};
   timer_t timer{};
+  // Of a stopped timer that the system has refused to delete, under
+  // setup_mutex: the number of its thread, which may use it again, and its
+  // ticket. 0: there is none.
+  uint64_t undeleted_thread = 0;
+  uint32_t undeleted_ticket = 0;
 };
 
 // Handler and frames took 5.4 KiB; AVX-512 state is in AT_MINSIGSTKSZ.
@@ -41,8 +47,12 @@ Place places[CpuTimer::kMaxTimers];
 std::atomic<CpuTimerHandler> current_handler{nullptr};
 static_assert(std::atomic<CpuTimerHandler>::is_always_lock_free);
 pthread_mutex_t setup_mutex = PTHREAD_MUTEX_INITIALIZER;
-uint32_t tickets_given = 0;  // under setup_mutex
-uint32_t live_timers = 0;    // under setup_mutex
+uint32_t tickets_given = 0;               // under setup_mutex
+uint64_t threads_numbered = 0;            // under setup_mutex
+thread_local uint64_t thread_number = 0;  // 0: none yet
+// Live and undeleted timers, under setup_mutex. While there is one, the signal
+// is not given back.
+uint32_t existing_timers = 0;
 std::atomic<int> current_signal{0};
 std::atomic<bool> process_ends{false};
 
@@ -94,10 +104,32 @@ int InstallHandler(int signal) {
   return sigaction(signal, &action, nullptr) == 0 ? 0 : errno;
 }
 
+int SetTimer(timer_t timer, uint64_t interval_ns) {
+  struct itimerspec spec;
+  spec.it_interval.tv_sec = static_cast<time_t>(interval_ns / 1000000000);
+  spec.it_interval.tv_nsec = static_cast<long>(interval_ns % 1000000000);
+  spec.it_value = spec.it_interval;
+  return timer_settime(timer, 0, &spec, nullptr) == 0 ? 0 : errno;
+}
+
+enum class Ended { kDeleted, kDisarmed, kStillFires };
+
+// A sandbox that was put up while the timer ran may refuse everything.
+Ended EndTimer(timer_t timer) {
+  if (timer_delete(timer) == 0) return Ended::kDeleted;
+  return SetTimer(timer, 0) == 0 ? Ended::kDisarmed : Ended::kStillFires;
+}
+
 void GiveSignalBack(int signal) {
+  struct sigaction action;
+  // Whoever has put a handler of their own in front of ours keeps it: it may
+  // call ours for good.
+  if (sigaction(signal, nullptr, &action) != 0 ||
+      (action.sa_flags & SA_SIGINFO) == 0 || action.sa_sigaction != OnSignal) {
+    return;
+  }
   // Ignoring a signal discards the pending ones, which its default action
   // would turn into the death of the process.
-  struct sigaction action;
   memset(&action, 0, sizeof(action));
   action.sa_handler = SIG_IGN;
   sigaction(signal, &action, nullptr);
@@ -105,36 +137,51 @@ void GiveSignalBack(int signal) {
   sigaction(signal, &action, nullptr);
 }
 
-// A timer on the signal in use, or on the highest free real-time signal.
+// A timer on the signal in use, or on the highest free real-time signal; on one
+// that this thread blocks only if there is no other: sigwait() may be for it.
 // Under qemu the two highest are refused by timer_create only, so a signal
 // counts as free when a timer with it could be made.
 int CreateTimerAndSignal(uint32_t ticket, timer_t* timer) {
-  int signal = current_signal.load(std::memory_order_relaxed);
-  if (signal != 0) return CreateTimer(signal, ticket, timer);
+  const int in_use = current_signal.load(std::memory_order_relaxed);
+  if (in_use != 0) return CreateTimer(in_use, ticket, timer);
+  sigset_t mask;
+  sigemptyset(&mask);
+  pthread_sigmask(SIG_SETMASK, nullptr, &mask);
   int error = EAGAIN;
-  for (signal = SIGRTMAX; signal >= SIGRTMIN; signal--) {
-    if (!HasDefaultDisposition(signal)) continue;
-    error = CreateTimer(signal, ticket, timer);
-    if (error == EAGAIN || error == EINVAL) continue;
-    if (error != 0) return error;
-    error = InstallHandler(signal);
-    if (error == 0) {
-      current_signal.store(signal, std::memory_order_relaxed);
-      return 0;
+  for (const int is_blocked : {0, 1}) {
+    for (int signal = SIGRTMAX; signal >= SIGRTMIN; signal--) {
+      if (sigismember(&mask, signal) != is_blocked ||
+          !HasDefaultDisposition(signal)) {
+        continue;
+      }
+      error = InstallHandler(signal);
+      if (error != 0) return error;
+      error = CreateTimer(signal, ticket, timer);
+      if (error == 0) {
+        current_signal.store(signal, std::memory_order_relaxed);
+        return 0;
+      }
+      GiveSignalBack(signal);
+      if (error != EAGAIN && error != EINVAL) return error;
     }
-    timer_delete(*timer);
   }
   return error;
 }
 
-// The index of a free place, or kMaxTimers.
+// The index of the place with an undeleted timer of this thread, else of a free
+// place, or kMaxTimers.
 uint32_t FindPlace() {
-  uint32_t index = 0;
-  while (index < CpuTimer::kMaxTimers &&
-         places[index].ticket.load(std::memory_order_relaxed) != 0) {
-    index++;
+  uint32_t found = CpuTimer::kMaxTimers;
+  for (uint32_t index = 0; index < CpuTimer::kMaxTimers; index++) {
+    const Place& place = places[index];
+    if (place.ticket.load(std::memory_order_relaxed) != 0) continue;
+    if (place.undeleted_thread == 0) {
+      found = std::min(found, index);
+    } else if (place.undeleted_thread == thread_number) {
+      return index;
+    }
   }
-  return index;
+  return found;
 }
 
 }  // namespace
@@ -142,16 +189,21 @@ uint32_t FindPlace() {
 int CpuTimer::Start(uint64_t interval_ns, CpuTimerHandler handler,
                     void* owner) {
   SetupLock lock;
+  if (thread_number == 0) thread_number = ++threads_numbered;
   const uint32_t index = FindPlace();
   if (index == kMaxTimers || process_ends.load()) return EAGAIN;
-  // The upper bits count, so that a ticket comes back only after 4 million.
-  if (++tickets_given >= UINT32_MAX / kMaxTimers) tickets_given = 1;
-  const uint32_t ticket = tickets_given * kMaxTimers + index;
   Place& place = places[index];
-  const int error = CreateTimerAndSignal(ticket, &place.timer);
-  if (error != 0) return error;
+  uint32_t ticket = place.undeleted_ticket;
+  if (place.undeleted_thread == 0) {
+    // The upper bits count, so that a ticket comes back only after 4 million.
+    if (++tickets_given >= UINT32_MAX / kMaxTimers) tickets_given = 1;
+    ticket = tickets_given * kMaxTimers + index;
+    const int error = CreateTimerAndSignal(ticket, &place.timer);
+    if (error != 0) return error;
+    existing_timers++;
+  }
+  place.undeleted_thread = 0;
 
-  live_timers++;
   place_ = index;
   running_ = true;
   PrepareThread(current_signal.load(std::memory_order_relaxed));
@@ -168,12 +220,7 @@ int CpuTimer::Start(uint64_t interval_ns, CpuTimerHandler handler,
 }
 
 int CpuTimer::Arm(uint64_t interval_ns) {
-  struct itimerspec spec;
-  spec.it_interval.tv_sec = static_cast<time_t>(interval_ns / 1000000000);
-  spec.it_interval.tv_nsec = static_cast<long>(interval_ns % 1000000000);
-  spec.it_value = spec.it_interval;
-  return timer_settime(places[place_].timer, 0, &spec, nullptr) == 0 ? 0
-                                                                     : errno;
+  return SetTimer(places[place_].timer, interval_ns);
 }
 
 void CpuTimer::Pause() {
@@ -194,13 +241,22 @@ void CpuTimer::Stop() {
 void CpuTimer::StopLocked() {
   running_ = false;
   Place& place = places[place_];
-  // Zero already where StopAll() was first.
-  if (place.ticket.exchange(0, std::memory_order_relaxed) != 0) {
-    timer_delete(place.timer);
-  }
+  const uint32_t ticket = place.ticket.exchange(0, std::memory_order_relaxed);
   const int signal = current_signal.load(std::memory_order_relaxed);
-  RestoreThread(signal);
-  if (--live_timers == 0) {
+  if (ticket == 0) {
+    // StopAll() was first. What it was refused is not known here, so the
+    // handler stays: the process ends anyway.
+    RestoreThread(signal, false);
+    return;
+  }
+  const Ended ended = EndTimer(place.timer);
+  RestoreThread(signal, ended != Ended::kStillFires);
+  if (ended != Ended::kDeleted) {
+    place.undeleted_thread = thread_number;
+    place.undeleted_ticket = ticket;
+    return;
+  }
+  if (--existing_timers == 0) {
     GiveSignalBack(signal);
     current_signal.store(0, std::memory_order_relaxed);
   }
@@ -211,7 +267,7 @@ void CpuTimer::StopAll() {
   process_ends.store(true);
   for (Place& place : places) {
     if (place.ticket.exchange(0, std::memory_order_relaxed) != 0) {
-      timer_delete(place.timer);
+      EndTimer(place.timer);
     }
   }
 }
@@ -251,7 +307,7 @@ void CpuTimer::PrepareThread(int signal) {
   own_stack_bytes_ = needed + SIGSTKSZ;
 }
 
-void CpuTimer::RestoreThread(int signal) {
+void CpuTimer::RestoreThread(int signal, bool is_quiet) {
   if (unblocked_signal_) {
     sigset_t set;
     sigemptyset(&set);
@@ -261,8 +317,10 @@ void CpuTimer::RestoreThread(int signal) {
   }
   if (own_stack_ == nullptr) return;
   stack_t stack;
-  // Leave it where somebody has replaced ours, or where it is being used.
-  if (sigaltstack(nullptr, &stack) == 0 && stack.ss_sp == own_stack_ &&
+  // Leave it where signals still come, for which theirs is too small, where
+  // somebody has replaced ours, or where it is being used.
+  if (is_quiet && sigaltstack(nullptr, &stack) == 0 &&
+      stack.ss_sp == own_stack_ &&
       sigaltstack(&previous_stack_, nullptr) == 0) {
     munmap(own_stack_, own_stack_bytes_);
   }

@@ -42,7 +42,10 @@ class CpuTimer {
 
   // Disarms. Call on the thread that called Start(). A signal already on its
   // way finds no live timer and is ignored. The last timer to stop gives the
-  // signal back with its default disposition.
+  // signal back with its default disposition, unless somebody else's handler is
+  // there. A timer that the system refuses to delete is disarmed, else its
+  // signals are ignored; the signal is then kept for good, and the timer is
+  // used for the thread's next Start().
   void Stop();
 
   bool running() const { return running_; }
@@ -64,7 +67,8 @@ class CpuTimer {
   int Arm(uint64_t interval_ns);
   void StopLocked();
   void PrepareThread(int signal);
-  void RestoreThread(int signal);
+  // `is_quiet`: no signal comes any more.
+  void RestoreThread(int signal, bool is_quiet);
 
   bool running_ = false;
   bool unblocked_signal_ = false;

@@ -26,6 +26,7 @@ namespace {
 int refuse_timer_create = 0;
 int refuse_from_signal = 0;  // timer_create refuses this signal and higher ones
 int refuse_timer_settime = 0;
+int refuse_timer_delete = 0;
 
 }  // namespace
 
@@ -60,6 +61,14 @@ extern "C" int timer_settime(timer_t timer, int flags,
   }
   return Real<decltype(&timer_settime)>("timer_settime")(timer, flags, value,
                                                          old);
+}
+
+extern "C" int timer_delete(timer_t timer) noexcept {
+  if (refuse_timer_delete != 0) {
+    errno = refuse_timer_delete;
+    return -1;
+  }
+  return Real<decltype(&timer_delete)>("timer_delete")(timer);
 }
 
 #endif  // __GLIBC__
@@ -297,6 +306,151 @@ TEST(timer_that_cannot_be_armed_is_an_error) {
   EXPECT(!timer.running());
   EXPECT_EQ(CpuTimer::signal_number(), 0);
   state.ExpectUnchanged();
+}
+
+// As by a sandbox that is put up while the timer runs. The default action of
+// the timer's signal ends the process.
+TEST(timer_that_cannot_be_deleted_is_disarmed_and_used_again) {
+  static Count count;
+  CpuTimer timer;
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  const int signal = CpuTimer::signal_number();
+  refuse_timer_delete = EPERM;
+  for (int i = 0; i < 3; i++) {
+    BurnUntilSignals(count, 2);
+    timer.Stop();
+    EXPECT(!timer.running());
+    EXPECT_EQ(CpuTimer::signal_number(), signal);
+    const ProcessState stopped = ProcessState::Now();
+    const int64_t signals = count.signals.load();
+    Burn(20 * kMillisecond);
+    EXPECT_EQ(raise(signal), 0);
+    EXPECT_EQ(count.signals.load(), signals);
+    EXPECT_LE(TimersOfProcess(), 1);
+    EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+    EXPECT_EQ(TimersOfProcess(), stopped.timers);
+  }
+  timer.Stop();
+  // Another thread has no use for it. Its own is deleted, the signal is kept.
+  refuse_timer_delete = 0;
+  static Count other_count;
+  std::thread other([] {
+    CpuTimer timer;
+    EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &other_count), 0);
+    BurnUntilSignals(other_count, 2);
+    timer.Stop();
+  });
+  other.join();
+  EXPECT_EQ(CpuTimer::signal_number(), signal);
+  EXPECT_EQ(raise(signal), 0);
+  // Once it can be deleted, nothing is left.
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  timer.Stop();
+  EXPECT_EQ(CpuTimer::signal_number(), 0);
+  EXPECT_EQ(TimersOfProcess(), 0);
+}
+
+TEST(timer_that_cannot_even_be_disarmed_is_ignored) {
+  // Too small for us: the signals that still come need ours.
+  const size_t least = getauxval(AT_MINSIGSTKSZ);
+  std::vector<char> memory((least != 0 ? least : size_t{MINSIGSTKSZ}) + 1024);
+  stack_t stack = {};
+  stack.ss_sp = memory.data();
+  stack.ss_size = memory.size();
+  EXPECT_EQ(sigaltstack(&stack, nullptr), 0);
+  static Count count;
+  CpuTimer timer;
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  const int signal = CpuTimer::signal_number();
+  refuse_timer_delete = EPERM;
+  refuse_timer_settime = EPERM;
+  BurnUntilSignals(count, 2);
+  timer.Stop();
+  EXPECT_EQ(CpuTimer::signal_number(), signal);
+  EXPECT_EQ(sigaltstack(nullptr, &stack), 0);
+  EXPECT(stack.ss_sp != memory.data());
+  const int64_t signals = count.signals.load();
+  Burn(20 * kMillisecond);
+  EXPECT_EQ(count.signals.load(), signals);
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), EPERM);
+  EXPECT(!timer.running());
+  Burn(20 * kMillisecond);
+  EXPECT_EQ(count.signals.load(), signals);
+  refuse_timer_settime = 0;
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  BurnUntilSignals(count, 2);
+  CpuTimer::StopAll();
+  timer.Stop();
+  Burn(20 * kMillisecond);
+  EXPECT_EQ(raise(signal), 0);
+}
+
+// Undeleted timers of threads that are gone are of no use to others.
+TEST(timer_limit_holds_for_timers_that_cannot_be_deleted) {
+  static Count count;
+  refuse_timer_delete = EPERM;
+  for (uint32_t i = 0; i <= CpuTimer::kMaxTimers; i++) {
+    const bool is_over = i == CpuTimer::kMaxTimers;
+    std::thread([is_over] {
+      CpuTimer timer;
+      const int error = timer.Start(1000 * kMillisecond, CountSignal, &count);
+      EXPECT_EQ(error, is_over ? EAGAIN : 0);
+      timer.Stop();
+    }).join();
+  }
+  EXPECT_LE(TimersOfProcess(), CpuTimer::kMaxTimers);
+}
+
+struct sigaction action_before;
+std::atomic<int> chained_signals{0};
+
+void ChainToOurs(int signal, siginfo_t* info, void* ucontext) {
+  chained_signals++;
+  action_before.sa_sigaction(signal, info, ucontext);
+}
+
+// As of a crash reporter, or another profiler, that comes later.
+TEST(timer_leaves_the_handler_that_somebody_has_put_over_its_own) {
+  static Count count;
+  CpuTimer timer;
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  const int signal = CpuTimer::signal_number();
+  struct sigaction action = {};
+  action.sa_sigaction = ChainToOurs;
+  action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+  EXPECT_EQ(sigaction(signal, &action, &action_before), 0);
+  BurnUntilSignals(count, 2);
+  timer.Stop();
+  EXPECT_EQ(CpuTimer::signal_number(), 0);
+  EXPECT_EQ(TimersOfProcess(), 0);
+  const int chained = chained_signals.load();
+  EXPECT_EQ(raise(signal), 0);
+  EXPECT_EQ(chained_signals.load(), chained + 1);
+  // That signal is theirs from now on.
+  const ProcessState state = ProcessState::Now();
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(CpuTimer::signal_number(), signal - 1);
+  BurnUntilSignals(count, 2);
+  timer.Stop();
+  state.ExpectUnchanged();
+  EXPECT_EQ(chained_signals.load(), chained + 1);
+}
+
+// A thread that waits for signals has them blocked.
+TEST(timer_takes_no_signal_that_is_blocked_while_there_is_another) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGRTMAX);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  static Count count;
+  CpuTimer timer;
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(CpuTimer::signal_number(), SIGRTMAX - 1);
+  EXPECT_EQ(sigqueue(getpid(), SIGRTMAX, {.sival_int = 7}), 0);
+  siginfo_t info;
+  EXPECT_EQ(sigwaitinfo(&set, &info), SIGRTMAX);
+  EXPECT_EQ(info.si_value.sival_int, 7);
+  timer.Stop();
 }
 
 TEST(timer_leaves_the_process_as_it_was_found) {

@@ -9,13 +9,16 @@ const library = path.join(buildDirectory, 'refused-timer', 'refused_timer.so');
 describe('refused CPU timer', function () {
   this.timeout(60_000);
 
-  it('is ERR_TIMER_REFUSED; labels work, nothing is left behind, a later start may succeed', async function () {
+  before(async function () {
     await compile(
       library,
       [path.join(testDirectory, 'refused_timer.cc')],
       ['-O1', '-fPIC', '-D_GNU_SOURCE'],
       ['-shared'],
     );
+  });
+
+  it('is ERR_TIMER_REFUSED; labels work, nothing is left behind, a later start may succeed', async function () {
     const report = await messageOf(
       runCode(
         `
@@ -60,5 +63,46 @@ describe('refused CPU timer', function () {
     assert.deepEqual(report.labels, { a: 'b' });
     assert.equal(report.after, report.before);
     assert.ok(report.labelled > 0.7, `${report.labelled}`);
+  });
+
+  it('may be refused its end, in a sandbox that was put up while it ran', async function () {
+    const report = await messageOf(
+      runCode(
+        `
+        const { Worker } = require('node:worker_threads');
+        const { CpuProfiler, withLabels } = require('otelpyroscope');
+        const { readProfile } = require('./test/support/read-profile.mjs');
+        const { burnSampled } = require('./test/support/burn.mjs');
+        const profiler = new CpuProfiler({ intervalMicros: 1_000 });
+        profiler.start();
+        burnSampled(50);
+        process.env.TIMER_DELETE_REFUSED = '1';
+        const labelled = [];
+        const signals = [];
+        const round = async () => {
+          const worker = new Worker("require('otelpyroscope'); for (;;);", { eval: true });
+          await new Promise((resolve) => worker.once('online', resolve));
+          withLabels({ a: 'b' }, () => burnSampled(200));
+          await worker.terminate();
+          signals.push(profiler.metrics().signals);
+          const profile = readProfile(await profiler.stop());
+          // Signals of a timer that goes on would end the process here.
+          for (let until = Date.now() + 100; Date.now() < until; );
+          labelled.push(profile.nanos((sample) => sample.labels.a === 'b'));
+        };
+        (async () => {
+          await round();
+          for (let i = 0; i < 2; i++) {
+            profiler.start();
+            await round();
+          }
+          process.send({ labelled, signals });
+          process.disconnect();
+        })();
+      `,
+        { env: { LD_PRELOAD: library, TIMER_ALLOWED: '1' } },
+      ),
+    );
+    for (const nanos of report.labelled) assert.ok(nanos > 100e6, JSON.stringify(report));
   });
 });

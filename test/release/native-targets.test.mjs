@@ -18,6 +18,9 @@ const NOT_STATIC = [
   'timer_passes_over_signals_that_the_kernel_refuses',
   'timer_refused_by_the_kernel_is_an_error',
   'timer_that_cannot_be_armed_is_an_error',
+  'timer_that_cannot_be_deleted_is_disarmed_and_used_again',
+  'timer_that_cannot_even_be_disarmed_is_ignored',
+  'timer_limit_holds_for_timers_that_cannot_be_deleted',
   'memory_reads_without_process_vm_readv',
   'symbols_of_this_program_and_its_libraries',
   'symbols_that_are_not_there_make_room_for_the_file',
@@ -29,7 +32,10 @@ const NOT_STATIC = [
 /** zig's C++ library has other words for a lambda. */
 const NOT_ZIG = ['symbols_of_cpp'];
 /** qemu-user has 32 timers. */
-const NOT_EMULATED = ['timer_limit_is_named'];
+const NOT_EMULATED = [
+  'timer_limit_is_named',
+  'timer_limit_holds_for_timers_that_cannot_be_deleted',
+];
 
 /** Cases that a target cannot run; a name that is no case is an error. */
 const targets = [
