@@ -1,7 +1,6 @@
 // The symbols "Builtins_…" of the executable, or of the library that V8 is in.
 #include "builtin_table.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,7 +28,7 @@ const BuiltinTable* BuiltinTable::Get(uintptr_t start, size_t size) {
 const BuiltinTable* BuiltinTable::Read(uintptr_t start, size_t size) {
   const std::optional<LoadedFile> loaded = LoadedFileOf(start);
   if (!loaded.has_value() || size > UINT32_MAX) return nullptr;
-  const int file = open(loaded->path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int file = OpenLoadedFile(*loaded);
   if (file < 0) return nullptr;
   ElfFunctions symbols;
   std::vector<std::string> names;

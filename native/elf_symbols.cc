@@ -1,8 +1,6 @@
 // The index of loaded files: made on a helper thread, asked from any.
 #include "elf_symbols.h"
 
-#include <elf.h>
-#include <fcntl.h>
 #include <link.h>
 #include <pthread.h>
 #include <signal.h>
@@ -11,12 +9,10 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
-#include <cstring>
 #include <string_view>
 #include <utility>
 
 #include "loaded_files.h"
-#include "safe_memory.h"
 #include "symbol_name.h"
 
 namespace otelpyroscope {
@@ -24,9 +20,6 @@ namespace otelpyroscope {
 struct ElfSymbols::Module : LoadedFile {
   std::string base_name;
   ElfFunctions functions;
-
-  // The file, if it still is the one in memory, or -1. To be closed.
-  int Open() const;
 };
 
 struct ElfSymbols::State {
@@ -71,22 +64,6 @@ std::string ExecutableName(const std::string& link) {
 }
 
 }  // namespace
-
-int ElfSymbols::Module::Open() const {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return -1;
-  // An upgrade may have put another file in its place. The header tells: it
-  // holds where the sections are, to the byte.
-  Elf64_Ehdr in_file;
-  Elf64_Ehdr in_memory;
-  if (pread(file, &in_file, sizeof(in_file), 0) == sizeof(in_file) &&
-      SafeMemory::Read(begin, &in_memory) &&
-      memcmp(&in_file, &in_memory, sizeof(in_file)) == 0) {
-    return file;
-  }
-  close(file);
-  return -1;
-}
 
 ElfSymbols::State& ElfSymbols::GetState() {
   // Leaked: process.exit() runs static destructors beside the builder.
@@ -170,7 +147,7 @@ ElfSymbols::Snapshot ElfSymbols::IndexLoaded(const ElfSymbols* before) {
     }
     module.base_name = module.is_program ? ExecutableName(module.path)
                                          : std::string(BaseName(module.path));
-    const int file = module.Open();
+    const int file = OpenLoadedFile(module);
     if (file >= 0) {
       if (!ReadElfFunctions(file, module.begin - module.bias,
                             &module.functions)) {
@@ -220,7 +197,7 @@ std::string ElfSymbols::Name(uintptr_t address) const {
   const auto known = names_.find(start);
   if (known != names_.end()) return known->second;
   std::string name;
-  const int file = module->Open();
+  const int file = OpenLoadedFile(*module);
   if (file >= 0) {
     name = ReadableSymbol(ReadElfName(file, module->functions, *function));
     close(file);

@@ -1,17 +1,35 @@
 // Asks the dynamic linker.
 #include "loaded_files.h"
 
+#include <elf.h>
+#include <fcntl.h>
 #include <link.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <utility>
+
+#include "safe_memory.h"
 
 namespace otelpyroscope {
 namespace {
 
 constexpr char kExecutable[] = "/proc/self/exe";
 constexpr size_t kMaxFiles = 1000;
+
+// By its header, which holds where the sections are, to the byte.
+bool IsInMemory(int file, const LoadedFile& loaded) {
+  struct stat status;
+  Elf64_Ehdr in_file;
+  Elf64_Ehdr in_memory;
+  return fstat(file, &status) == 0 && S_ISREG(status.st_mode) &&
+         pread(file, &in_file, sizeof(in_file), 0) == sizeof(in_file) &&
+         SafeMemory::Read(loaded.begin, &in_memory) &&
+         memcmp(&in_file, &in_memory, sizeof(in_file)) == 0;
+}
 
 }  // namespace
 
@@ -39,6 +57,14 @@ std::vector<LoadedFile> LoadedFiles() {
       },
       &files);
   return files;
+}
+
+int OpenLoadedFile(const LoadedFile& loaded) {
+  const int file =
+      open(loaded.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (file < 0 || IsInMemory(file, loaded)) return file;
+  close(file);
+  return -1;
 }
 
 std::optional<LoadedFile> LoadedFileOf(uintptr_t address) {

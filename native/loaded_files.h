@@ -25,6 +25,11 @@ struct LoadedFile {
 // last ones are left out.
 std::vector<LoadedFile> LoadedFiles();
 
+// Opens the file for reading, if it still is the one in memory: an upgrade may
+// have put another in its place. Waits for nobody: where a pipe or a device is
+// now, it is not opened. -1: not to be had. To be closed.
+int OpenLoadedFile(const LoadedFile& loaded);
+
 // The one with the code at `address`; none: that is in no file.
 std::optional<LoadedFile> LoadedFileOf(uintptr_t address);
 

@@ -26,6 +26,7 @@ const NOT_STATIC = [
   'symbols_that_are_not_there_make_room_for_the_file',
   'symbols_of_what_is_loaded_later',
   'symbols_are_for_any_thread',
+  'symbols_do_not_wait_for_a_pipe_in_a_librarys_place',
   'stacks_with_native_functions_are_named_at_last',
   'stacks_with_functions_of_a_file_loaded_meanwhile_are_named_at_last',
 ];
