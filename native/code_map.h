@@ -136,9 +136,10 @@ class CodeMap {
 
   // From here on, code on V8's heap may have moved, or its place be reused:
   // what is known is not found until FindAgain() has seen that it is still
-  // there. Forgotten when nobody has for a while. Nothing where nothing has
-  // been learnt since the last call.
+  // there. Forgotten when nobody has for kMaxAge calls.
   void ForgetPlaces();
+  // Whether anything may have been learnt or found again since then.
+  bool HasNewPlaces() const { return changes_ != forgotten_changes_; }
   // The code at `address` from before, if its anchor still holds. It is found
   // by Find() again.
   const CodeEntry* FindAgain(uintptr_t address);

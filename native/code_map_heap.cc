@@ -87,7 +87,6 @@ std::shared_ptr<CodeFunction> CodeMap::FindKept(FunctionId id) const {
 }
 
 void CodeMap::ForgetPlaces() {
-  if (changes_ == forgotten_changes_) return;
   generation_++;
   NoteLoss();
   forgotten_changes_ = changes_;

@@ -266,17 +266,21 @@ int Sampler::LineOf(int script_id, int32_t offset, int* column) const {
 
 // --- Callbacks of V8 ---
 
-void Sampler::ForgetPlaces() {
+void Sampler::ForgetPlaces(bool is_repeated) {
   late_code_.ForgetPlaces();
-  wasm_modules_.ForgetPlaces();
-  if (!reads_heap_) return;  // V8's events tell of every move
-  code_map_.ForgetPlaces();
   heap_code_.ForgetPlaces();
+  wasm_modules_.ForgetPlaces();
+  // Where V8's events are followed, they tell of every move.
+  if (!reads_heap_) return;
+  // Entries age by each call.
+  if (!is_repeated || code_map_.HasNewPlaces()) code_map_.ForgetPlaces();
 }
 
 void Sampler::NoteCollection() {
   stale_until_ = ring_.head();
-  ForgetPlaces();
+  // The prologue has done so, mostly, but callbacks of a collection may have
+  // run code, and collected.
+  ForgetPlaces(true);
 }
 
 void Sampler::WatchForCollections() {
@@ -292,7 +296,7 @@ void Sampler::OnGcPrologue(v8::Isolate* isolate, v8::GCType type,
   sampler->Drain();
   if (sampler->WantsEvents() || sampler->WantsWasmNames()) sampler->WakeUp();
   // Code moves, and goes, in collections of the whole heap only.
-  if ((type & v8::kGCTypeMarkSweepCompact) != 0) sampler->ForgetPlaces();
+  if ((type & v8::kGCTypeMarkSweepCompact) != 0) sampler->ForgetPlaces(false);
   if (sampler->gc_depth_.load(std::memory_order_relaxed) == 0) {
     sampler->gc_label_.store(sampler->async_context_.ReadLabel(isolate),
                              std::memory_order_relaxed);

@@ -175,7 +175,8 @@ class Sampler {
 
   void Listen();
   // Code may have moved, or be gone: what is known of it has to be checked.
-  void ForgetPlaces();
+  // `is_repeated`: for a collection for which it may have been done already.
+  void ForgetPlaces(bool is_repeated);
   // The whole heap may have been collected until now.
   void NoteCollection();
   // Arms the canary where it is not alive.
