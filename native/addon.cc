@@ -20,7 +20,9 @@
 #include "profiled_thread.h"
 #include "sample_windows.h"
 #include "sampler.h"
+#ifdef OTELPYROSCOPE_TESTING
 #include "v8_layout.h"
+#endif
 
 namespace otelpyroscope {
 namespace {
@@ -322,16 +324,20 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   return binding;
 }
 
-// For the tests of the layout's self-checks alone, before open().
+#ifdef OTELPYROSCOPE_TESTING
+// Makes an entry of the table of V8's offsets wrong; before open().
 Napi::Value ShiftLayoutForTest(const Napi::CallbackInfo& info) {
   return Napi::String::New(
       info.Env(), v8_layout::ShiftEntry(ToUint32(info[0]), info[1].ToNumber()));
 }
+#endif
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["abi"] = Napi::Number::New(env, NODE_MODULE_VERSION);
   exports["open"] = Napi::Function::New(env, Open, "open");
+#ifdef OTELPYROSCOPE_TESTING
   exports["shiftLayoutForTest"] = Napi::Function::New(env, ShiftLayoutForTest);
+#endif
   return exports;
 }
 

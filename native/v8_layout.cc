@@ -163,6 +163,7 @@ constexpr Layout TableOfThisVersion() { return kCommon; }
 constexpr Bytecodes kBytecodes = {"", ""};
 #endif
 
+#ifdef OTELPYROSCOPE_TESTING
 struct Entry {
   const char* name;
   size_t Layout::*offset;
@@ -229,10 +230,15 @@ constexpr Entry kEntries[] = {
     {"inlined_function", &Layout::inlined_function},
 };
 static_assert(sizeof(Layout) == sizeof(size_t) * std::size(kEntries));
+#endif
 
 }  // namespace
 
+#ifdef OTELPYROSCOPE_TESTING
 constinit Layout table = TableOfThisVersion();
+#else
+constinit const Layout table = TableOfThisVersion();
+#endif
 
 bool HasCodeLayout() {
 #ifdef OTELPYROSCOPE_HAS_CODE_LAYOUT
@@ -247,11 +253,13 @@ const Bytecodes& bytecodes() {
   return known;
 }
 
+#ifdef OTELPYROSCOPE_TESTING
 const char* ShiftEntry(size_t entry, int bytes) {
   if (entry >= std::size(kEntries)) return "";
   table.*kEntries[entry].offset += static_cast<size_t>(bytes);
   return kEntries[entry].name;
 }
+#endif
 
 }  // namespace v8_layout
 }  // namespace otelpyroscope

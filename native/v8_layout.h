@@ -180,18 +180,24 @@ struct Bytecodes {
   const char* scalable;
 };
 
-// The table of the V8 that this was compiled for; nothing but the tests'
-// ShiftEntry() writes it.
+// The table of the V8 that this was compiled for. The tests' own build
+// (test/support/testing-build.mjs) can make it wrong; no other can write it.
+#ifdef OTELPYROSCOPE_TESTING
 extern Layout table;
+#else
+extern const Layout table;
+#endif
 
 SIGNAL_SAFE inline const Layout& layout() noexcept { return table; }
 // Whether there is a table for this V8's code.
 bool HasCodeLayout();
 const Bytecodes& bytecodes();
 
-// For tests: makes an entry of the table wrong. Before anything has been read
-// by it. Returns the entry's name, empty where there is no such entry.
+#ifdef OTELPYROSCOPE_TESTING
+// Makes an entry of the table wrong. Before anything has been read by it.
+// Returns the entry's name, empty where there is no such entry.
 const char* ShiftEntry(size_t entry, int bytes);
+#endif
 
 }  // namespace v8_layout
 }  // namespace otelpyroscope

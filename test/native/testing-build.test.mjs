@@ -1,0 +1,25 @@
+/** What is for tests alone is in the tests' own build, and not in the one that is published. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { binaryPath, describeNode } from '../../scripts/native-build.mjs';
+import { testingBuild } from '../support/testing-build.mjs';
+
+const require = createRequire(import.meta.url);
+const FOR_TESTS = 'shiftLayoutForTest';
+
+describe('what is for tests alone', function () {
+  this.timeout(300_000);
+
+  it('is not in the binary that is published', function () {
+    const binary = binaryPath(describeNode());
+    assert.deepEqual(Object.keys(require(binary)).sort(), ['abi', 'open']);
+    assert.equal(readFileSync(binary).includes(FOR_TESTS), false);
+  });
+
+  it("is in the tests' own build", async function () {
+    const { binary } = await testingBuild();
+    assert.equal(readFileSync(binary).includes(FOR_TESTS), true);
+    assert.equal(typeof require(binary)[FOR_TESTS], 'function');
+  });
+});
