@@ -42,7 +42,8 @@ bool ReadScope(uintptr_t scope, std::string* name, int32_t* start) {
   }
   const uint32_t flags = static_cast<uint32_t>(flag_bits);
   size_t place = at.scope_names;
-  if ((flags & v8_layout::kScopeTypeMask) == v8_layout::kModuleScope) {
+  if (v8_layout::kModuleCountIsFirst &&
+      (flags & v8_layout::kScopeTypeMask) == v8_layout::kModuleScope) {
     place += kWordBytes;
   }
   const uint64_t names = locals < v8_layout::kMaxScopeNames ? locals : 1;

@@ -166,6 +166,9 @@ constexpr uint16_t kOneByteString = 8;
 // Bits of a ScopeInfo's flags.
 constexpr uint32_t kScopeTypeMask = 15;
 constexpr uint32_t kModuleScope = V8_MAJOR_VERSION >= 13 ? 5 : 3;
+// Whether a module's has the number of its exports and imports before the
+// names; V8 11 has it behind all that is read here.
+constexpr bool kModuleCountIsFirst = V8_MAJOR_VERSION >= 12;
 constexpr uint32_t kScopeHasSavedClass = 1 << 10;
 constexpr uint32_t kScopeHasName = 3 << 12;
 constexpr uint32_t kScopeHasInferredName = 1 << 14;

@@ -211,6 +211,15 @@ describe('frames', function () {
     });
   });
 
+  describe("of a module's own code", function () {
+    it('begin where the module does', async () => {
+      const { starts, metrics } = await messageOf(runNode([fixture('module.mjs')]));
+      assert.deepEqual(Object.keys(starts), ['1'], JSON.stringify(starts));
+      assert.ok(starts['1'] > 1e8);
+      assert.equal(metrics.layoutFallbacks, 0);
+    });
+  });
+
   describe('with a wrong offset in the table of V8', function () {
     before(function () {
       // The tests' own build is for this machine.
