@@ -17,6 +17,7 @@
 
 #include "flat_batch.h"
 #include "js_values.h"
+#include "layout_check.h"
 #include "profiled_thread.h"
 #include "sample_windows.h"
 #include "sampler.h"
@@ -68,6 +69,7 @@ Napi::Value SetLabelSource(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Follow(const Napi::CallbackInfo& info) {
+  CheckLayout(v8::Isolate::GetCurrent());
   const char* state = "idle";
   switch (ThreadOf(info)->Follow()) {
     case ProfiledThread::State::kIdle:
@@ -86,6 +88,7 @@ void Forget(const Napi::CallbackInfo& info) { SamplerOf(info)->Forget(); }
 
 Napi::Value OpenWindow(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
+  CheckLayout(v8::Isolate::GetCurrent());
   const ProfiledThread::Opened opened = ThreadOf(info)->OpenWindow(
       uint64_t{ToUint32(info[0])} * 1000, ToUint32(info[1]));
   if (opened.error != 0) {
@@ -270,6 +273,8 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   uv_loop_t* loop = nullptr;
   if (napi_get_uv_event_loop(env, &loop) != napi_ok) return env.Undefined();
+  // Before an interrupt may ask this thread to sample.
+  CheckLayout(v8::Isolate::GetCurrent());
   auto* environment = new Environment;
   environment->env = env;
   environment->thread = ProfiledThread::Acquire(

@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <unordered_set>
 
+#include "builtin_table.h"
+
 namespace otelpyroscope {
 
 // Code that V8 has not told of, and its Code object.
@@ -46,6 +48,16 @@ class CodeObject {
   // The SharedFunctionInfo of the function that optimized code is of. False:
   // other code.
   static bool ReadOwner(uintptr_t code, uintptr_t* shared);
+
+  // Whether most optimized code in this process seems to have no owner, so that
+  // it must be elsewhere than the table says.
+  static bool MissesOwners();
+
+  // Notes what the table of offsets says of the builtin that a JSFunction runs,
+  // if the function leads to its code; and whether it agrees with what the
+  // program's symbols say of those that were noted. For layout_check.h.
+  static void NoteBuiltinOf(uintptr_t function);
+  static bool AgreesWith(const BuiltinTable& builtins);
 };
 
 // Addresses at which no code was found, for the search is long.

@@ -7,6 +7,7 @@
 #include "heap_function.h"
 #include "heap_reader.h"
 #include "inlining.h"
+#include "layout_check.h"
 
 namespace otelpyroscope {
 namespace {
@@ -42,6 +43,7 @@ bool HeapCode::Init(v8::Isolate* isolate) {
 #if !defined(__aarch64__)
   builtins_ = BuiltinTable::Get(reinterpret_cast<uintptr_t>(builtins), size);
 #endif
+  if (builtins_ != nullptr) CheckBuiltins(*builtins_);
   return builtins_ != nullptr && CodeReader::KnowsFunctions();
 }
 

@@ -47,7 +47,8 @@ class HeapCode {
   // Whether code is hardly ever found where it should be: V8's layout is
   // another one than the table says.
   bool IsHopeless() const {
-    return failures_ >= kHopelessFailures && failures_ > successes_;
+    return CodeObject::MissesOwners() ||
+           (failures_ >= kHopelessFailures && failures_ > successes_);
   }
 
   // Code may have moved, or be gone.

@@ -185,16 +185,14 @@ bool ReadFunction(uintptr_t shared, HeapFunction* function) {
   return true;
 }
 
-bool ReadRegExp(uintptr_t object, uintptr_t code, std::string* name) {
+bool ReadRegExpName(uintptr_t object, std::string* name) {
   const v8_layout::Layout& at = layout();
-  uintptr_t data = 0;
   uintptr_t text = 0;
   uint64_t flag_bits = 0;
   std::string source;
   std::string flags;
   if (InstanceType(object) != InstanceTypes::OfThisV8().js_reg_exp ||
-      !ReadWord(object, at.regexp_data, &data) || !IsObject(data) ||
-      !HasCode(data, code) || !ReadWord(object, at.regexp_source, &text) ||
+      !ReadWord(object, at.regexp_source, &text) ||
       !ReadString(text, kMaxNameChars, &source) ||
       !ReadSmi(object, at.regexp_flags, &flag_bits)) {
     return false;
@@ -205,6 +203,13 @@ bool ReadRegExp(uintptr_t object, uintptr_t code, std::string* name) {
   std::sort(flags.begin(), flags.end());
   *name = RegExpName(source, flags);
   return true;
+}
+
+bool ReadRegExp(uintptr_t object, uintptr_t code, std::string* name) {
+  uintptr_t data = 0;
+  return InstanceType(object) == InstanceTypes::OfThisV8().js_reg_exp &&
+         ReadWord(object, layout().regexp_data, &data) && IsObject(data) &&
+         HasCode(data, code) && ReadRegExpName(object, name);
 }
 
 bool ReadBytecodeOf(uintptr_t shared, uintptr_t* start, size_t* size) {

@@ -37,8 +37,10 @@ bool ReadShared(uintptr_t function, uintptr_t* shared);
 // False for a function that is not compiled: it does not know its name yet.
 bool ReadFunction(uintptr_t shared, HeapFunction* function);
 
-// The name of a JSRegExp that has this Code object: "(regexp) /a+b/gi". False:
-// it is none, or has other code.
+// The name of a JSRegExp: "(regexp) /a+b/gi". False: it is none.
+bool ReadRegExpName(uintptr_t object, std::string* name);
+
+// The same of one that has this Code object. False: it has other code.
 bool ReadRegExp(uintptr_t object, uintptr_t code, std::string* name);
 
 // The bytecode that the function runs, or its baseline code is made from.

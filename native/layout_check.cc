@@ -1,15 +1,23 @@
-// A small script, and what must be found of its functions.
+// What is known: a script, a module, strings, a regular expression, and the
+// stack of a call; and what must be found of them.
 #include "layout_check.h"
 
-#include <cstring>
+#include <atomic>
+#include <iterator>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "code_object.h"
+#include "exported_offsets.h"
 #include "heap_function.h"
 #include "heap_reader.h"
 #include "heap_string.h"
 #include "inlining.h"
+#include "known_stack.h"
 #include "object_handle.h"
+#include "safe_memory.h"
 
 namespace otelpyroscope {
 namespace {
@@ -18,64 +26,189 @@ using Trust = CodeReader::Trust;
 
 // V8 numbers the functions of a script from 1, in order. The first has a table
 // of exception handlers, which looks like a table of positions but for its
-// contents. The third has variables in its context, and is called to make the
-// fourth. Each has its name in another way; the last element is a string that
-// is a part of another.
-constexpr char kSource[] =
-    "[function(f){try{return f()}finally{f()}},function(){return 1},\n"
+// contents; it and the second make the stack that is known. Each has its name
+// in another way, and other numbers of parameters and of variables in its
+// context. For @, see SourceOfScript().
+constexpr std::string_view kSource =
+    "[function(f,g){try{return f(g)}finally{1}},function(f){return f(1)+1},\n"
     "function named(a){const b=a;return()=>a+b},\r\n"
-    " {inferred:function(){return 2}}.inferred,\n"
-    "(s=>s.substring(1,20))('0123456789abcdefghijklmnop')]";
-constexpr int kFunctions = 4;
-constexpr int kLiterals[kFunctions] = {1, 2, 3, 5};
-constexpr int kString = kFunctions;
-// Of the first two, whose bytecode is looked at.
-constexpr const char* kBegins[] = {"(f){try", "(){return 1"};
-constexpr const char* kEnds[] = {"},function", "},\nfunction"};
-// Where the source is said to begin.
-constexpr char kName[] = "otelpyroscope:layout-check";
+    " {inferred:function(a,b,c,d){return 2}}.inferred,\n"
+    "function one(a,b){let c=a;return()=>c},\n"
+    "function many(){let @;return()=>[@]},\n"
+    "class Made{constructor(a,b,c){this.a=a}},\n"
+    "(class{static #p=1;static saved(a){return()=>this.#p+a}}).saved]";
+struct KnownFunction {
+  std::string_view name;
+  int literal;  // -1: another number in another V8
+};
+constexpr KnownFunction kFunctions[] = {
+    {"", 1},    {"", 2},     {"named", 3}, {"inferred", 5},
+    {"one", 6}, {"many", 8}, {"Made", -1}, {"saved", -1},
+};
+constexpr size_t kFunctionCount = std::size(kFunctions);
+// More than a ScopeInfo has names of itself (v8_layout::kMaxScopeNames).
+constexpr int kVariables = 80;
+// Where the code of the first two begins and ends.
+constexpr std::string_view kBegins[] = {"(f,g){try", "(f){return f(1)"};
+constexpr std::string_view kEnds[] = {",function(f)", ",\nfunction named"};
+// The ScopeInfo of a module has one field more.
+constexpr std::string_view kModuleSource =
+    "export let a=1;let b=2,c=3;export const f=(d)=>a+b+c+d";
+// Where the sources are said to begin.
+constexpr std::string_view kScriptName = "otelpyroscope:layout-check";
 constexpr int kLineOffset = 3;
 constexpr int kColumnOffset = 7;
 
-v8::Local<v8::String> NewString(v8::Isolate* isolate, const char* text) {
-  return v8::String::NewFromUtf8(isolate, text).ToLocalChecked();
+// Strings of two parts, in characters of one byte and of two.
+constexpr std::string_view kFirstPart = "0123456789";
+constexpr std::string_view kSecondPart = "\u00e9\u20ac\U0001f600 and more";
+constexpr std::string_view kPattern = "a+b";
+constexpr std::string_view kRegExpName = "(regexp) /a+b/dimsy";
+
+// How often the script is tried where it is refused, and where something is
+// not found: a collection may have come in between.
+constexpr int kMaxTries = 3;
+
+std::string SourceOfScript() {
+  std::string variables;
+  for (int i = 0; i < kVariables; i++) {
+    if (i != 0) variables += ',';
+    variables += 'v' + std::to_string(i);
+  }
+  std::string source(kSource);
+  for (size_t at = source.find('@'); at != source.npos; at = source.find('@')) {
+    source.replace(at, 1, variables);
+  }
+  return source;
 }
 
-v8::MaybeLocal<v8::Value> RunSource(v8::Isolate* isolate,
-                                    v8::Local<v8::Context> context) {
+// What V8 says of a function.
+struct AskedFunction {
+  v8::Local<v8::Function> function;
+  int script_id = 0;
+  int line = 0;
+  int column = 0;
+};
+
+// What the table is right about.
+struct Findings {
+  bool ids = false;        // of functions and scripts
+  bool positions = false;  // of bytecode
+  bool stack = false;
+  bool names = false;  // and places
+
+  bool all() const { return ids && positions && stack && names; }
+};
+
+class Trial {
+ public:
+  explicit Trial(v8::Isolate* isolate)
+      : isolate_(isolate), context_(isolate->GetCurrentContext()) {}
+
+  // False: V8 has refused something, and nothing is known.
+  bool Run(Findings* findings);
+  void KnowMaps() const;
+  void NoteBuiltins() const;
+
+ private:
+  v8::Local<v8::String> NewString(std::string_view text) const;
+  v8::ScriptOrigin Origin(bool is_module) const;
+  bool MakeFunctions();
+  v8::Local<v8::Data> NewModule() const;
+  void CheckFunction(size_t i, Findings* findings) const;
+  bool HasRightPositions(size_t i) const;
+  bool IsRightAboutModule() const;
+  bool IsRightAboutStrings() const;
+  bool IsRightAboutRegExp() const;
+
+  v8::Isolate* const isolate_;
+  const v8::Local<v8::Context> context_;
+  AskedFunction functions_[kFunctionCount];
+};
+
+v8::Local<v8::String> Trial::NewString(std::string_view text) const {
+  return v8::String::NewFromUtf8(isolate_, text.data(),
+                                 v8::NewStringType::kNormal,
+                                 static_cast<int>(text.size()))
+      .ToLocalChecked();
+}
+
+v8::ScriptOrigin Trial::Origin(bool is_module) const {
+  return v8::ScriptOrigin(
 #if V8_MAJOR_VERSION < 12
-  v8::ScriptOrigin origin(isolate, NewString(isolate, kName), kLineOffset,
-                          kColumnOffset);
-#else
-  v8::ScriptOrigin origin(NewString(isolate, kName), kLineOffset,
-                          kColumnOffset);
+      isolate_,
 #endif
+      NewString(kScriptName), kLineOffset, kColumnOffset, false, -1,
+      v8::Local<v8::Value>(), false, false, is_module);
+}
+
+// All compiled, with what V8 says of them.
+bool Trial::MakeFunctions() {
+  v8::ScriptCompiler::Source source(NewString(SourceOfScript()), Origin(false));
   v8::Local<v8::Script> script;
-  if (!v8::Script::Compile(context, NewString(isolate, kSource), &origin)
-           .ToLocal(&script)) {
+  v8::Local<v8::Value> list;
+  if (!v8::ScriptCompiler::Compile(context_, &source,
+                                   v8::ScriptCompiler::kEagerCompile)
+           .ToLocal(&script) ||
+      !script->Run(context_).ToLocal(&list) || !list->IsArray()) {
+    return false;
+  }
+  for (uint32_t i = 0; i < kFunctionCount; i++) {
+    v8::Local<v8::Value> element;
+    if (!list.As<v8::Array>()->Get(context_, i).ToLocal(&element) ||
+        !element->IsFunction()) {
+      return false;
+    }
+    const auto function = element.As<v8::Function>();
+    functions_[i] = {function, function->ScriptId(),
+                     function->GetScriptLineNumber() + 1,
+                     function->GetScriptColumnNumber() + 1};
+  }
+  return true;
+}
+
+// Compiled only: to run it would need promises, and hooks of the application's.
+v8::Local<v8::Data> Trial::NewModule() const {
+  v8::ScriptCompiler::Source source(NewString(kModuleSource), Origin(true));
+  v8::Local<v8::Module> module;
+  if (!v8::ScriptCompiler::CompileModule(isolate_, &source).ToLocal(&module)) {
     return {};
   }
-  return script->Run(context);
+  return module->GetUnboundModuleScript();
 }
 
-std::string TextOf(v8::Isolate* isolate, v8::Local<v8::Value> value) {
-  const v8::String::Utf8Value text(isolate, value);
-  return *text == nullptr ? std::string() : std::string(*text);
+void Trial::CheckFunction(size_t i, Findings* findings) const {
+  const AskedFunction& asked = functions_[i];
+  const KnownFunction& known = kFunctions[i];
+  uintptr_t shared = 0;
+  HeapFunction read;
+  const bool is_read = heap::ReadShared(ObjectOf(asked.function), &shared) &&
+                       heap::ReadFunction(shared, &read);
+  if (read.id.script_id != asked.script_id || !read.id.known() ||
+      (known.literal != -1 && read.id.literal_id != known.literal)) {
+    findings->ids = false;
+  }
+  if (!is_read || read.name != known.name || read.url != kScriptName ||
+      read.line != asked.line || read.column != asked.column) {
+    findings->names = false;
+  }
 }
 
-// Whether the bytecode of function `i` has the positions that it must have: its
-// last bytecode is the Return, of one byte.
-bool HasRightPositions(uintptr_t shared, int i) {
+// Whether the bytecode has the positions that it must have: its last bytecode
+// is the Return, of one byte.
+bool Trial::HasRightPositions(size_t i) const {
+  uintptr_t shared = 0;
   uintptr_t start = 0;
   size_t size = 0;
   std::vector<CodePosition> positions;
-  if (!heap::ReadBytecodeOf(shared, &start, &size) ||
+  if (!heap::ReadShared(ObjectOf(functions_[i].function), &shared) ||
+      !heap::ReadBytecodeOf(shared, &start, &size) ||
       !CodeReader::CheckBytecode(start, size, &positions) ||
       positions.empty()) {
     return false;
   }
-  const auto begin = strstr(kSource, kBegins[i]) - kSource;
-  const auto end = strstr(kSource, kEnds[i]) - kSource;
+  const int begin = static_cast<int>(kSource.find(kBegins[i]));
+  const int end = static_cast<int>(kSource.find(kEnds[i]));
   for (const CodePosition& entry : positions) {
     if (entry.position.inlining_id != -1 ||
         entry.position.script_offset < begin ||
@@ -86,92 +219,139 @@ bool HasRightPositions(uintptr_t shared, int i) {
   return i == 0 || positions.back().code_offset == size - 1;
 }
 
-// Whether the heap says of a function what V8 says.
-bool IsRightAbout(v8::Isolate* isolate, v8::Local<v8::Function> function,
-                  uintptr_t shared) {
+bool Trial::IsRightAboutModule() const {
+  const v8::Local<v8::Data> module = NewModule();
   HeapFunction read;
-  if (!heap::ReadFunction(shared, &read)) return false;
-  std::string name = TextOf(isolate, function->GetName());
-  if (name.empty()) name = TextOf(isolate, function->GetInferredName());
-  return read.name == name && read.url == kName &&
-         read.line == function->GetScriptLineNumber() + 1 &&
-         read.column == function->GetScriptColumnNumber() + 1;
+  return !module.IsEmpty() && heap::ReadFunction(ObjectOf(module), &read) &&
+         read.id.literal_id == 0 && read.name.empty() &&
+         read.url == kScriptName && read.start == 0 &&
+         read.line == kLineOffset + 1 && read.column == kColumnOffset + 1;
 }
 
-bool IsRightAbout(v8::Isolate* isolate, v8::Local<v8::Value> string) {
+bool IsRead(v8::Local<v8::String> string, std::string_view text) {
   std::string read;
   return heap::ReadString(ObjectOf(string), heap::kMaxNameChars, &read) &&
-         read == TextOf(isolate, string);
+         read == text;
 }
 
-// Strings that are joined, and that stand for an equal one.
-bool IsRightAboutJoined(v8::Isolate* isolate, v8::Local<v8::Context> context) {
-  const v8::Local<v8::String> joined =
-      v8::String::Concat(isolate, NewString(isolate, "0123456789"),
-                         NewString(isolate, "\u00e9\u20ac\U0001f600 and more"));
-  if (!IsRightAbout(isolate, joined)) return false;
+// A string that is joined, one that stands for an equal one, and one that is a
+// part of another: V8's own source of a function.
+bool Trial::IsRightAboutStrings() const {
+  const std::string text = std::string(kFirstPart) + std::string(kSecondPart);
+  const v8::Local<v8::String> joined = v8::String::Concat(
+      isolate_, NewString(kFirstPart), NewString(kSecondPart));
+  if (!IsRead(joined, text)) return false;
   // The name of a property is kept once.
-  const v8::Local<v8::Object> object = v8::Object::New(isolate);
-  return object->Set(context, joined, joined).FromMaybe(false) &&
-         IsRightAbout(isolate, joined);
+  const v8::Local<v8::Object> object = v8::Object::New(isolate_);
+  v8::Local<v8::String> part;
+  const size_t begin = kSource.find("function named");
+  const size_t end = kSource.find(",\r\n");
+  return object->CreateDataProperty(context_, joined, joined)
+             .FromMaybe(false) &&
+         IsRead(joined, text) &&
+         functions_[2].function->FunctionProtoToString(context_).ToLocal(
+             &part) &&
+         IsRead(part, kSource.substr(begin, end - begin));
+}
+
+bool Trial::IsRightAboutRegExp() const {
+  using Flags = v8::RegExp::Flags;
+  const int flags = Flags::kHasIndices | Flags::kIgnoreCase |
+                    Flags::kMultiline | Flags::kDotAll | Flags::kSticky;
+  v8::Local<v8::RegExp> expression;
+  std::string name;
+  return v8::RegExp::New(context_, NewString(kPattern),
+                         static_cast<Flags>(flags))
+             .ToLocal(&expression) &&
+         heap::ReadRegExpName(ObjectOf(expression), &name) &&
+         name == kRegExpName;
+}
+
+bool Trial::Run(Findings* findings) {
+  if (!MakeFunctions()) return false;
+  KnownStackResult stack;
+  const KnownCall call = {functions_[1].function, functions_[0].function,
+                          kColumnOffset};
+  if (!CheckKnownStack(isolate_, call, &stack)) return false;
+  findings->names =
+      IsRightAboutModule() && IsRightAboutStrings() && IsRightAboutRegExp();
+  // From here on V8 is not asked for anything, so that nothing moves.
+  const auto cache = std::make_unique<SafeMemory::Cache>();
+  const SafeMemory::Reading reading(cache.get());
+  findings->stack = stack.frames_right;
+  findings->positions =
+      stack.positions_right && HasRightPositions(0) && HasRightPositions(1);
+  findings->ids = true;
+  for (size_t i = 0; i < kFunctionCount; i++) {
+    CheckFunction(i, findings);
+  }
+  return true;
 }
 
 // V8 has one map for all of these, and one for all scripts.
-void KnowMapsOf(uintptr_t shared) {
+void Trial::KnowMaps() const {
+  uintptr_t shared = 0;
   uintptr_t script = 0;
+  if (!heap::ReadShared(ObjectOf(functions_[0].function), &shared)) return;
   heap::KnowMapOf(shared);
   if (heap::ReadScript(shared, &script)) heap::KnowMapOf(script);
 }
 
+// Up to V8 12, a function points to its code: here, that of two builtins.
+void Trial::NoteBuiltins() const {
+  v8::Local<v8::Function> native;
+  CodeObject::NoteBuiltinOf(ObjectOf(functions_[0].function));
+  if (v8::Function::New(context_,
+                        [](const v8::FunctionCallbackInfo<v8::Value>&) {})
+          .ToLocal(&native)) {
+    CodeObject::NoteBuiltinOf(ObjectOf(native));
+  }
+}
+
+void TryTable(v8::Isolate* isolate) {
+  static std::atomic<int> refusals{0};
+  const v8::HandleScope scope(isolate);
+  const v8::TryCatch try_catch(isolate);
+  Findings found;
+  for (int i = 0; i < kMaxTries && !found.all(); i++) {
+    found = Findings();
+    Trial trial(isolate);
+    if (!trial.Run(&found)) {
+      if (++refusals == kMaxTries) CodeReader::SetTrust(Trust::kNone);
+      return;
+    }
+    if (found.all()) {
+      trial.KnowMaps();
+      trial.NoteBuiltins();
+    }
+  }
+  CodeReader::SetKnowsFunctions(found.names);
+  CodeReader::SetTrust(!found.ids                         ? Trust::kNone
+                       : !found.positions || !found.stack ? Trust::kFunctions
+                                                          : Trust::kAll);
+}
+
+// While a thread tries the table. It may be interrupted meanwhile.
+std::atomic_flag is_trying = ATOMIC_FLAG_INIT;
+
 }  // namespace
 
 void CheckLayout(v8::Isolate* isolate) {
-  if (CodeReader::GetTrust() != Trust::kUnchecked) return;
-  if (!CodeReader::Possible()) {
-    CodeReader::SetTrust(Trust::kNone);
+  if (CodeReader::GetTrust() != Trust::kUnchecked || !isolate->InContext() ||
+      is_trying.test_and_set(std::memory_order_acquire)) {
     return;
   }
-  if (!isolate->InContext()) return;
-  const v8::HandleScope scope(isolate);
-  const v8::Local<v8::Context> context = isolate->GetCurrentContext();
-  const v8::TryCatch try_catch(isolate);
-  v8::Local<v8::Value> list;
-  v8::Local<v8::Value> elements[kFunctions + 1];
-  // Refused where the isolate is being terminated: then the next one tries.
-  if (!RunSource(isolate, context).ToLocal(&list) || !list->IsArray()) return;
-  for (uint32_t i = 0; i <= kFunctions; i++) {
-    if (!list.As<v8::Array>()->Get(context, i).ToLocal(&elements[i])) return;
+  if (!CodeReader::Possible() || !TableIsAsExported()) {
+    CodeReader::SetTrust(Trust::kNone);
+  } else if (CodeReader::GetTrust() == Trust::kUnchecked) {
+    TryTable(isolate);
   }
-  // V8 compiles a function when it is called.
-  for (int i = 0; i < kFunctions; i++) {
-    if (elements[i]
-            .As<v8::Function>()
-            ->Call(context, v8::Undefined(isolate), 1, &elements[1])
-            .IsEmpty()) {
-      return;
-    }
-  }
-  CodeReader::SetTrust(Trust::kNone);
-  bool names_are_right = IsRightAbout(isolate, elements[kString]) &&
-                         IsRightAboutJoined(isolate, context);
-  uintptr_t shared = 0;
-  for (int i = 0; i < kFunctions; i++) {
-    const auto function = elements[i].As<v8::Function>();
-    const FunctionId id = CodeReader::FunctionOf(ObjectOf(function));
-    if (id.literal_id != kLiterals[i] || id.script_id != function->ScriptId() ||
-        !heap::ReadShared(ObjectOf(function), &shared)) {
-      return;
-    }
-    if (i < 2 && !HasRightPositions(shared, i)) {
-      CodeReader::SetTrust(Trust::kFunctions);
-      return;
-    }
-    names_are_right =
-        names_are_right && IsRightAbout(isolate, function, shared);
-  }
-  KnowMapsOf(shared);
-  CodeReader::SetTrust(Trust::kAll);
-  CodeReader::SetKnowsFunctions(names_are_right);
+  is_trying.clear(std::memory_order_release);
+}
+
+void CheckBuiltins(const BuiltinTable& builtins) {
+  if (!CodeReader::Available() || CodeObject::AgreesWith(builtins)) return;
+  CodeReader::SetTrust(Trust::kFunctions);
 }
 
 }  // namespace otelpyroscope

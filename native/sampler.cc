@@ -9,7 +9,6 @@
 
 #include "code_ranges.h"
 #include "inlining.h"
-#include "layout_check.h"
 
 namespace otelpyroscope {
 namespace {
@@ -101,12 +100,11 @@ int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
   stack_table_.LearnFiles();
   v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
   capture_.Init(isolate, max_frames);
-  CheckLayout(isolate);
   Listen();
   canary_.Refill(isolate);
   WatchForCollections();
   capture_.SetBuiltinsCopy(code_map_.builtins_copy());
-  const bool is_wrong = CodeReader::Possible() && !CodeReader::Available();
+  const bool is_wrong = CodeReader::Possible() && !CodeReader::KnowsFunctions();
   metrics_.resolve.layout_fallbacks += is_wrong;
   const int error = timer_.Start(interval_ns, HandleSignal, this);
   if (error != 0) Forget();

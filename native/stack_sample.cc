@@ -114,6 +114,24 @@ SIGNAL_SAFE bool MayBeFrame(const StackBounds& bounds, uintptr_t sp,
          bounds.Contains(fp + kWord);
 }
 
+// The JSFunction in the frame at `fp`, if it is a whole frame of JavaScript:
+// its context, which in other frames is a small integer, lies between it and
+// `fp`. Frames of WebAssembly, which have `wasm_marker` there (0: not known),
+// have their instance in its place.
+SIGNAL_SAFE uintptr_t FunctionOf(const StackBounds& bounds,
+                                 uintptr_t wasm_marker, uintptr_t sp,
+                                 uintptr_t fp) noexcept {
+  const v8_layout::Layout& at = v8_layout::layout();
+  if (!MayBeFrame(bounds, sp, fp) || fp - sp < at.frame_function_below) {
+    return 0;
+  }
+  const uintptr_t context = WordAt(fp - at.frame_context_below);
+  const bool is_wasm = wasm_marker != 0 && context == wasm_marker;
+  return is_wasm || (context & v8_layout::kTagMask) == v8_layout::kHeapObjectTag
+             ? WordAt(fp - at.frame_function_below)
+             : 0;
+}
+
 // Whether the frame at `fp`, to which a callee returns at `return_address`, is
 // the one that V8 lists as `place`: machine code by the return address,
 // interpreted code by its place in the bytecode.
@@ -183,20 +201,9 @@ void StackCapture::Init(v8::Isolate* isolate, size_t max_frames) {
   uses_locker_ = v8::Locker::IsLocked(isolate);
 }
 
-// The JSFunction in the frame at `fp`, if it is a whole frame of JavaScript:
-// its context, which in other frames is a small integer, lies between it and
-// `fp`. Frames of WebAssembly have their instance in its place.
 SIGNAL_SAFE uintptr_t
 StackCapture::FunctionOfFrame(uintptr_t sp, uintptr_t fp) const noexcept {
-  const v8_layout::Layout& at = v8_layout::layout();
-  if (!MayBeFrame(bounds_, sp, fp) || fp - sp < at.frame_function_below) {
-    return 0;
-  }
-  const uintptr_t context = WordAt(fp - at.frame_context_below);
-  const bool is_wasm = wasm_marker_ != 0 && context == wasm_marker_;
-  return is_wasm || (context & v8_layout::kTagMask) == v8_layout::kHeapObjectTag
-             ? WordAt(fp - at.frame_function_below)
-             : 0;
+  return FunctionOf(bounds_, wasm_marker_, sp, fp);
 }
 
 // The same of the innermost frame.
@@ -349,6 +356,19 @@ SIGNAL_SAFE uintptr_t StackCapture::FindFunctions(
     if (i == 0) first = found;
   }
   return first;
+}
+
+READS_OTHER_FRAMES bool FindFrame(const StackBounds& bounds, uintptr_t sp,
+                                  uintptr_t callee, uintptr_t place,
+                                  FoundFrame* found) {
+  size_t budget = kMaxSearchedPerFrame;
+  uintptr_t fp = FollowFrames(bounds, place, sp, callee);
+  if (fp == 0) fp = SearchStack(bounds, place, sp, callee, &budget);
+  if (fp == 0) return false;
+  found->pointer = fp;
+  found->function = FunctionOf(bounds, 0, sp, fp);
+  found->context = WordAt(fp - v8_layout::layout().frame_context_below);
+  return true;
 }
 
 }  // namespace otelpyroscope

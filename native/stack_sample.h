@@ -48,6 +48,18 @@ constexpr size_t kMaxStackWords = 64;
 constexpr size_t kSampleHeaderWords = sizeof(SampleHeader) / sizeof(uintptr_t);
 static_assert(sizeof(SampleHeader) % sizeof(uintptr_t) == 0);
 
+// A frame of JavaScript.
+struct FoundFrame {
+  uintptr_t pointer = 0;
+  uintptr_t function = 0;
+  uintptr_t context = 0;
+};
+
+// The frame that V8 lists as `place`, above that of `callee`, as a sample's
+// frames are found. For known_stack.h.
+bool FindFrame(const StackBounds& bounds, uintptr_t sp, uintptr_t callee,
+               uintptr_t place, FoundFrame* found);
+
 // Takes the stacks of one isolate on one thread.
 class StackCapture {
  public:
