@@ -1,8 +1,9 @@
 // The addon's face to JavaScript: converts values and registers hooks.
 //
-// What it exports is described in src/native.ts. Nothing but `abi` may be used
-// before JavaScript has compared it: Node-API modules carry no version check,
-// and the rest of this library knows the V8 of one Node ABI only.
+// What it exports is described in src/native.ts. Nothing but `abi` and
+// `sameBuild` may be used before JavaScript has looked at both: Node-API
+// modules carry no version check, and the rest of this library knows the V8 of
+// one Node ABI only, built in one way.
 #include <napi.h>
 #include <node.h>
 #include <node_version.h>
@@ -15,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "exported_offsets.h"
 #include "flat_batch.h"
 #include "js_values.h"
 #include "layout_check.h"
@@ -339,6 +341,10 @@ Napi::Value ShiftLayoutForTest(const Napi::CallbackInfo& info) {
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports["abi"] = Napi::Number::New(env, NODE_MODULE_VERSION);
+  // A value of Node-API is one of V8's handles.
+  exports["sameBuild"] = Napi::Boolean::New(
+      env, BuildIsAsCompiled(
+               reinterpret_cast<uintptr_t>(static_cast<napi_value>(exports))));
   exports["open"] = Napi::Function::New(env, Open, "open");
 #ifdef OTELPYROSCOPE_TESTING
   exports["shiftLayoutForTest"] = Napi::Function::New(env, ShiftLayoutForTest);

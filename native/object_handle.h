@@ -1,5 +1,6 @@
 // Between V8's handles and the addresses of objects: a handle is a pointer to a
-// word that holds the object.
+// word that holds the object. In builds of V8 where it is not, there is
+// nothing.
 #ifndef NATIVE_OBJECT_HANDLE_H_
 #define NATIVE_OBJECT_HANDLE_H_
 
@@ -7,11 +8,13 @@
 #include <cstring>
 
 #include "v8.h"
+#include "v8_layout.h"
 
 namespace otelpyroscope {
 
 // The object in the word that `handle`, one of V8's of any kind, points to.
 inline uintptr_t ObjectBehind(const void* handle) {
+  if (!v8_layout::kHeapIsReadable) return 0;
   uintptr_t location = 0;
   uintptr_t object = 0;
   memcpy(&location, handle, sizeof(location));
@@ -39,7 +42,8 @@ template <typename T>
 v8::Local<T> HandleOn(const uintptr_t* location) {
   v8::Local<T> handle;
   static_assert(sizeof(handle) == sizeof(location));
-  memcpy(static_cast<void*>(&handle), &location, sizeof(location));
+  if (v8_layout::kHeapIsReadable)
+    memcpy(static_cast<void*>(&handle), &location, sizeof(location));
   return handle;
 }
 

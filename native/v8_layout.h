@@ -24,7 +24,14 @@ namespace v8_layout {
 #define OTELPYROSCOPE_HAS_CONTINUATION_DATA 1
 #endif
 
-#ifdef V8_COMPRESS_POINTERS
+// Builds of V8 in which the heap is another one than the table says, or a
+// handle is no pointer to a word with the object: nothing is read there, and
+// V8's code events are followed. What the headers say is compared with the
+// running V8 (exported_offsets.h), for all builds have the same
+// NODE_MODULE_VERSION.
+#if defined(V8_COMPRESS_POINTERS) || defined(V8_ENABLE_SANDBOX) || \
+    defined(V8_MAP_PACKING) || defined(V8_ENABLE_DIRECT_HANDLE) || \
+    defined(V8_ENABLE_DIRECT_LOCAL)
 constexpr bool kHeapIsReadable = false;
 #else
 constexpr bool kHeapIsReadable = true;

@@ -134,6 +134,8 @@ export interface NativeSampler extends NativeLabels {
 interface NativeModule {
   /** The `NODE_MODULE_VERSION` of the headers that the binary was compiled with. */
   readonly abi: number;
+  /** Whether the running V8 is built as those headers say: pointers compressed or not, and so on. */
+  readonly sameBuild: boolean;
   /**
    * The sampler of this thread; undefined when too many threads have one. `wake` is called from
    * the event loop when it is time to follow, to flush, and to look after one's windows. `clone`
@@ -188,8 +190,15 @@ function loadModule(): NativeModule {
       const candidate = require(file) as NativeModule;
       // Node-API modules carry no version check of their own: a binary for another V8 loads, and
       // would then read this one's memory by the wrong layout.
-      if (String(candidate.abi) === abi) return candidate;
-      problems.push(`${file} is for ABI ${String(candidate.abi)}`);
+      if (String(candidate.abi) !== abi) {
+        problems.push(`${file} is for ABI ${String(candidate.abi)}`);
+      } else if (!candidate.sameBuild) {
+        problems.push(
+          `${file} was compiled for another build of V8 (pointer compression, direct handles)`,
+        );
+      } else {
+        return candidate;
+      }
     } catch (error) {
       cause = error;
       problems.push(`${file} cannot be loaded (${String(error)})`);

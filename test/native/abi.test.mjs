@@ -89,16 +89,52 @@ describe('binary of another ABI', function () {
     assert.deepEqual({ refusal, running }, { refusal: {}, running: true });
   });
 
-  it('is refused before anything in it runs', async function () {
-    const binary = path.join(outputDirectory, 'wrong_abi.node');
-    await compile(
-      binary,
-      [path.join(testDirectory, 'wrong_abi.cc')],
-      ['-O1', '-fPIC', '-isystem', path.join(findHeaders(node), 'include', 'node')],
-      ['-shared'],
-    );
-    expectRefused(runWith(binary), /is for ABI 1[;.]/);
-  });
+  for (const [title, flags, message] of [
+    ['is refused before anything in it runs', [], /is for ABI 1[;.]/],
+    [
+      'is refused as well when it is for another build of the same V8',
+      ['-DWRONG_BUILD'],
+      /compiled for another build of V8/,
+    ],
+  ]) {
+    it(title, async function () {
+      const binary = path.join(outputDirectory, `wrong_abi${flags.join('')}.node`);
+      const include = path.join(findHeaders(node), 'include', 'node');
+      await compile(
+        binary,
+        [path.join(testDirectory, 'wrong_abi.cc')],
+        ['-O1', '-fPIC', '-isystem', include, ...flags],
+        ['-shared'],
+      );
+      expectRefused(runWith(binary), message);
+    });
+  }
+
+  for (const flag of [
+    'V8_COMPRESS_POINTERS',
+    'V8_ENABLE_SANDBOX',
+    'V8_MAP_PACKING',
+    'V8_ENABLE_DIRECT_HANDLE',
+    'V8_ENABLE_DIRECT_LOCAL',
+  ]) {
+    it(`reads nothing of the heap where it is compiled with ${flag}`, async function () {
+      const source = path.join(outputDirectory, 'other_build.cc');
+      mkdirSync(outputDirectory, { recursive: true });
+      writeFileSync(
+        source,
+        // The macro alone: V8's own headers want others beside it.
+        `#include "v8-version.h"\n#include "v8-internal.h"\n#define ${flag} 1\n` +
+          '#include "v8_layout.h"\n' +
+          'static_assert(!otelpyroscope::v8_layout::kHeapIsReadable);\n',
+      );
+      await compile(
+        path.join(outputDirectory, `other_build_${flag}.so`),
+        [source],
+        ['-O1', '-fPIC', '-isystem', path.join(findHeaders(node), 'include', 'node')],
+        ['-shared'],
+      );
+    });
+  }
 
   it('is known by the version of the headers that it was compiled with', async function () {
     buildNative(node, { quiet: true });
