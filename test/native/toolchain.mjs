@@ -38,9 +38,10 @@ const commonFlags = [
 ];
 
 /** Everything that a compilation may have read, and how it was called. */
-function fingerprint(parts) {
+function fingerprint(parts, sources) {
   const hash = createHash('sha256');
   for (const part of parts) hash.update(part).update('\0');
+  for (const file of sources) hash.update(file).update('\0').update(readFileSync(file));
   for (const directory of [nativeDirectory, testDirectory]) {
     for (const file of readdirSync(directory).sort()) {
       if (!/\.(cc|h)$/.test(file)) continue;
@@ -87,7 +88,7 @@ export async function compileObjects(directory, sources, flags, toolchain = host
     object: path.join(directory, `${path.basename(source)}.o`),
   }));
   const objects = jobs.map(({ object }) => object);
-  const print = fingerprint([toolchain.compiler, ...commonFlags, ...flags, ...sources]);
+  const print = fingerprint([toolchain.compiler, ...commonFlags, ...flags], sources);
   if (objects.every(existsSync) && upToDate(objects[0], print)) return objects;
   mkdirSync(directory, { recursive: true });
   await twoAtATime(jobs, ({ source, object }) => compileOne(source, object, flags, toolchain));
@@ -101,7 +102,7 @@ export async function compileObjects(directory, sources, flags, toolchain = host
  */
 export async function compile(output, sources, flags = [], linkFlags = [], toolchain = host) {
   const { compiler, env } = toolchain;
-  const print = fingerprint([compiler, ...commonFlags, ...flags, ...linkFlags, ...sources]);
+  const print = fingerprint([compiler, ...commonFlags, ...flags, ...linkFlags], sources);
   if (upToDate(output, print)) return;
   mkdirSync(path.dirname(output), { recursive: true });
   const jobs = sources.map((source) => ({
