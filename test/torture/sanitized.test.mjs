@@ -4,30 +4,21 @@
  */
 
 import assert from 'node:assert/strict';
-import { execFile, execFileSync, spawnSync } from 'node:child_process';
-import {
-  copyFileSync,
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { createRequire } from 'node:module';
+import { execFile, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { binaryPath, describeNode, findHeaders } from '../../scripts/native-build.mjs';
+import { describeNode, findHeaders } from '../../scripts/native-build.mjs';
 import { sharedSources } from '../native/cases.mjs';
-import { buildDirectory, compile, nativeDirectory, packageRoot } from '../native/toolchain.mjs';
+import { buildDirectory, compile, nativeDirectory } from '../native/toolchain.mjs';
 import { messageOf, runNode } from '../support/run-child.mjs';
-import { assertWell, count, SECONDS, SEED, torture, tortures } from './torture.mjs';
+import { buildPreload } from './build.mjs';
+import { makeSanitizedPackage, SANITIZED, SANITIZERS } from './sanitized-package.mjs';
+import { ALL, assertWell, count, SECONDS, SEED, timeoutOf, torture, tortures } from './torture.mjs';
 
-const run = promisify(execFile);
+const execute = promisify(execFile);
 const source = fileURLToPath(new URL('fuzz.cc', import.meta.url));
 /** Those of native/ that can be run without V8, besides the ones that need nothing of Node. */
 const HEADERS_ONLY = [
@@ -38,16 +29,6 @@ const HEADERS_ONLY = [
   'inlining',
   'v8_layout',
 ];
-const SANITIZERS = [
-  '-fsanitize=address,undefined',
-  '-fno-sanitize=vptr',
-  '-fno-sanitize-recover=all',
-];
-const SANITIZED = {
-  ASAN_OPTIONS: 'detect_leaks=0:use_sigaltstack=0:handle_segv=0:exitcode=66',
-  UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
-};
-
 const targets = {
   'source-positions': 400_000,
   'baseline-positions': 200_000,
@@ -142,7 +123,7 @@ tortures('torture by fuzzing', function () {
           : [String(runs), String(SEED), corpus];
         const env = { ...process.env, ...SANITIZED, FUZZ_TARGET: target };
         // Rejects, with the report of the sanitizer, where it does not end with 0.
-        const { stdout, stderr } = await run(fuzz, command, {
+        const { stdout, stderr } = await execute(fuzz, command, {
           cwd: directory,
           env,
           maxBuffer: 1 << 26,
@@ -156,64 +137,56 @@ tortures('torture by fuzzing', function () {
 });
 
 tortures('torture under the sanitizers', function () {
-  torture('is survived: the whole addon, at all kinds of work', {}, async () => {
-    const node = describeNode();
-    const runtime = execFileSync('g++', ['-print-file-name=libasan.so'], {
-      encoding: 'utf8',
-    }).trim();
-    const flags = [
-      '-O1',
-      '-fPIC',
-      '-fno-exceptions',
-      '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS',
-      '-DNODE_ADDON_API_DISABLE_DEPRECATED',
-      '-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
-      '-DNODE_GYP_MODULE_NAME=otelpyroscope',
-      '-DBUILDING_NODE_EXTENSION',
-      ...SANITIZERS,
-      '-Wno-error',
-      '-Wno-cast-function-type',
-      `-I${path.join(findHeaders(node), 'include', 'node')}`,
-      `-I${path.dirname(createRequire(import.meta.url).resolve('node-addon-api/napi.h'))}`,
-    ];
-    const directory = path.join(buildDirectory, `sanitized-abi${node.abi}`);
-    const addon = path.join(directory, 'otelpyroscope.node');
-    const sources = readdirSync(nativeDirectory)
-      .filter((file) => file.endsWith('.cc'))
-      .map((file) => path.join(nativeDirectory, file));
-    await compile(addon, sources, flags, ['-shared'], { compiler: 'g++', env: process.env });
+  /** What only chance finds is worth some time; `TORTURE_SECONDS` may ask for more. */
+  const seconds = Math.max(SECONDS, 20);
+  let sanitized;
+  let storm;
 
-    // A copy of the package with this binary.
-    const copy = mkdtempSync(path.join(os.tmpdir(), 'sanitized-'));
-    try {
-      for (const part of [
-        'package.json',
-        'lib',
-        'test/support',
-        'test/torture/programs',
-        'test/integration/fixtures',
-      ]) {
-        cpSync(path.join(packageRoot, part), path.join(copy, part), { recursive: true });
-      }
-      symlinkSync(path.join(packageRoot, 'node_modules'), path.join(copy, 'node_modules'));
-      const binary = binaryPath(node, copy);
-      mkdirSync(path.dirname(binary), { recursive: true });
-      copyFileSync(addon, binary);
-      const env = { ...SANITIZED, LD_PRELOAD: runtime };
-      const mix = path.join(copy, 'test/torture/programs/mix.mjs');
-      for (const given of [[], ['--stress-compaction'], ['--always-sparkplug', '--expose-gc']]) {
-        const report = await messageOf(
-          runNode([...given, mix, String(SECONDS)], { env, timeoutMs: 200_000 }),
-        );
-        count(report.metrics);
-        // The sanitizer's own code is in no file's symbols, and heavy.
-        assertWell(report, { unresolved: 0.1 });
-      }
-      const churn = path.join(copy, 'test/integration/fixtures/workers/churn.mjs');
-      const report = await messageOf(runNode([churn, '30'], { env, timeoutMs: 200_000 }));
-      assert.deepEqual([report.problems, report.wrong], [[], []]);
-    } finally {
-      rmSync(copy, { recursive: true });
-    }
+  before(async function () {
+    this.timeout(600_000);
+    if (!ALL) return;
+    sanitized = await makeSanitizedPackage();
+    const { LD_PRELOAD: runtime } = sanitized.env;
+    const libraries = `${runtime}:${await buildPreload()}`;
+    storm = { ...sanitized.env, LD_PRELOAD: libraries, TORTURE_STORM_MICROS: '100' };
+  });
+  after(() => {
+    if (sanitized !== undefined) rmSync(sanitized.directory, { recursive: true });
+  });
+
+  /** Runs a program of the copy, whose path is the last but for the arguments. */
+  const run = (flags, program, args, env = sanitized.env) =>
+    messageOf(
+      runNode([...flags, path.join(sanitized.directory, 'test', program), ...args.map(String)], {
+        env,
+        timeoutMs: timeoutOf(seconds),
+      }),
+    );
+
+  for (const flags of [[], ['--stress-compaction'], ['--always-sparkplug', '--expose-gc']]) {
+    torture(`is survived: all kinds of work ${flags.join(' ')}`, {}, async () => {
+      const report = await run(flags, 'torture/programs/mix.mjs', [SECONDS]);
+      count(report.metrics);
+      // The sanitizer's own code is in no file's symbols, and heavy.
+      assertWell(report, { unresolved: 0.1 });
+    });
+  }
+
+  for (const flags of [
+    ['--no-incremental-marking', '--heap-growing-percent=1'],
+    ['--stress-compaction'],
+  ]) {
+    torture(`is survived: big scripts in a storm ${flags.join(' ')}`, {}, async function () {
+      this.timeout(2 * timeoutOf(seconds));
+      const report = await run(flags, 'torture/programs/big-scripts.mjs', [seconds], storm);
+      count(report.metrics);
+      assertWell(report, { unresolved: 0.1, sampled: false, cpu: Infinity, dropped: Infinity });
+      assert.ok(report.scripts > seconds, `only ${report.scripts} scripts`);
+    });
+  }
+
+  torture('is survived: workers that come and go', {}, async () => {
+    const report = await run([], 'integration/fixtures/workers/churn.mjs', [30]);
+    assert.deepEqual([report.problems, report.wrong], [[], []]);
   });
 });

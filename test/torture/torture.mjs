@@ -12,6 +12,8 @@ import { runNode } from '../support/run-child.mjs';
 export const ALL = process.env.TORTURE === 'all';
 /** CPU time that a case burns, in seconds. */
 export const SECONDS = Number(process.env.TORTURE_SECONDS ?? (ALL ? 4 : 0.5));
+/** How long what burns so many seconds of CPU may take on a busy machine, in milliseconds. */
+export const timeoutOf = (seconds) => (ALL ? 280_000 : 50_000) + seconds * 15_000;
 /** Chosen anew each time, and printed: the same one gives the same inputs to what is fuzzed. */
 export const SEED = Number(process.env.TORTURE_SEED ?? Date.now() % 1_000_000);
 export const NODE_MAJOR = Number.parseInt(process.versions.node, 10);
@@ -43,7 +45,7 @@ export function torture(name, { short = false, once = false } = {}, run) {
 /** `describe` with the limits and the counts of torture. Empty ones are left out. */
 export function tortures(name, define) {
   describe(name, function () {
-    this.timeout(ALL ? 600_000 : 60_000);
+    this.timeout(ALL ? 600_000 + 2 * timeoutOf(SECONDS) : 60_000 + timeoutOf(SECONDS));
     this.slow(60_000);
     define.call(this);
     after(() => {
@@ -72,10 +74,13 @@ export function countPrinted({ stdout }) {
  * Runs a program that reports by ./programs/harness.mjs, and asserts that it has come through well.
  *
  * @param {string[]} command Flags, program and arguments.
- * @param {{ env?: Record<string, string>, through?: string[], cwd?: string, limits?: Parameters<typeof assertWell>[1] }} [options]
+ * @param {{ env?: Record<string, string>, through?: string[], cwd?: string, limits?: Parameters<typeof assertWell>[1], timeoutMs?: number }} [options]
  */
-export async function survives(command, { env, through, cwd, limits } = {}) {
-  const ended = await runNode(command, { timeoutMs: ALL ? 300_000 : 55_000, env, through, cwd });
+export async function survives(
+  command,
+  { env, through, cwd, limits, timeoutMs = timeoutOf(SECONDS) } = {},
+) {
+  const ended = await runNode(command, { timeoutMs, env, through, cwd });
   assert.deepEqual([ended.code, ended.signal], [0, null], `${ended.stdout}\n${ended.stderr}`);
   assert.equal(ended.messages.length, 1, `${ended.stdout}\n${ended.stderr}`);
   const [report] = ended.messages;
