@@ -2,9 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { buildAddon, buildPreload } from './build.mjs';
-import { program, SECONDS, survives, torture, tortures } from './torture.mjs';
+import { ALL, program, SECONDS, survives, torture, tortures } from './torture.mjs';
 
 const ADDON = program('addon.mjs');
+const CONTEXTS = program('contexts.mjs');
 const STORM_LIMITS = { sampled: false, cpu: Infinity, dropped: Infinity };
 
 tortures('torture by addons', function () {
@@ -44,6 +45,32 @@ tortures('torture by addons', function () {
     const { failedReads } = await run('pipes', { limits: { cpu: 0.1 } });
     assert.equal(failedReads, 0);
   });
+
+  const calls = ALL ? 15_000 : 900;
+  torture(
+    `is survived: ${calls} calls of poll, nanosleep and select, none of which is interrupted`,
+    { short: true },
+    async () => {
+      const env = { TORTURE_ADDON: await buildAddon('system-calls') };
+      const report = await run('waits', { env, limits: { cpu: 0.1 } }, String(calls));
+      assert.deepEqual([report.calls, report.interrupted], [calls, 0]);
+    },
+  );
+
+  // V8 tells nobody of these collections: see nested-collections.cc.
+  for (const when of ['before', 'after']) {
+    torture(
+      `is survived: collections at the end of collections, by a callback that was there ${when} ours`,
+      {},
+      async () => {
+        const env = { TORTURE_ADDON: await buildAddon('nested-collections') };
+        const command = ['--expose-gc', CONTEXTS, String(2 * SECONDS), '200', when];
+        const { nested, strayed } = await survives(command, { env });
+        assert.ok(nested > 10, `only ${nested} collections`);
+        assert.equal(strayed, 0);
+      },
+    );
+  }
 
   torture(
     'is survived: all signals blocked from the beginning, and again at the end',

@@ -1,4 +1,4 @@
-/** The libraries of the torture tests, compiled once: the hostile system, and the hostile addon. */
+/** The libraries of the torture tests, compiled once: the hostile system, and the hostile addons. */
 
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,11 +14,16 @@ export async function buildPreload() {
   return library;
 }
 
-/** The path of the addon of addon.cc, for the Node that runs this. */
-export async function buildAddon() {
+/**
+ * The path of an addon for the Node that runs this.
+ * @param {string} [name] Its source in this folder, without `.cc`.
+ */
+export async function buildAddon(name = 'addon') {
   const node = describeNode();
-  const addon = path.join(buildDirectory, `torture-abi${node.abi}`, 'torture.node');
+  const addon = path.join(buildDirectory, `torture-abi${node.abi}`, `${name}.node`);
   const headers = path.join(findHeaders(node), 'include', 'node');
-  await compile(addon, [source('addon.cc')], ['-O1', '-fPIC', `-I${headers}`], ['-shared']);
+  // -isystem: V8's own headers have warnings.
+  const flags = ['-O1', '-fPIC', '-isystem', headers];
+  await compile(addon, [source(`${name}.cc`)], flags, ['-shared']);
   return addon;
 }

@@ -1,9 +1,11 @@
 /** Code and heap in motion: every way in which V8 can be made to compile, throw away and collect. */
 
+import assert from 'node:assert/strict';
 import { buildPreload } from './build.mjs';
 import { ALL, knownFlags, program, SECONDS, survives, torture, tortures } from './torture.mjs';
 
 const MIX = program('mix.mjs');
+const CONTEXTS = program('contexts.mjs');
 
 const collectors = [
   ['--stress-compaction'],
@@ -81,6 +83,17 @@ for (const [title, all] of [
     }
   });
 }
+
+tortures('torture by 200 async contexts at once', function () {
+  for (const flags of [...compilers, ...collectors].filter(knownFlags)) {
+    const name = flags.length === 0 ? 'no flags' : flags.join(' ');
+    torture(`is survived: ${name}`, { short: SHORT.has(name) }, async () => {
+      const command = [...flags, CONTEXTS, String(SECONDS), '200'];
+      const { strayed } = await survives(command, { limits: limitsOf(flags) });
+      assert.equal(strayed, 0);
+    });
+  }
+});
 
 tortures('torture by signals of the timer, ten thousand a second,', function () {
   const env = { TORTURE_STORM_MICROS: '100' };

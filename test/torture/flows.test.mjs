@@ -1,17 +1,25 @@
-/** Very many flows, and very many workers. */
+/** Very many flows, spans, starts and workers. */
 
 import assert from 'node:assert/strict';
 import { messageOf, runNode } from '../support/run-child.mjs';
 import { fileURLToPath } from 'node:url';
 import { buildPreload } from './build.mjs';
-import { count, program, torture, tortures } from './torture.mjs';
+import { ALL, count, program, torture, tortures } from './torture.mjs';
 
 const FLOWS = program('flows.mjs');
+const SPANS = program('nested-spans.mjs');
+const STARTS = program('starts.mjs');
 const CHURN = fileURLToPath(new URL('../integration/fixtures/workers/churn.mjs', import.meta.url));
 /** LABEL_TABLE_SIZE. */
 const TABLE = 32_768;
 /** More than a full table of label sets takes, less than the flows of any case. */
 const KEPT_BYTES = 48 << 20;
+/** What three quarters of all starts may leave: 5,000 that leaked a kilobyte each would leave more. */
+const LEFT_BYTES = 3 << 20;
+/** Resident memory comes and goes by more than that. */
+const LEFT_RESIDENT_BYTES = 24 << 20;
+/** For the cases of thousands on a busy machine. */
+const LONG_MS = 1_800_000;
 
 tortures('torture by numbers', function () {
   for (const [flags, flows, short] of [
@@ -44,6 +52,49 @@ tortures('torture by numbers', function () {
       assert.ok(report.after < report.before + KEPT_BYTES, `memory is not given back: ${text}`);
     });
   }
+
+  const spans = ALL ? 255_000 : 5_000;
+  torture(`is survived: ${spans} nested spans, with exceptions`, { short: true }, async () => {
+    const report = await messageOf(runNode([SPANS, String(spans)], { timeoutMs: 300_000 }));
+    const text = JSON.stringify(report);
+    count(report.metrics);
+    assert.ok(report.spans >= spans && report.exceptions > spans / 10, text);
+    assert.equal(report.strayed, 0, text);
+    assert.deepEqual([report.wrongSpans, report.wrongNumber], [[], 0], text);
+    assert.ok(report.checked > spans / 100, text);
+  });
+
+  const starts = ALL ? 5_000 : 40;
+  torture(`is survived: ${starts} starts and stops`, { short: true }, async function () {
+    this.timeout(LONG_MS);
+    // Two of three begin twice.
+    const rounds = Math.ceil((starts * 3) / 5);
+    const report = await messageOf(
+      runNode(['--expose-gc', STARTS, String(rounds)], { timeoutMs: LONG_MS }),
+    );
+    const text = JSON.stringify(report);
+    count({ samples: report.samples });
+    assert.ok(report.starts >= starts - 1 && report.samples > starts / 10, text);
+    assert.deepEqual(report.wrong, [], text);
+    const { heapUsed, rss, ...left } = report.left;
+    assert.deepEqual(left, { signals: true, timers: 0, files: 0 }, text);
+    assert.ok(heapUsed < LEFT_BYTES && rss < LEFT_RESIDENT_BYTES, text);
+  });
+
+  torture(
+    'is survived: 3000 workers, terminated at random while it collects',
+    {},
+    async function () {
+      this.timeout(LONG_MS);
+      const report = await messageOf(runNode([CHURN, '3000', '500'], { timeoutMs: LONG_MS }));
+      const text = JSON.stringify(report);
+      assert.ok(report.started === 3_000 && report.terminated > 2_000, text);
+      assert.deepEqual([report.problems, report.wrong], [[], []], text);
+      assert.ok(report.labelledMicros > 0, text);
+      const { profileMicros, processMicros } = report;
+      assert.ok(Math.abs(profileMicros - processMicros) <= processMicros * 0.02, text);
+    },
+  );
 
   torture('is survived: workers that come and go under a storm', {}, async () => {
     const report = await messageOf(

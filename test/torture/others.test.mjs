@@ -4,10 +4,12 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { knownFlags, program, SECONDS, survives, torture, tortures } from './torture.mjs';
+import { ALL, knownFlags, program, SECONDS, survives, torture, tortures } from './torture.mjs';
 
 const OTHERS = program('others.mjs');
 const MIX = program('mix.mjs');
+const SNAPSHOTS = program('heap-snapshots.mjs');
+const INSPECTED = program('inspected.mjs');
 
 const orders = {
   'around ours': 'theirs+,ours+,work,ours-,work,theirs-',
@@ -29,6 +31,29 @@ tortures('torture by other tools', function () {
       });
     }
   }
+
+  torture('is survived: heap snapshots in a loop', { short: true }, async () => {
+    const { snapshots, smallest } = await survives([SNAPSHOTS, String(2 * SECONDS)]);
+    assert.ok(snapshots >= (ALL ? 3 : 1), `${snapshots} snapshots`);
+    assert.ok(smallest > 1e6, `a snapshot of ${smallest} bytes`);
+  });
+
+  torture(
+    'is survived: an inspector with a profile, coverage and breakpoints of its own',
+    { short: true },
+    async () => {
+      const breakpoints = ALL ? 200 : 10;
+      const { client } = await survives([INSPECTED, String(breakpoints)]);
+      assert.deepEqual(client, {
+        code: 0,
+        paused: breakpoints,
+        stepped: breakpoints,
+        evaluated: breakpoints,
+        covered: true,
+        profiled: true,
+      });
+    },
+  );
 
   /** Flags, and the files that they leave behind. */
   const flags = [

@@ -53,6 +53,20 @@ const scenes = {
     steps('pipes', function flow_pipes_step() {
       more.failedReads = (more.failedReads ?? 0) + addon.readPipe();
     }),
+  /** Calls that SA_RESTART does not restart; argument: how many. */
+  waits: async () => {
+    const TIMES = 100;
+    const CALLS = 3;
+    Object.assign(more, { calls: 0, interrupted: 0 });
+    await withLabels({ flow: 'waits' }, async function flow_waits() {
+      while (more.calls < Number(process.argv[4])) {
+        more.interrupted += addon.waits(TIMES);
+        more.calls += TIMES * CALLS;
+        KINDS.garbage();
+        await turn();
+      }
+    });
+  },
   /** A fiber: V8 does not know its stack. */
   fiber: () =>
     steps('fiber', function flow_fiber_step() {

@@ -1,4 +1,7 @@
-/** Becomes another program in the middle of a profile. Argument: how often it was itself already. */
+/**
+ * Becomes another program in the middle of a profile. Arguments: how often it is still to become
+ * itself; `process.execve` or `an addon`: who makes the system call.
+ */
 
 const { CpuProfiler, withLabels } = require('otelpyroscope');
 
@@ -8,6 +11,8 @@ const begin = process.cpuUsage();
 withLabels({ flow: 'a' }, () => {
   while (process.cpuUsage(begin).user < 30_000);
 });
-const left = Number(process.argv[2]);
+const [left, way] = [Number(process.argv[2]), process.argv[3]];
 if (left === 0) process.exit(7);
-process.execve(process.execPath, [process.execPath, __filename, String(left - 1)], process.env);
+const command = [process.execPath, __filename, String(left - 1), way];
+if (way === 'an addon') require(process.env.TORTURE_ADDON).become(...command);
+else process.execve(process.execPath, command, process.env);

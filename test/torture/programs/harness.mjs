@@ -23,6 +23,7 @@ export class Tortured {
     labelled: 0,
     missing: 0,
     wrong: [],
+    wrongSamples: 0,
     frames: 0,
     unresolved: 0,
     windows: 0,
@@ -31,6 +32,12 @@ export class Tortured {
   };
   /** The clocks before the profile's begin and after it: it may take long on a busy machine. */
   #begin = [];
+  #alone;
+
+  /** @param {{ alone?: boolean }} [options] alone: no flow's function calls another flow's. */
+  constructor({ alone = false } = {}) {
+    this.#alone = alone;
+  }
 
   start() {
     this.#begin = [cpu()];
@@ -57,8 +64,12 @@ export class Tortured {
     return this.report;
   }
 
-  /** Starts, works while it collects again and again, stops, and sends the report. */
-  async run(work) {
+  /**
+   * Starts, works while it collects again and again, stops, and sends the report.
+   * @param {() => unknown} work
+   * @param {() => object} [more] What else is in the report, asked for at the end.
+   */
+  async run(work, more) {
     this.start();
     let over = false;
     const working = Promise.resolve(work()).finally(() => (over = true));
@@ -67,7 +78,7 @@ export class Tortured {
       await this.collect();
     }
     await working;
-    await this.send();
+    await this.send(more?.());
   }
 
   async send(more = {}) {
@@ -90,11 +101,16 @@ export class Tortured {
         console.log(count, stack.map(({ name }) => name).join(' < '));
       }
       report.unresolved += count * stack.filter(({ name }) => name === '(unresolved)').length;
-      const flow = stack.findLast(({ name }) => FLOW.test(name))?.name;
-      if (flow === undefined) continue;
+      const flows = stack.map(({ name }) => name).filter((name) => FLOW.test(name));
+      if (flows.length === 0) continue;
       if (labels.flow === undefined) report.missing += count;
-      else if (labels.flow !== FLOW.exec(flow)[1])
-        report.wrong.push(`${flow} under ${labels.flow}`);
+      else {
+        const known = this.#alone ? flows : flows.slice(-1);
+        const wrong = known.find((name) => FLOW.exec(name)[1] !== labels.flow);
+        if (wrong === undefined) continue;
+        report.wrong.push(`${wrong} under ${labels.flow}`);
+        report.wrongSamples += count;
+      }
     }
   }
 }
