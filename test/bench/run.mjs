@@ -34,6 +34,7 @@ const NAMES = [
   'gc',
   'against-cpu-prof',
   'upload-outage',
+  'production-size',
   'viewer',
 ];
 
