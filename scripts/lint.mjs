@@ -22,8 +22,8 @@ function cppFiles(directory) {
     .map((file) => path.join(directory, file));
 }
 
-/** Paths relative to the root; `native` and `test/native` have no folders of their own. */
-const cpp = [...cppFiles('native'), ...cppFiles('test/native')];
+/** Paths relative to the root; none of these has C++ in folders of its own. */
+const cpp = ['native', 'test/native', 'test/torture', 'test/bench'].flatMap(cppFiles);
 
 const linters = [
   ['eslint', binary('eslint', 'eslint'), ['.', '--max-warnings=0', ...(fix ? ['--fix'] : [])]],
