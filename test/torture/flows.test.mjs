@@ -1,10 +1,9 @@
 /** Very many flows, spans, starts and workers. */
 
 import assert from 'node:assert/strict';
-import { messageOf, runNode } from '../support/run-child.mjs';
 import { fileURLToPath } from 'node:url';
 import { buildPreload } from './build.mjs';
-import { ALL, count, program, torture, tortures } from './torture.mjs';
+import { ALL, program, reportOf, torture, tortures } from './torture.mjs';
 
 const FLOWS = program('flows.mjs');
 const SPANS = program('nested-spans.mjs');
@@ -37,11 +36,10 @@ tortures('torture by numbers', function () {
       continue;
     }
     torture(`is survived: ${flows} flows at once ${flags.join(' ')}`, { short }, async () => {
-      const report = await messageOf(
-        runNode(['--expose-gc', ...flags, FLOWS, String(flows)], { timeoutMs: 200_000 }),
-      );
+      const report = await reportOf(['--expose-gc', ...flags, FLOWS, String(flows)], {
+        timeoutMs: 200_000,
+      });
       const text = JSON.stringify(report);
-      count(report.metrics);
       assert.equal(report.strayed, 0, text);
       assert.equal(report.wrongSpans, 0, text);
       assert.ok(report.spans > 0, text);
@@ -55,9 +53,8 @@ tortures('torture by numbers', function () {
 
   const spans = ALL ? 255_000 : 5_000;
   torture(`is survived: ${spans} nested spans, with exceptions`, { short: true }, async () => {
-    const report = await messageOf(runNode([SPANS, String(spans)], { timeoutMs: 300_000 }));
+    const report = await reportOf([SPANS, String(spans)], { timeoutMs: 300_000 });
     const text = JSON.stringify(report);
-    count(report.metrics);
     assert.ok(report.spans >= spans && report.exceptions > spans / 10, text);
     assert.equal(report.strayed, 0, text);
     assert.deepEqual([report.wrongSpans, report.wrongNumber], [[], 0], text);
@@ -69,11 +66,8 @@ tortures('torture by numbers', function () {
     this.timeout(LONG_MS);
     // Two of three begin twice.
     const rounds = Math.ceil((starts * 3) / 5);
-    const report = await messageOf(
-      runNode(['--expose-gc', STARTS, String(rounds)], { timeoutMs: LONG_MS }),
-    );
+    const report = await reportOf(['--expose-gc', STARTS, String(rounds)], { timeoutMs: LONG_MS });
     const text = JSON.stringify(report);
-    count({ samples: report.samples });
     assert.ok(report.starts >= starts - 1 && report.samples > starts / 10, text);
     assert.deepEqual(report.wrong, [], text);
     const { heapUsed, rss, ...left } = report.left;
@@ -86,7 +80,7 @@ tortures('torture by numbers', function () {
     {},
     async function () {
       this.timeout(LONG_MS);
-      const report = await messageOf(runNode([CHURN, '3000', '500'], { timeoutMs: LONG_MS }));
+      const report = await reportOf([CHURN, '3000', '500'], { timeoutMs: LONG_MS });
       const text = JSON.stringify(report);
       assert.ok(report.started === 3_000 && report.terminated > 2_000, text);
       assert.deepEqual([report.problems, report.wrong], [[], []], text);
@@ -97,21 +91,17 @@ tortures('torture by numbers', function () {
   );
 
   torture('is survived: workers that come and go under a storm', {}, async () => {
-    const report = await messageOf(
-      runNode([CHURN, '60'], {
-        timeoutMs: 240_000,
-        env: { LD_PRELOAD: await buildPreload(), TORTURE_STORM_MICROS: '300' },
-      }),
-    );
+    const report = await reportOf([CHURN, '60'], {
+      timeoutMs: 240_000,
+      env: { LD_PRELOAD: await buildPreload(), TORTURE_STORM_MICROS: '300' },
+    });
     assert.equal(report.started, 60);
     assert.deepEqual([report.problems, report.wrong], [[], []]);
     assert.ok(report.finished > 0 && report.terminated > 0);
   });
 
   torture('is survived: workers that come and go', {}, async () => {
-    const report = await messageOf(
-      runNode(['--stress-compaction', CHURN, '60'], { timeoutMs: 240_000 }),
-    );
+    const report = await reportOf(['--stress-compaction', CHURN, '60'], { timeoutMs: 240_000 });
     assert.deepEqual([report.problems, report.wrong], [[], []]);
   });
 });

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { runNode } from '../support/run-child.mjs';
+import { messageOf, runNode } from '../support/run-child.mjs';
 
 /** Whether this is `npm run torture`. */
 export const ALL = process.env.TORTURE === 'all';
@@ -70,6 +70,22 @@ export function countPrinted({ stdout }) {
   count({ signals: last('signals'), samples: last('samples') });
 }
 
+const tell = (command, report) => {
+  if (process.env.TORTURE_VERBOSE) console.log(command.join(' '), JSON.stringify(report));
+};
+
+/**
+ * The report of a program that makes one of its own.
+ * @param {string[]} command Flags, program and arguments.
+ * @param {Parameters<typeof runNode>[1]} options
+ */
+export async function reportOf(command, options) {
+  const report = await messageOf(runNode(command, options));
+  count(report.metrics ?? report);
+  tell(command, report);
+  return report;
+}
+
 /**
  * Runs a program that reports by ./programs/harness.mjs, and asserts that it has come through well.
  *
@@ -85,7 +101,7 @@ export async function survives(
   assert.equal(ended.messages.length, 1, `${ended.stdout}\n${ended.stderr}`);
   const [report] = ended.messages;
   count(report.metrics);
-  if (process.env.TORTURE_VERBOSE) console.log(command.join(' '), JSON.stringify(report));
+  tell(command, report);
   assertWell(report, limits);
   return { ...report, ended };
 }
