@@ -30,6 +30,8 @@ await loadProfiler(mode === 'off' ? 'ours' : mode);
 const functions = makeBig(JSON.parse(size));
 const countInWasm = wasmLoop();
 const server = createServer((request, response) => response.end(request.url.repeat(20)));
+// Else it closes connections that rest while a profiler starts.
+server.keepAliveTimeout = 0;
 server.listen(0, '127.0.0.1');
 await once(server, 'listening');
 const url = `http://127.0.0.1:${server.address().port}/`;
