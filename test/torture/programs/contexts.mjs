@@ -44,7 +44,7 @@ await tortured.run(
       const old = makeFunction(context);
       for (let step = 0; processMicros() < end; step++) {
         const fresh = makeFunction(context);
-        for (let i = 0; i < 10; i++) fresh(300, kept);
+        for (let i = 0; i < 30; i++) fresh(300, kept);
         old(500, kept);
         await (Math.random() < 0.5 ? null : turn());
         if (getLabels().flow !== labels.flow) strayed++;
