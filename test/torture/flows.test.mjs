@@ -80,7 +80,7 @@ tortures('torture by numbers', function () {
     {},
     async function () {
       this.timeout(LONG_MS);
-      const report = await reportOf([CHURN, '3000', '500'], { timeoutMs: LONG_MS });
+      const report = await reportOf([CHURN, '3000', '600'], { timeoutMs: LONG_MS });
       const text = JSON.stringify(report);
       assert.ok(report.started === 3_000 && report.terminated > 2_000, text);
       assert.deepEqual([report.problems, report.wrong], [[], []], text);
