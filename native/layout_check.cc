@@ -316,8 +316,11 @@ void TryTable(v8::Isolate* isolate) {
   for (int i = 0; i < kMaxTries && !found.all(); i++) {
     found = Findings();
     Trial trial(isolate);
-    if (!trial.Run(&found)) {
-      if (++refusals == kMaxTries) CodeReader::SetTrust(Trust::kNone);
+    if (!trial.Run(&found) || try_catch.HasCaught()) {
+      // A thread that is being terminated says nothing of the others.
+      if (!try_catch.HasTerminated() && ++refusals == kMaxTries) {
+        CodeReader::SetTrust(Trust::kNone);
+      }
       return;
     }
     if (found.all()) {
