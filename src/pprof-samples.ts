@@ -1,5 +1,7 @@
 /** The sample messages of a pprof profile, in which no stack and no label set is encoded twice. */
-import { Label, Sample, type StringTable } from 'pprof-format';
+import { Label, Sample } from 'pprof-format';
+import { writeHead } from './field-list.js';
+import type { StringList } from './string-list.js';
 
 /** Of Profile: `repeated Sample sample = 2`. Of Sample: `repeated Label label = 3`. */
 const SAMPLE_TAG = (2 << 3) | 2;
@@ -30,7 +32,7 @@ interface Place {
  * sample, most of the cost of a profile was there.
  */
 export class SampleWriter {
-  readonly #strings: StringTable;
+  readonly #strings: StringList;
   readonly #periodNanos: number;
   readonly #stacks: readonly number[][];
   readonly #labels: readonly (Labels | undefined)[];
@@ -43,7 +45,7 @@ export class SampleWriter {
   #chunk = new Uint8Array(CHUNK_BYTES);
   #used = 0;
 
-  constructor(strings: StringTable, { stacks, labels }: SharedParts, periodNanos: number) {
+  constructor(strings: StringList, { stacks, labels }: SharedParts, periodNanos: number) {
     this.#strings = strings;
     this.#periodNanos = periodNanos;
     this.#stacks = stacks;
@@ -143,17 +145,4 @@ function copy(place: Place | undefined, chunk: Uint8Array, at: number): number {
   if (place === undefined) return at;
   chunk.set(place.chunk.subarray(place.begin, place.end), at);
   return at + place.end - place.begin;
-}
-
-/** Writes a field's tag and the length of its content; returns where that begins. */
-function writeHead(bytes: Uint8Array, begin: number, tag: number, length: number): number {
-  let at = begin;
-  bytes[at++] = tag;
-  let left = length;
-  while (left > 0x7f) {
-    bytes[at++] = (left & 0x7f) | 0x80;
-    left >>>= 7;
-  }
-  bytes[at++] = left;
-  return at;
 }

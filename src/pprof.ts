@@ -9,8 +9,11 @@ import {
   ValueType,
   type ProfileInput,
 } from 'pprof-format';
+import { GrowingMap, IdMap } from './growing-maps.js';
+import { NumberKey } from './number-key.js';
 import { SampleWriter } from './pprof-samples.js';
-import { atOnce } from './slices.js';
+import { atOnce, joined } from './slices.js';
+import { StringList } from './string-list.js';
 
 /** Samples as the sampler counts them, their label ids already resolved. */
 export interface SampleBatch {
@@ -81,6 +84,8 @@ const STEP_MESSAGES = 8;
 const STEP_ITEMS = 16;
 /** What a label's number is multiplied by in the key of a sample; more than stacks there can be. */
 const LABEL_FACTOR = 2 ** 24;
+/** Of Profile: `repeated string string_table = 6`. */
+const STRING_TABLE = 6;
 /** Frames for which there is room at first; 4 bytes each. */
 const SCRATCH_FRAMES = 256;
 
@@ -96,28 +101,28 @@ interface FunctionLine {
  * https://github.com/google/pprof/blob/main/proto/profile.proto
  */
 export class ProfileBuilder {
-  readonly #strings = new StringTable();
+  readonly #strings = new StringList(STRING_TABLE);
   /** By id - 1: 0 is not a valid id. */
   readonly #functions: SourceFunction[] = [];
   readonly #locations: FunctionLine[] = [];
   /** Function ids by name, file and start. */
-  readonly #functionIds = new Map<string, number>();
+  readonly #functionIds = new GrowingMap<string, number>();
   /** Location ids by line, by function id - 1. */
   readonly #locationIds: Map<number, number>[] = [];
   /** Location ids, leaf first, of each different stack, and their numbers by these ids' bytes. */
   readonly #stacks: number[][] = [];
-  readonly #stackNumbers = new Map<string, number>();
+  readonly #stackNumbers = new GrowingMap<string, number>();
   /** Sets of labels; their numbers begin at 1, for 0 is none. */
   readonly #labels: (Labels | undefined)[] = [undefined];
-  readonly #labelNumbers = new Map<Labels, number>();
+  readonly #labelNumbers = new GrowingMap<Labels, number>();
   /** Stack, label and weight of each sample, and their numbers by label and stack. */
   readonly #samples: { stack: number[]; label: number[]; weight: number[] } = {
     stack: [],
     label: [],
     weight: [],
   };
-  readonly #sampleNumbers = new Map<number, number>();
-  #scratch = new Scratch(SCRATCH_FRAMES);
+  readonly #sampleNumbers = new IdMap();
+  #scratch = new NumberKey(SCRATCH_FRAMES);
   /** The number of the stack that stands for those without room. */
   #fullStack: number | undefined;
   readonly #lineNumbers: boolean;
@@ -161,8 +166,8 @@ export class ProfileBuilder {
       function: functions.map((compiled) => this.#encodeFunction(compiled, originals)),
     }));
     // Now that all are known.
-    parts.push(this.#strings.encode());
-    return Buffer.concat(parts);
+    parts.push(...this.#strings.parts());
+    return yield* joined(parts);
   }
 
   /**
@@ -208,7 +213,7 @@ export class ProfileBuilder {
 
   #addSample(stack: number, label: number, weight: number): void {
     if (stack >= 0 && this.#addWeight(stack, label, weight, MAX_STACKS)) return;
-    const kept = this.#sampleNumbers.size < 2 * MAX_STACKS ? label : 0;
+    const kept = this.#samples.weight.length < 2 * MAX_STACKS ? label : 0;
     this.#fullStack ??=
       this.#stacks.push([this.#locationId(this.#functionId(STACK_TABLE_FULL), 0)]) - 1;
     this.#addWeight(this.#fullStack, kept, weight, Infinity);
@@ -223,7 +228,7 @@ export class ProfileBuilder {
       (samples.weight[known] as number) += weight;
       return true;
     }
-    if (this.#sampleNumbers.size >= limit) return false;
+    if (this.#samples.weight.length >= limit) return false;
     this.#sampleNumbers.set(key, samples.weight.length);
     samples.stack.push(stack);
     samples.label.push(label);
@@ -236,7 +241,7 @@ export class ProfileBuilder {
     let number = this.#labelNumbers.get(labels);
     if (number === undefined) {
       number = this.#labels.push(labels) - 1;
-      this.#labelNumbers.set(labels, number);
+      this.#labelNumbers.add(labels, number);
     }
     return number;
   }
@@ -244,15 +249,15 @@ export class ProfileBuilder {
   /** -1 for a new one where there is no room for another sample. */
   #stackNumber(frames: Uint32Array, begin: number, end: number, ids: Uint32Array): number {
     const count = end - begin;
-    if (this.#scratch.ids.length < count) this.#scratch = new Scratch(2 * count);
+    if (this.#scratch.ids.length < count) this.#scratch = new NumberKey(2 * count);
     const scratch = this.#scratch;
     for (let i = 0; i < count; i++) scratch.ids[i] = ids[frames[begin + i] as number] as number;
     const key = scratch.keyOf(count);
     let number = this.#stackNumbers.get(key);
     if (number === undefined) {
-      if (this.#sampleNumbers.size >= MAX_STACKS) return -1;
+      if (this.#samples.weight.length >= MAX_STACKS) return -1;
       number = this.#stacks.push(Array.from(scratch.ids.subarray(0, count))) - 1;
-      this.#stackNumbers.set(key, number);
+      this.#stackNumbers.add(key, number);
     }
     return number;
   }
@@ -296,7 +301,7 @@ export class ProfileBuilder {
     if (known !== undefined) return known;
     const id = this.#functions.push(found);
     this.#locationIds.push(new Map());
-    this.#functionIds.set(key, id);
+    this.#functionIds.add(key, id);
     return id;
   }
 
@@ -336,22 +341,6 @@ export class ProfileBuilder {
     if (!this.#lineNumbers) return at((originals?.functionAt(compiled) ?? compiled).line);
     // The sampler tells the line alone, not the column in it.
     return at((line === 0 ? undefined : originals?.lineAt(compiled, line, 0)) ?? line);
-  }
-}
-
-/** Where location ids become the key of a Map: as text, each byte a character of it. */
-class Scratch {
-  readonly ids: Uint32Array;
-  readonly #bytes: Buffer;
-
-  constructor(length: number) {
-    const memory = new ArrayBuffer(4 * length);
-    this.ids = new Uint32Array(memory);
-    this.#bytes = Buffer.from(memory);
-  }
-
-  keyOf(count: number): string {
-    return this.#bytes.toString('latin1', 0, 4 * count);
   }
 }
 

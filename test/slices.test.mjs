@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { ProfileBuilder } from '../lib/pprof.js';
-import { atOnce, inSlices } from '../lib/slices.js';
+import { atOnce, inSlices, joined } from '../lib/slices.js';
 
 /** So much work that it takes many slices on any machine. */
 const STACKS = 6_000;
@@ -47,6 +47,42 @@ describe('work in slices', () => {
     assert.ok(mergeTurns > 2, `${mergeTurns} turns while merging`);
     assert.ok(turns - mergeTurns > 2, `${turns - mergeTurns} turns while encoding`);
     assert.deepEqual(bytes, atOnce(expected.encode(TIMES)));
+  });
+
+  it('has one slice in each turn, however many works there are', async () => {
+    let turn = 0;
+    let isDone = false;
+    const count = () => {
+      turn++;
+      if (!isDone) setImmediate(count);
+    };
+    setImmediate(count);
+    const slices = [];
+    const work = function* (name) {
+      for (let i = 0; i < 5; i++) {
+        slices.push([name, turn]);
+        // Longer than a slice.
+        for (const end = performance.now() + 1; performance.now() < end;);
+        yield;
+      }
+      return name;
+    };
+    const names = ['a', 'b', 'c'];
+    assert.deepEqual(await Promise.all(names.map((name) => inSlices(work(name)))), names);
+    isDone = true;
+    const turns = slices.map(([, at]) => at);
+    assert.equal(new Set(turns).size, 15, `turns ${turns.join()}`);
+    assert.deepEqual(
+      slices.slice(0, 6).map(([name]) => name),
+      [...names, ...names],
+    );
+  });
+
+  it('puts parts of any size together', () => {
+    const parts = [0, 1, 70_000, 0, 65_536, 200_000].map((size, i) => new Uint8Array(size).fill(i));
+    assert.deepEqual(atOnce(joined(parts)), Buffer.concat(parts));
+    assert.equal(atOnce(joined([])).length, 0);
+    assert.ok([...joined(parts)].length >= 4, 'in steps');
   });
 
   it('passes on what the work throws', async () => {
