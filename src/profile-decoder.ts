@@ -1,17 +1,17 @@
 /** Decodes pprof bytes into columns, within limits: what comes from a file is not trusted. */
-import {
-  float64Column,
-  LabelSetTable,
-  uint32Column,
-  type LabelSet,
-  type Profile,
-  type ValueType,
-} from './profile-model.js';
+import { IdMap } from './growing-maps.js';
+import { float64Column, uint32Column, type Profile, type ValueType } from './profile-model.js';
+import { resolveLabels } from './profile-labels.js';
 import { limit, MAX_OF, MAX_TEXT_BYTES, ProfileReadError } from './profile-read-limits.js';
 import { ProtobufReader } from './protobuf-reader.js';
 
 /** By which every frame is looked at. */
 const MAX_DEPTH = MAX_OF['frames in one stack'];
+/** Bytes that are decoded in one step, and the message that is under way then. */
+const STEP_BYTES = 2_048;
+/** Entries that are resolved in one step, and frames of stacks. */
+const STEP_ITEMS = 64;
+const STEP_FRAMES = 1_024;
 
 /** One pass over the bytes; ids and strings, which may come later in the file, are resolved last. */
 export class ProfileDecoder {
@@ -28,7 +28,7 @@ export class ProfileDecoder {
   readonly #sampleStarts = uint32Column();
   readonly #sampleLocations = float64Column();
   readonly #labelStarts = uint32Column();
-  /** Key, string, number and unit of each label. */
+  /** Four numbers a label; see `resolveLabels`. */
   readonly #labels = float64Column();
   #timeNanos = 0;
   #durationNanos = 0;
@@ -38,8 +38,10 @@ export class ProfileDecoder {
     this.#reader = new ProtobufReader(bytes);
   }
 
-  read(): Profile {
+  /** In steps. Throws a ProfileReadError or a ProtobufError. */
+  *read(): Generator<void, Profile> {
     const reader = this.#reader;
+    let stepEnd = STEP_BYTES;
     while (reader.next()) {
       if (reader.field === 1) this.#readType();
       else if (reader.field === 2) this.#readSample();
@@ -50,8 +52,11 @@ export class ProfileDecoder {
       else if (reader.field === 10) this.#durationNanos = reader.number();
       else if (reader.field === 14) this.#defaultType = reader.number();
       else reader.skip();
+      if (reader.offset < stepEnd) continue;
+      stepEnd = reader.offset + STEP_BYTES;
+      yield;
     }
-    return this.#resolve();
+    return yield* this.#resolve();
   }
 
   #readType(): void {
@@ -175,7 +180,7 @@ export class ProfileDecoder {
     });
   }
 
-  #resolve(): Profile {
+  *#resolve(): Generator<void, Profile> {
     if (this.#types.length === 0) {
       throw new ProfileReadError('it has no sample types, so it is no pprof profile');
     }
@@ -186,17 +191,19 @@ export class ProfileDecoder {
       throw new ProfileReadError('malformed: samples have not one value for each sample type');
     }
     const values = new Float64Array(count);
-    const all = this.#sampleValues.values;
-    for (let i = 0; i < count; i++) values[i] = all[i * width + index] as number;
-    const frames = this.#resolveFrames();
+    for (let i = 0; i < count; i++) {
+      values[i] = this.#sampleValues.at(i * width + index);
+      if (i % STEP_ITEMS === 0) yield;
+    }
+    const { starts, ...frames } = yield* this.#resolveFrames();
     return {
       valueType,
       timeNanos: this.#timeNanos,
       durationNanos: this.#durationNanos,
       ...frames,
       values,
-      ...this.#resolveStacks(frames),
-      ...this.#resolveLabels(),
+      ...(yield* this.#resolveStacks(starts)),
+      ...(yield* resolveLabels(this.#labelStarts, this.#labels, (index) => this.#text(index))),
     };
   }
 
@@ -213,49 +220,66 @@ export class ProfileDecoder {
   }
 
   /** Names, files and frames. The frames of location `i` are `starts[i]` … `starts[i + 1]`. */
-  #resolveFrames(): Pick<Profile, 'names' | 'files' | 'functionOf' | 'lineOf'> & {
-    starts: Uint32Array;
-  } {
-    const names = Array.from(this.#functions.names.values, (index) => this.#text(index));
-    const files = Array.from(this.#functions.files.values, (index) => this.#text(index));
-    const functionIndexes = indexes(this.#functions.ids.values);
+  *#resolveFrames(): Generator<
+    void,
+    Pick<Profile, 'names' | 'files' | 'functionOf' | 'lineOf'> & { starts: Uint32Array }
+  > {
+    const names: string[] = [];
+    const files: string[] = [];
+    const functionIndexes = new IdMap();
+    for (let i = 0; i < this.#functions.ids.length; i++) {
+      functionIndexes.set(this.#functions.ids.at(i), i);
+      names.push(this.#text(this.#functions.names.at(i)));
+      files.push(this.#text(this.#functions.files.at(i)));
+      if (i % STEP_ITEMS === 0) yield;
+    }
     const functionOf = uint32Column();
     const lineOf = float64Column();
-    const starts = new Uint32Array(this.#locationIds.length + 1);
-    const lineStarts = this.#lineStarts.values;
-    const functionIds = this.#lines.functionIds.values;
-    const lines = this.#lines.numbers.values;
-    const addresses = this.#addresses.values;
-    for (let i = 0; i < this.#locationIds.length; i++) {
-      const begin = lineStarts[i] as number;
-      const end = lineStarts[i + 1] ?? lines.length;
+    const count = this.#locationIds.length;
+    const starts = new Uint32Array(count + 1);
+    const { functionIds, numbers } = this.#lines;
+    for (let i = 0; i < count; i++) {
+      const begin = this.#lineStarts.at(i);
+      const end = i + 1 < count ? this.#lineStarts.at(i + 1) : numbers.length;
       if (begin === end) {
-        functionOf.push(names.push(addressName(addresses[i] as number)) - 1);
+        functionOf.push(names.push(addressName(this.#addresses.at(i))) - 1);
         files.push('');
         lineOf.push(0);
       }
       for (let at = begin; at < end; at++) {
-        const index = functionIndexes.get(functionIds[at] as number);
+        const index = functionIndexes.get(functionIds.at(at));
         if (index === undefined) throw new ProfileReadError('malformed: a function is missing');
         functionOf.push(index);
-        lineOf.push(lines[at] as number);
+        lineOf.push(numbers.at(at));
       }
       starts[i + 1] = functionOf.length;
+      if (i % STEP_ITEMS === 0 || end - begin > STEP_ITEMS) yield;
     }
-    return { names, files, functionOf: functionOf.values, lineOf: lineOf.values, starts };
+    return {
+      names,
+      files,
+      functionOf: yield* functionOf.take(),
+      lineOf: yield* lineOf.take(),
+      starts,
+    };
   }
 
-  #resolveStacks({ starts }: { starts: Uint32Array }): Pick<Profile, 'stackStarts' | 'stacks'> {
-    const locations = indexes(this.#locationIds.values);
+  /** `starts` is where the frames of each location begin. */
+  *#resolveStacks(starts: Uint32Array): Generator<void, Pick<Profile, 'stackStarts' | 'stacks'>> {
+    const locations = new IdMap();
+    for (let i = 0; i < this.#locationIds.length; i++) {
+      locations.set(this.#locationIds.at(i), i);
+      if (i % STEP_ITEMS === 0) yield;
+    }
     const stacks = uint32Column();
     const count = this.#sampleStarts.length;
     const stackStarts = new Uint32Array(count + 1);
-    const ids = this.#sampleLocations.values;
-    const sampleStarts = this.#sampleStarts.values;
+    const ids = this.#sampleLocations;
+    let stepEnd = STEP_FRAMES;
     for (let i = 0; i < count; i++) {
-      const end = sampleStarts[i + 1] ?? ids.length;
-      for (let at = sampleStarts[i] as number; at < end; at++) {
-        const location = locations.get(ids[at] as number);
+      const end = i + 1 < count ? this.#sampleStarts.at(i + 1) : ids.length;
+      for (let at = this.#sampleStarts.at(i); at < end; at++) {
+        const location = locations.get(ids.at(at));
         if (location === undefined) throw new ProfileReadError('malformed: a location is missing');
         const last = starts[location + 1] as number;
         for (let frame = starts[location] as number; frame < last; frame++) stacks.push(frame);
@@ -265,49 +289,11 @@ export class ProfileDecoder {
         if (stacks.length > MAX_OF.frames) limit(stacks.length, 'frames');
       }
       stackStarts[i + 1] = stacks.length;
+      if (stacks.length + i < stepEnd) continue;
+      stepEnd = stacks.length + i + STEP_FRAMES;
+      yield;
     }
-    return { stackStarts, stacks: stacks.values };
-  }
-
-  #resolveLabels(): Pick<Profile, 'labelSetOf' | 'labelSets'> {
-    const table = new LabelSetTable();
-    const count = this.#labelStarts.length;
-    const labelSetOf = new Uint32Array(count);
-    const parts = this.#labels.values;
-    const starts = this.#labelStarts.values;
-    // A few bytes name a long text: sets are compared by the numbers of their texts first.
-    const known = new Map<string, number>();
-    let characters = 0;
-    for (let i = 0; i < count; i++) {
-      const begin = starts[i] as number;
-      const end = starts[i + 1] ?? parts.length;
-      if (begin === end) continue;
-      const own = parts.subarray(begin, end);
-      const key = Buffer.from(own.buffer, own.byteOffset, own.byteLength).toString('latin1');
-      let number = known.get(key);
-      if (number === undefined) {
-        const labels = this.#labelSet(own);
-        for (const [name, value] of labels) characters += name.length + value.length;
-        limit(characters, 'characters of labels');
-        number = table.number(labels);
-        limit(table.sets.length, 'sets of labels');
-        known.set(key, number);
-        characters += key.length;
-      }
-      labelSetOf[i] = number;
-    }
-    return { labelSetOf, labelSets: table.sets };
-  }
-
-  #labelSet(parts: Float64Array): LabelSet {
-    const labels = new Map<string, string>();
-    for (let at = 0; at < parts.length; at += 4) {
-      const [key, text, number, unit] = parts.subarray(at, at + 4) as unknown as number[];
-      const value =
-        text !== 0 ? this.#text(text) : `${String(number)} ${this.#text(unit)}`.trimEnd();
-      labels.set(this.#text(key), value);
-    }
-    return labels;
+    return { stackStarts, stacks: yield* stacks.take() };
   }
 
   #text(index: number | undefined): string {
@@ -321,11 +307,4 @@ export class ProfileDecoder {
 function addressName(address: number): string {
   const unsigned = address < 0 ? BigInt.asUintN(64, BigInt(address)) : address;
   return `0x${unsigned.toString(16)}`;
-}
-
-/** Positions by id; of equal ids the last, as everybody's maps do. */
-function indexes(ids: Float64Array): Map<number, number> {
-  const found = new Map<number, number>();
-  ids.forEach((id, index) => found.set(id, index));
-  return found;
 }

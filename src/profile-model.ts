@@ -1,4 +1,5 @@
 /** A profile as the command line and the viewer look at it: columns of numbers, so that 50,000 samples are little. */
+import { GrowingMap } from './growing-maps.js';
 
 export interface ValueType {
   /** Such as `cpu`. */
@@ -34,29 +35,66 @@ export interface Profile {
   readonly labelSets: readonly LabelSet[];
 }
 
-/** A list of numbers that grows; a plain array of doubles would take the double of the memory. */
+/** Numbers of one piece of a column: as many as 16 bits count. */
+const PIECE_BITS = 16;
+const PIECE = 2 ** PIECE_BITS;
+/** Entries that are merged in one step. */
+const STEP_ITEMS = 64;
+
+/**
+ * A list of numbers that grows; a plain array of doubles would take the double of the memory. It
+ * grows by pieces: to copy a long list in order to make it longer takes milliseconds.
+ */
 export class NumberColumn<A extends Uint32Array | Float64Array> {
   length = 0;
   readonly #create: (size: number) => A;
-  #values: A;
+  readonly #pieces: A[];
+  #last: A;
 
   constructor(create: (size: number) => A) {
     this.#create = create;
-    this.#values = create(64);
+    this.#last = create(64);
+    this.#pieces = [this.#last];
   }
 
   push(value: number): void {
-    if (this.length === this.#values.length) {
-      const grown = this.#create(2 * this.length);
-      grown.set(this.#values);
-      this.#values = grown;
-    }
-    this.#values[this.length++] = value;
+    const at = this.length++ & (PIECE - 1);
+    if (at === this.#last.length || (at === 0 && this.length > 1)) this.#grow();
+    this.#last[at] = value;
   }
 
-  /** A view of what was pushed. */
-  get values(): A {
-    return this.#values.subarray(0, this.length) as A;
+  /** The number at `index`, which must be one of the column. */
+  at(index: number): number {
+    return (this.#pieces[index >>> PIECE_BITS] as A)[index & (PIECE - 1)] as number;
+  }
+
+  /** All of them as one array, in steps. The column is empty then. */
+  *take(): Generator<void, A> {
+    const whole = this.#create(this.length);
+    let at = 0;
+    for (let i = 0; i < this.#pieces.length; i++) {
+      const piece = this.#pieces[i] as A;
+      whole.set(piece.subarray(0, this.length - at), at);
+      at += piece.length;
+      this.#pieces[i] = this.#create(0);
+      yield;
+    }
+    this.length = 0;
+    this.#last = this.#create(64);
+    this.#pieces.splice(0, Infinity, this.#last);
+    return whole;
+  }
+
+  /** The first piece doubles until it is as long as the others. */
+  #grow(): void {
+    const isFirst = this.length <= PIECE;
+    const grown = this.#create(isFirst ? 2 * this.#last.length : PIECE);
+    if (isFirst) {
+      grown.set(this.#last);
+      this.#pieces.pop();
+    }
+    this.#pieces.push(grown);
+    this.#last = grown;
   }
 }
 
@@ -73,7 +111,7 @@ export function float64Column(): NumberColumn<Float64Array> {
 /** Numbers label sets: equal ones get the same number, the empty one 0. */
 export class LabelSetTable {
   readonly sets: LabelSet[] = [new Map()];
-  readonly #numbers = new Map<string, number>([['[]', 0]]);
+  readonly #numbers = new GrowingMap<string, number>();
 
   number(labels: LabelSet): number {
     if (labels.size === 0) return 0;
@@ -81,75 +119,119 @@ export class LabelSetTable {
     const known = this.#numbers.get(key);
     if (known !== undefined) return known;
     const number = this.sets.push(labels) - 1;
-    this.#numbers.set(key, number);
+    this.#numbers.add(key, number);
     return number;
   }
 }
 
-/** Several windows as one profile. They must have been taken of the same kind of value. */
-export function mergeProfiles(profiles: readonly Profile[]): Profile {
+/** Several windows as one profile, in steps. They must have been taken of the same kind of value. */
+export function* mergeProfiles(profiles: readonly Profile[]): Generator<void, Profile> {
   const [only] = profiles;
   if (only !== undefined && profiles.length === 1) return only;
-  const names: string[] = [];
-  const files: string[] = [];
-  const functionNumbers = new Map<string, number>();
-  const frameNumbers = new Map<string, number>();
-  const functionOf = uint32Column();
-  const lineOf = float64Column();
-  const values = float64Column();
-  const stackStarts = uint32Column();
-  const stacks = uint32Column();
-  const labelSetOf = uint32Column();
-  const labelSets = new LabelSetTable();
-  stackStarts.push(0);
-  for (const profile of profiles) {
-    const functions = profile.names.map((name, index) => {
-      const file = profile.files[index] as string;
-      return numberOf(functionNumbers, `${name}\0${file}`, () => {
-        files.push(file);
-        return names.push(name) - 1;
-      });
-    });
-    const frames = Array.from(profile.functionOf, (own, index) => {
-      const merged = functions[own] as number;
-      const line = profile.lineOf[index] as number;
-      return numberOf(frameNumbers, `${String(merged)}:${String(line)}`, () => {
-        functionOf.push(merged);
-        lineOf.push(line);
-        return functionOf.length - 1;
-      });
-    });
-    const sets = profile.labelSets.map((labels) => labelSets.number(labels));
-    profile.values.forEach((value, sample) => {
-      values.push(value);
-      labelSetOf.push(sets[profile.labelSetOf[sample] as number] as number);
-      const end = profile.stackStarts[sample + 1] as number;
-      for (let at = profile.stackStarts[sample] as number; at < end; at++) {
-        stacks.push(frames[profile.stacks[at] as number] as number);
-      }
-      stackStarts.push(stacks.length);
-    });
-  }
-  const begin = Math.min(...profiles.map((profile) => profile.timeNanos));
-  const end = Math.max(...profiles.map((profile) => profile.timeNanos + profile.durationNanos));
+  const merge = new Merge();
+  for (const profile of profiles) yield* merge.add(profile);
+  const begins = profiles.map(({ timeNanos }) => timeNanos);
+  const ends = profiles.map(({ timeNanos, durationNanos }) => timeNanos + durationNanos);
+  const timeNanos = profiles.length === 0 ? 0 : Math.min(...begins);
   return {
     valueType: only?.valueType ?? { type: 'cpu', unit: 'nanoseconds' },
-    timeNanos: profiles.length === 0 ? 0 : begin,
-    durationNanos: profiles.length === 0 ? 0 : end - begin,
-    names,
-    files,
-    functionOf: functionOf.values,
-    lineOf: lineOf.values,
-    values: values.values,
-    stackStarts: stackStarts.values,
-    stacks: stacks.values,
-    labelSetOf: labelSetOf.values,
-    labelSets: labelSets.sets,
+    timeNanos,
+    durationNanos: profiles.length === 0 ? 0 : Math.max(...ends) - timeNanos,
+    ...(yield* merge.columns()),
   };
 }
 
-function numberOf(known: Map<string, number>, key: string, create: () => number): number {
-  const number = known.get(key) ?? create();
-  known.set(key, number);
-  return number;
+/** What `mergeProfiles` puts together. */
+class Merge {
+  readonly #names: string[] = [];
+  readonly #files: string[] = [];
+  readonly #functionNumbers = new GrowingMap<string, number>();
+  /** Frames by line, by function. */
+  readonly #frameNumbers: Map<number, number>[] = [];
+  readonly #functionOf = uint32Column();
+  readonly #lineOf = float64Column();
+  readonly #values = float64Column();
+  readonly #stackStarts = uint32Column();
+  readonly #stacks = uint32Column();
+  readonly #labelSetOf = uint32Column();
+  readonly #labelSets = new LabelSetTable();
+
+  constructor() {
+    this.#stackStarts.push(0);
+  }
+
+  *add(profile: Profile): Generator<void, void> {
+    const frames = yield* this.#framesOf(profile, yield* this.#functionsOf(profile));
+    const sets = new Uint32Array(profile.labelSets.length);
+    for (const [index, labels] of profile.labelSets.entries()) {
+      sets[index] = this.#labelSets.number(labels);
+      if (index % STEP_ITEMS === 0) yield;
+    }
+    for (let sample = 0; sample < profile.values.length; sample++) {
+      this.#values.push(profile.values[sample] as number);
+      this.#labelSetOf.push(sets[profile.labelSetOf[sample] as number] as number);
+      const end = profile.stackStarts[sample + 1] as number;
+      for (let at = profile.stackStarts[sample] as number; at < end; at++) {
+        this.#stacks.push(frames[profile.stacks[at] as number] as number);
+      }
+      this.#stackStarts.push(this.#stacks.length);
+      if (sample % STEP_ITEMS === 0) yield;
+    }
+  }
+
+  *columns(): Generator<void, Omit<Profile, 'valueType' | 'timeNanos' | 'durationNanos'>> {
+    return {
+      names: this.#names,
+      files: this.#files,
+      functionOf: yield* this.#functionOf.take(),
+      lineOf: yield* this.#lineOf.take(),
+      values: yield* this.#values.take(),
+      stackStarts: yield* this.#stackStarts.take(),
+      stacks: yield* this.#stacks.take(),
+      labelSetOf: yield* this.#labelSetOf.take(),
+      labelSets: this.#labelSets.sets,
+    };
+  }
+
+  /** The merged functions by those of the profile. */
+  *#functionsOf({ names, files }: Profile): Generator<void, Uint32Array> {
+    const functions = new Uint32Array(names.length);
+    for (const [index, name] of names.entries()) {
+      const file = files[index] as string;
+      const key = `${name}\0${file}`;
+      let number = this.#functionNumbers.get(key);
+      if (number === undefined) {
+        number = this.#names.push(name) - 1;
+        this.#files.push(file);
+        this.#frameNumbers.push(new Map());
+        this.#functionNumbers.add(key, number);
+      }
+      functions[index] = number;
+      if (index % STEP_ITEMS === 0) yield;
+    }
+    return functions;
+  }
+
+  /** The merged frames by those of the profile. */
+  *#framesOf(
+    { functionOf, lineOf }: Profile,
+    functions: Uint32Array,
+  ): Generator<void, Uint32Array> {
+    const frames = new Uint32Array(functionOf.length);
+    for (let index = 0; index < frames.length; index++) {
+      const merged = functions[functionOf[index] as number] as number;
+      const line = lineOf[index] as number;
+      const ofFunction = this.#frameNumbers[merged] as Map<number, number>;
+      let number = ofFunction.get(line);
+      if (number === undefined) {
+        number = this.#functionOf.length;
+        this.#functionOf.push(merged);
+        this.#lineOf.push(line);
+        ofFunction.set(line, number);
+      }
+      frames[index] = number;
+      if (index % STEP_ITEMS === 0) yield;
+    }
+    return frames;
+  }
 }

@@ -5,10 +5,7 @@ export const MAX_PROFILE_BYTES = 256 * 1_048_576;
 /** Longest name, file or label value, in bytes; what is longer is cut. */
 export const MAX_TEXT_BYTES = 4_096;
 
-/**
- * Most of each in a profile, by what it is called where one with more is refused. Columns grow by
- * doubling: 67 million are just less than would make the next one.
- */
+/** Most of each in a profile, by what it is called where one with more is refused. */
 export const MAX_OF = {
   'sample types': 64,
   'values of one sample': 64,

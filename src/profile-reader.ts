@@ -1,12 +1,10 @@
 /** Reads pprof files, anybody's: unpacks, decodes, and says what a file is that is none. */
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
+import { GunzipLimitError, gunzipInSlices } from './gunzip.js';
 import { ProfileDecoder } from './profile-decoder.js';
 import type { Profile } from './profile-model.js';
 import { MAX_PROFILE_BYTES, ProfileReadError } from './profile-read-limits.js';
 import { ProtobufError } from './protobuf-reader.js';
-
-const gunzipAsync = promisify(gunzip);
+import { inSlices } from './slices.js';
 
 /**
  * Reads a pprof profile, gzipped or not: format
@@ -18,16 +16,16 @@ export async function readProfile(bytes: Uint8Array): Promise<Profile> {
   let plain = bytes;
   if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
     try {
-      plain = await gunzipAsync(bytes, { maxOutputLength: MAX_PROFILE_BYTES });
+      plain = await gunzipInSlices(bytes, MAX_PROFILE_BYTES);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge();
+      if (error instanceof GunzipLimitError) throw tooLarge();
       throw new ProfileReadError(`damaged gzip data (${(error as Error).message})`);
     }
   }
   if (plain.length > MAX_PROFILE_BYTES) throw tooLarge();
   if (plain.length === 0) throw new ProfileReadError('it is empty');
   try {
-    return new ProfileDecoder(plain).read();
+    return await inSlices(new ProfileDecoder(plain).read());
   } catch (error) {
     if (error instanceof ProtobufError) {
       throw new ProfileReadError(`${guess(plain)} (${error.message})`);

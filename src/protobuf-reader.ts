@@ -10,10 +10,15 @@ export class ProtobufError extends Error {}
 export class ProtobufReader {
   /** Number of the field at the cursor, after `next()`. */
   field = 0;
+  /** Offset where that field begins, with its tag. */
+  begin = 0;
   readonly #bytes: Uint8Array;
   #wireType = 0;
   #at: number;
   #end: number;
+  /** The halves of the last number read. */
+  #low = 0;
+  #high = 0;
 
   constructor(bytes: Uint8Array, begin = 0, end = bytes.length) {
     this.#bytes = bytes;
@@ -21,9 +26,21 @@ export class ProtobufReader {
     this.#end = end;
   }
 
+  /** Offset behind what was read last. */
+  get offset(): number {
+    return this.#at;
+  }
+
+  /** From here on the cursor is over another message within the same bytes. */
+  enter(begin: number, end: number): void {
+    this.#at = begin;
+    this.#end = end;
+  }
+
   /** Goes to the next field; false at the end of the message. */
   next(): boolean {
     if (this.#at >= this.#end) return false;
+    this.begin = this.#at;
     const tag = this.#varint();
     this.field = Math.floor(tag / 8);
     this.#wireType = tag & 7;
@@ -35,6 +52,12 @@ export class ProtobufReader {
   number(): number {
     if (this.#wireType !== 0) throw this.#unexpected();
     return this.#varint();
+  }
+
+  /** The field's number: signed, 64 bits. */
+  bigint(): bigint {
+    this.number();
+    return BigInt.asIntN(64, (BigInt(this.#high) << 32n) + BigInt(this.#low >>> 0));
   }
 
   /** Calls `each` with the number, or with the numbers that are packed into the field. */
@@ -59,16 +82,22 @@ export class ProtobufReader {
 
   /** The bytes of the field, as a view. */
   bytes(): Uint8Array {
+    const begin = this.content();
+    return this.#bytes.subarray(begin, this.#at);
+  }
+
+  /** Skips a field with a length; returns the offset where its content begins. It ends at `offset`. */
+  content(): number {
     const end = this.#length();
-    const found = this.#bytes.subarray(this.#at, end);
+    const begin = this.#at;
     this.#at = end;
-    return found;
+    return begin;
   }
 
   skip(): void {
     if (this.#wireType === 0) this.#varint();
     else if (this.#wireType === 1) this.#advance(8);
-    else if (this.#wireType === 2) this.bytes();
+    else if (this.#wireType === 2) this.content();
     else if (this.#wireType === 5) this.#advance(4);
     else throw this.#unexpected();
   }
@@ -102,7 +131,11 @@ export class ProtobufReader {
       } else {
         high |= bits << (shift - 32);
       }
-      if (byte < 0x80) return high * 0x1_0000_0000 + (low >>> 0);
+      if (byte < 0x80) {
+        this.#low = low;
+        this.#high = high;
+        return high * 0x1_0000_0000 + (low >>> 0);
+      }
     }
     throw new ProtobufError('a number of more than 10 bytes');
   }

@@ -2,6 +2,7 @@
 import { mergeProfiles, type Profile } from './profile-model.js';
 import { readProfile } from './profile-reader.js';
 import type { ProfileRing } from './profile-ring.js';
+import { inSlices } from './slices.js';
 
 export interface ViewerSource {
   /** What the page is headed with. */
@@ -21,7 +22,7 @@ export function fileSource(title: string, profile: Profile): ViewerSource {
 export function ringSource(title: string, ring: ProfileRing): ViewerSource {
   let version = -1;
   let parsed = new Map<Uint8Array, Promise<Profile>>();
-  let merged: Promise<Profile> = Promise.resolve(mergeProfiles([]));
+  let merged: Promise<Profile> = inSlices(mergeProfiles([]));
   return {
     title,
     live: true,
@@ -34,7 +35,7 @@ export function ringSource(title: string, ring: ProfileRing): ViewerSource {
       parsed = new Map(
         ring.windows.map((bytes) => [bytes, parsed.get(bytes) ?? readProfile(bytes)]),
       );
-      merged = Promise.all(parsed.values()).then(mergeProfiles);
+      merged = Promise.all(parsed.values()).then((profiles) => inSlices(mergeProfiles(profiles)));
       return merged;
     },
   };

@@ -10,6 +10,7 @@ import { allOf, labelRows, parseFilter, select, topOf, totalOf } from '../lib/pr
 import { MAX_OF } from '../lib/profile-read-limits.js';
 import { readProfile } from '../lib/profile-reader.js';
 import { ProfileRing } from '../lib/profile-ring.js';
+import { atOnce } from '../lib/slices.js';
 import { field, message, minimal } from './support/make-message.mjs';
 import { makeProfile, shopProfile, traceId } from './support/make-profile.mjs';
 import { processMicros } from './support/thread-cpu.mjs';
@@ -120,7 +121,7 @@ describe('a profile that is read', function () {
   });
 
   it('is the sum of its windows', async function () {
-    const double = mergeProfiles([profile, await readProfile(shopProfile())]);
+    const double = atOnce(mergeProfiles([profile, await readProfile(shopProfile())]));
     assert.equal(totalOf(double, allOf(double)), 2 * totalOf(profile, allOf(profile)));
     assert.equal(double.names.length, profile.names.length);
     assert.equal(double.labelSets.length, profile.labelSets.length);

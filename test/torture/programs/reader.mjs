@@ -10,6 +10,7 @@ import { callTree } from '../../../lib/call-tree.js';
 import { mergeProfiles } from '../../../lib/profile-model.js';
 import { allOf, labelNames, labelRows, topOf, totalOf } from '../../../lib/profile-query.js';
 import { readProfile } from '../../../lib/profile-reader.js';
+import { atOnce } from '../../../lib/slices.js';
 import { makeProfile, shopProfile, traceId } from '../../support/make-profile.mjs';
 import { mutate } from '../../support/mutate-profile.mjs';
 import { mainThreadNanos } from '../../support/thread-cpu.mjs';
@@ -79,7 +80,7 @@ function checkModel(profile) {
   assert.equal(callTree(profile, { a: all }).a, total);
   for (const by of ['function', 'line', 'trace_id']) topOf(profile, all, by);
   for (const { name } of labelNames(profile).slice(0, 3)) labelRows(profile, all, name);
-  const merged = mergeProfiles([profile, profile]);
+  const merged = atOnce(mergeProfiles([profile, profile]));
   assert.equal(merged.values.length, 2 * values.length);
 }
 
