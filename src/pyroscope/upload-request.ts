@@ -1,14 +1,15 @@
 /** What an upload says, in each of the three protocols (pure, but for the compression). */
 import { randomUUID } from 'node:crypto';
 import { promisify } from 'node:util';
-import { gunzip, gzip } from 'node:zlib';
+import { gzip } from 'node:zlib';
 import { warnOnce } from '../diagnostics.js';
+import { gunzipInSlices } from '../gunzip.js';
 import type { ResolvedPyroscopeConfig } from '../options-pyroscope.js';
+import { inSlices } from '../slices.js';
 import { VERSION } from '../version.js';
 import { encodeOtlp } from './otlp.js';
 import type { ProfileSummary } from './profile-limits.js';
 
-const gunzipAsync = promisify(gunzip);
 const gzipAsync = promisify(gzip);
 
 /** Marks the requests of this package, in `fetch`'s diagnostics as well. */
@@ -59,9 +60,14 @@ export async function uploadRequest(
           'content-encoding': 'gzip',
           ...common,
         },
-        body: await gzipAsync(encodeOtlp(await gunzipAsync(gzipped), otlpResource(series))),
+        body: await otlpBody(gzipped, series),
       };
   }
+}
+
+async function otlpBody(gzipped: Uint8Array, series: Series): Promise<Uint8Array> {
+  const pprof = await gunzipInSlices(gzipped);
+  return gzipAsync(await inSlices(encodeOtlp(pprof, otlpResource(series))));
 }
 
 /** https://grafana.com/docs/pyroscope/latest/reference-server-api/ */
