@@ -39,6 +39,11 @@ export interface ProfilerMetrics {
   activeLabelSets: number;
   /** Label sets lost to the limit of the table, since the package was loaded. */
   droppedLabelSets: number;
+  /**
+   * Files whose source map was left out of a profile: it was broken, over a limit, or not read in
+   * time. Their names, files and lines are the compiled ones there.
+   */
+  skippedSourceMaps: number;
   /** Time in the signal handler, in nanoseconds. */
   handlerNanos: number;
   /** CPU time turning samples into stacks, in nanoseconds. */
@@ -115,6 +120,7 @@ export class CpuProfiler {
       layoutFallbacks: 0,
       codeEntries: 0,
       codeBytes: 0,
+      skippedSourceMaps: 0,
       handlerNanos: 0,
       drainNanos: 0,
       jitEventNanos: 0,

@@ -1,43 +1,114 @@
-/** Reading of files that is written once, as steps, and run with the event loop or without it. */
-import { readFileSync, statSync } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
+/** Work with files that is written once, as steps, and run with the event loop or without it. */
+import { closeSync, constants, fstatSync, openSync, readSync, statSync, type Stats } from 'node:fs';
+import { open, stat, type FileHandle } from 'node:fs/promises';
+import { nextTurn, sliceEnd } from './slices.js';
+
+/** To open a pipe without a writer waits for one, and so may some devices. */
+const OPEN_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+/** Bytes of one call to read. */
+const READ_BYTES = 1_048_576;
+
+/** Why a file is not read; its message is fixed. */
+export class UnreadableFileError extends Error {}
 
 /** One call to the file system, in both ways. */
-interface Step {
+interface Call {
   readonly now: () => unknown;
   readonly later: () => Promise<unknown>;
 }
 
-/** A generator that reads by `yield* fileStatus(…)` and `yield* fileText(…)`. */
-export type FileSteps<T> = Generator<Step, T, unknown>;
+/**
+ * A generator whose steps are calls to the file system, by `yield* fileStatus(…)` and
+ * `yield* fileBytes(…)`, or work of microseconds, by `yield`.
+ */
+export type FileSteps<T> = Generator<Call | void, T, unknown>;
 
-/** Of a regular file: opening a pipe or a device could wait for ever. Throws where there is none. */
-export function* fileStatus(file: string): FileSteps<{ mtimeMs: number; size: number }> {
-  const status = (yield {
-    now: () => statSync(file),
-    later: () => stat(file),
-  }) as Awaited<ReturnType<typeof stat>>;
-  if (!status.isFile()) throw new Error('not a file');
-  return { mtimeMs: Number(status.mtimeMs), size: Number(status.size) };
+export interface FileStatus {
+  readonly mtimeMs: number;
+  readonly size: number;
 }
 
-/** The whole file as UTF-8; throws where it cannot be read. */
-export function* fileText(file: string): FileSteps<string> {
-  return (yield {
-    now: () => readFileSync(file, 'utf8'),
-    later: () => readFile(file, 'utf8'),
-  }) as string;
+/** Of a regular file. Throws where there is none. */
+export function* fileStatus(file: string): FileSteps<FileStatus> {
+  return statusOf(yield { now: () => statSync(file), later: () => stat(file) });
 }
 
-/** Takes the steps through the event loop. */
+/**
+ * The bytes of a regular file and what it is when they are read; no bytes where `admit` says no.
+ * Reads as many as the file's size says: what has none, such as a file of /proc, is empty.
+ * Throws where it cannot be read, or is shorter by then.
+ */
+export function* fileBytes(
+  file: string,
+  admit: (status: FileStatus) => boolean,
+): FileSteps<{ status: FileStatus; bytes: Buffer | undefined }> {
+  const opened = yield {
+    now: () => openSync(file, OPEN_FLAGS),
+    later: () => open(file, OPEN_FLAGS),
+  };
+  try {
+    // Of what was opened: a path may lead elsewhere by now.
+    const status = statusOf(
+      yield {
+        now: () => fstatSync(opened as number),
+        later: () => (opened as FileHandle).stat(),
+      },
+    );
+    if (!admit(status)) return { status, bytes: undefined };
+    return { status, bytes: yield* bytesOf(opened, status.size) };
+  } finally {
+    yield {
+      now: () => {
+        closeSync(opened as number);
+      },
+      later: () => (opened as FileHandle).close(),
+    };
+  }
+}
+
+function* bytesOf(opened: unknown, size: number): FileSteps<Buffer> {
+  const bytes = Buffer.allocUnsafeSlow(size);
+  for (let at = 0; at < size;) {
+    const length = Math.min(READ_BYTES, size - at);
+    const read = (yield {
+      now: () => readSync(opened as number, bytes, at, length, at),
+      later: async () => (await (opened as FileHandle).read(bytes, at, length, at)).bytesRead,
+    }) as number;
+    if (read === 0) throw new UnreadableFileError('it has become shorter');
+    at += read;
+  }
+  return bytes;
+}
+
+function statusOf(found: unknown): FileStatus {
+  const status = found as Stats;
+  if (!status.isFile()) throw new UnreadableFileError('it is not a regular file');
+  return { mtimeMs: status.mtimeMs, size: status.size };
+}
+
+/** Takes the steps through the event loop; of those without calls, half a millisecond at a time. */
 export async function run<T>(steps: FileSteps<T>): Promise<T> {
   let next = steps.next();
+  let end = 0n;
   while (next.done !== true) {
+    if (next.value === undefined) {
+      if (process.hrtime.bigint() >= end) {
+        await nextTurn();
+        end = sliceEnd();
+      }
+      next = steps.next();
+      continue;
+    }
+    // What follows begins a slice of its own.
+    end = 0n;
+    let value: unknown;
     try {
-      next = steps.next(await next.value.later());
+      value = await next.value.later();
     } catch (error) {
       next = steps.throw(error);
+      continue;
     }
+    next = steps.next(value);
   }
   return next.value;
 }
@@ -46,11 +117,14 @@ export async function run<T>(steps: FileSteps<T>): Promise<T> {
 export function runSync<T>(steps: FileSteps<T>): T {
   let next = steps.next();
   while (next.done !== true) {
+    let value: unknown;
     try {
-      next = steps.next(next.value.now());
+      value = next.value?.now();
     } catch (error) {
       next = steps.throw(error);
+      continue;
     }
+    next = steps.next(value);
   }
   return next.value;
 }

@@ -176,9 +176,9 @@ export class SharedSampler {
     return take().encodeSync(window.intervalMicros * 1_000, window.maps);
   }
 
-  /** Of this thread's sampler; undefined where it has none. */
-  metrics(): NativeMetrics | undefined {
-    return this.#thread?.native.metrics();
+  /** Of this thread's sampler, where it has one, and of the source maps of its profiles. */
+  metrics(): Partial<NativeMetrics & { skippedSourceMaps: number }> {
+    return { ...this.#thread?.native.metrics(), skippedSourceMaps: this.#maps.skipped };
   }
 
   async #turn(window: ProfileWindow, last: boolean): Promise<Uint8Array> {

@@ -1,14 +1,15 @@
 /** Finds the original places of compiled code, through the source maps beside it. */
 import path from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { clearTimeout, setTimeout } from 'node:timers';
+import { fileURLToPath } from 'node:url';
 import { warnOnce } from './diagnostics.js';
-import { fileStatus, fileText, run, runSync, type FileSteps } from './file-steps.js';
-import type * as MappedFiles from './mapped-file.js';
+import { fileStatus, run, runSync, type FileSteps } from './file-steps.js';
+import type * as MapFiles from './map-files.js';
+import type { ReadLimit } from './map-files.js';
 import type { MappedFile } from './mapped-file.js';
 import type { OriginalPositions, SourceFunction } from './pprof.js';
+import { atOnce, inSlices } from './slices.js';
 
-/** Larger files and maps are left alone: a map is parsed in one turn of the event loop. */
-const MAX_FILE_BYTES = 16 * 1024 * 1024;
 /** Memory for maps, roughly. The longest unused are forgotten; one collect uses no more than this. */
 const MAX_CACHE_BYTES = 128 * 1024 * 1024;
 /**
@@ -18,12 +19,10 @@ const MAX_CACHE_BYTES = 128 * 1024 * 1024;
 export const MAX_SYNC_BYTES = 32 * 1024 * 1024;
 /** Files remembered, those without a map included. The longest unused are forgotten. */
 const MAX_CACHE_FILES = 2_000;
-
-/** What one collect may still read. */
-interface ReadLimit {
-  /** Below 0: something was not read for it. */
-  bytes: number;
-}
+/** How long one collect waits for its maps, in milliseconds. It goes on without those that are late. */
+export const MAX_LOAD_MS = 3_000;
+/** URLs that are looked at in one step. */
+const STEP_URLS = 64;
 
 interface CachedFile {
   /** Of the compiled file: another one is read again. */
@@ -33,12 +32,37 @@ interface CachedFile {
   readonly mapped: MappedFile | undefined;
 }
 
+/** The maps that one collect reads. */
+class Load {
+  /** Files by URL. */
+  readonly waiting = new Map<string, string>();
+  readonly mapped = new Map<string, MappedFile>();
+  readonly limit: ReadLimit;
+
+  constructor(maxBytes: number) {
+    this.limit = { bytes: maxBytes };
+  }
+
+  /** In steps: there are as many URLs as functions. */
+  *add(urls: Iterable<string>): Generator<void, void> {
+    let count = 0;
+    for (const url of urls) {
+      if (!this.waiting.has(url)) {
+        const file = pathOf(url);
+        if (file !== undefined) this.waiting.set(url, file);
+      }
+      if (++count % STEP_URLS === 0) yield;
+    }
+  }
+}
+
 /** The files of one collect. */
 class LoadedMaps implements OriginalPositions {
   readonly #files: ReadonlyMap<string, MappedFile>;
 
-  constructor(files: ReadonlyMap<string, MappedFile>) {
-    this.#files = files;
+  /** Of what is loaded so far; what comes later is not seen. */
+  constructor({ mapped }: Load) {
+    this.#files = new Map(mapped);
   }
 
   functionAt(compiled: SourceFunction): SourceFunction {
@@ -51,44 +75,72 @@ class LoadedMaps implements OriginalPositions {
 }
 
 /**
- * Reads maps when a profile is collected, never while sampling. What is broken, missing or too
- * large leaves the compiled position.
+ * Reads maps when a profile is collected, never while sampling. What is broken, missing, too large
+ * or not there in time leaves the compiled position.
  */
 export class SourceMaps {
+  /** Files whose map was left out of a profile: broken, over a limit or late. */
+  skipped = 0;
+  readonly #maxLoadMs: number;
   /** By path, the longest unused first. */
   readonly #cache = new Map<string, CachedFile>();
   #cacheBytes = 0;
+  /** One load at a time: none takes more than one thread of the pool, whatever it waits for there. */
+  #loading: Promise<void> = Promise.resolve();
+  /** Loads that a collect has given up waiting for, and that go on. */
+  #lateLoads = 0;
 
-  /** The maps of those files; URLs that name no file are passed over. Never rejects. */
+  constructor(maxLoadMs = MAX_LOAD_MS) {
+    this.#maxLoadMs = maxLoadMs;
+  }
+
+  /**
+   * The maps of those files; URLs that name no file are passed over. Resolves after `maxLoadMs` at
+   * the latest, with what is read by then, and at once while an earlier load is late. Never rejects.
+   */
   async load(urls: Iterable<string>): Promise<OriginalPositions> {
-    return run(this.#load(urls, { bytes: Infinity }));
+    const load = new Load(Infinity);
+    await inSlices(load.add(urls));
+    if (this.#lateLoads === 0) {
+      const loading = this.#loading.then(() => run(this.#load(load)));
+      this.#loading = loading;
+      if (await isWithin(loading, this.#maxLoadMs)) return new LoadedMaps(load);
+      this.#lateLoads++;
+      void loading.then(() => {
+        this.#lateLoads--;
+      });
+    }
+    this.skipped += load.waiting.size;
+    warnOnce('source-maps-late', 'source maps are not read in time: compiled names and lines stay');
+    return new LoadedMaps(load);
   }
 
   /** The same at once, for the end of the process: reads no more than `MAX_SYNC_BYTES`. */
   loadSync(urls: Iterable<string>): OriginalPositions {
-    return runSync(this.#load(urls, { bytes: MAX_SYNC_BYTES }));
+    const load = new Load(MAX_SYNC_BYTES);
+    atOnce(load.add(urls));
+    runSync(this.#load(load));
+    return new LoadedMaps(load);
   }
 
-  *#load(urls: Iterable<string>, left: ReadLimit): FileSteps<OriginalPositions> {
-    const files = new Map<string, MappedFile>();
+  *#load({ waiting, mapped, limit }: Load): FileSteps<void> {
     let bytes = 0;
-    for (const url of new Set(urls)) {
-      const file = pathOf(url);
-      if (file === undefined) continue;
-      const mapped = yield* this.#mappedFile(file, left);
-      if (mapped !== undefined) {
-        bytes += mapped.bytes;
-        if (bytes <= MAX_CACHE_BYTES) files.set(url, mapped);
+    for (const [url, file] of waiting) {
+      const found = yield* this.#mappedFile(file, limit);
+      if (found !== undefined) {
+        bytes += found.bytes;
+        if (bytes <= MAX_CACHE_BYTES) mapped.set(url, found);
       }
-      if (bytes > MAX_CACHE_BYTES || left.bytes < 0) {
+      if (bytes > MAX_CACHE_BYTES || limit.bytes < 0) {
+        this.skipped += waiting.size;
         warnOnce('source-maps-full', 'too many source maps at once: the last ones are not used');
-        break;
+        return;
       }
+      waiting.delete(url);
     }
-    return new LoadedMaps(files);
   }
 
-  *#mappedFile(file: string, left: ReadLimit): FileSteps<MappedFile | undefined> {
+  *#mappedFile(file: string, limit: ReadLimit): FileSteps<MappedFile | undefined> {
     try {
       const { mtimeMs, size } = yield* fileStatus(file);
       const known = this.#cache.get(file);
@@ -97,8 +149,12 @@ export class SourceMaps {
         this.#keep(file, known);
         return known.mapped;
       }
-      const mapped = yield* readMappedFile(file, size, left);
-      if (left.bytes >= 0) this.#keep(file, { mtimeMs, size, mapped });
+      // Not loaded before the first file is read.
+      // eslint-disable-next-line @typescript-eslint/no-require-imports
+      const { readMappedFile } = require('./map-files.js') as typeof MapFiles;
+      const { status, mapped, isSkipped } = yield* readMappedFile(file, limit);
+      if (isSkipped) this.skipped++;
+      if (limit.bytes >= 0) this.#keep(file, { ...status, mapped });
       return mapped;
     } catch {
       return undefined; // not there (any more), or not ours to read
@@ -119,6 +175,19 @@ export class SourceMaps {
   }
 }
 
+/** Resolves to whether the work, which never rejects, is done before the time is up. */
+async function isWithin(work: Promise<void>, ms: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => {
+      resolve(false);
+    }, ms);
+    void work.then(() => {
+      clearTimeout(timer);
+      resolve(true);
+    });
+  });
+}
+
 function pathOf(url: string): string | undefined {
   if (path.isAbsolute(url)) return url;
   if (!url.startsWith('file:')) return undefined;
@@ -127,62 +196,4 @@ function pathOf(url: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Undefined where the file has no usable map, or there is nothing left to be read. */
-function* readMappedFile(
-  file: string,
-  size: number,
-  left: ReadLimit,
-): FileSteps<MappedFile | undefined> {
-  if (size > MAX_FILE_BYTES || !take(left, size)) return undefined;
-  const text = yield* fileText(file);
-  // With its library: not loaded before the first map is wanted.
-  // eslint-disable-next-line @typescript-eslint/no-require-imports
-  const { parseSourceMap, sourceMapUrl } = require('./mapped-file.js') as typeof MappedFiles;
-  const reference = sourceMapUrl(text);
-  if (reference === undefined) return undefined;
-  try {
-    const map = yield* readMap(reference, file, left);
-    return map === undefined ? undefined : parseSourceMap(map.json, map.url, text);
-  } catch (error) {
-    // Many packages name a map that they do not ship.
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-      warnOnce('broken-source-map', `the source map of ${file} cannot be used`, error);
-    }
-    return undefined;
-  }
-}
-
-/** The map's text, and the URL that its sources are relative to; undefined: nothing left to read. */
-function* readMap(
-  reference: string,
-  file: string,
-  left: ReadLimit,
-): FileSteps<{ json: string; url: string } | undefined> {
-  if (reference.startsWith('data:')) {
-    return { json: decodeDataUrl(reference), url: pathToFileURL(file).href };
-  }
-  const url = new URL(reference, pathToFileURL(file));
-  if (url.protocol !== 'file:') throw new Error(`it is not a file: ${url.protocol}`);
-  const mapFile = fileURLToPath(url);
-  const { size } = yield* fileStatus(mapFile);
-  if (size > MAX_FILE_BYTES) throw new Error(`it has more than ${String(MAX_FILE_BYTES)} bytes`);
-  if (!take(left, size)) return undefined;
-  return { json: yield* fileText(mapFile), url: url.href };
-}
-
-/** Counts what is about to be read; false, and less than 0 left, where that is too much. */
-function take(left: ReadLimit, size: number): boolean {
-  left.bytes -= size;
-  return left.bytes >= 0;
-}
-
-function decodeDataUrl(url: string): string {
-  const comma = url.indexOf(',');
-  if (comma < 0) throw new Error('a data URL without data');
-  const data = url.slice(comma + 1);
-  return url.slice(0, comma).endsWith(';base64')
-    ? Buffer.from(data, 'base64').toString('utf8')
-    : decodeURIComponent(data);
 }

@@ -18,7 +18,8 @@ import ts from 'typescript';
 
 const require = createRequire(import.meta.url);
 const { SourceMaps } = require('../lib/source-maps.js');
-const { sourceMapUrl } = require('../lib/mapped-file.js');
+const { findSourceMapUrl } = require('../lib/compiled-text.js');
+const { atOnce } = require('../lib/slices.js');
 
 const SOURCE = `/**
  * A comment that is left out.
@@ -53,13 +54,19 @@ function oneLine(pieces, { sources = ['src/app.ts'], ...more } = {}) {
   return { text, map: { version: 3, sources, names, mappings: encode([segments]), ...more } };
 }
 
+function sourceMapUrl(text) {
+  const bytes = Buffer.from(text);
+  const found = atOnce(findSourceMapUrl(bytes));
+  return found && bytes.toString('utf8', found.begin, found.end);
+}
+
 describe('source maps', () => {
   let directory;
   let maps;
 
   beforeEach(() => {
     directory = mkdtempSync(path.join(tmpdir(), 'source-maps-'));
-    maps = new SourceMaps();
+    maps = new SourceMaps(60_000);
   });
   afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
@@ -213,7 +220,7 @@ describe('source maps', () => {
       write('dist/app.js', `${text}\n//# sourceMappingURL=maps/app.js.map`);
       write('dist/maps/app.js.map', `)]}'\n${JSON.stringify(map)}`);
       const compiled = functionIn('f', text, 'function f', at('dist/app.js'));
-      const found = await originalOf(compiled, new SourceMaps());
+      const found = await originalOf(compiled, new SourceMaps(60_000));
       assert.deepEqual([found.url, found.line], [expected, 7]);
     }
   });
@@ -350,10 +357,10 @@ describe('source maps', () => {
 
   it('keeps a bounded number of maps', async () => {
     const { text, map } = oneLine([['function f(){}', 7, 0]]);
-    // 24 MiB and more each, by the text alone.
+    // 12 MiB and more each, by the text alone: of 128 there is room for ten.
     const padding = ' '.repeat(12 * 1024 * 1024);
     const urls = [];
-    for (let i = 0; i < 7; i++) {
+    for (let i = 0; i < 12; i++) {
       writeMapped(text + padding, map, `${i}.js`);
       urls.push(at(`${i}.js`));
     }
@@ -361,9 +368,10 @@ describe('source maps', () => {
     const mapped = urls.map(
       (url) => originals.functionAt({ name: 'f', url, line: 1, column: 11 }).line,
     );
-    assert.deepEqual(mapped, [7, 7, 7, 7, 7, 1, 1]);
-    const later = await maps.load([urls[6]]);
-    assert.equal(later.functionAt({ name: 'f', url: urls[6], line: 1, column: 11 }).line, 7);
+    assert.deepEqual(mapped, [...Array(10).fill(7), 1, 1]);
+    assert.equal(maps.skipped, 2);
+    const later = await maps.load([urls[11]]);
+    assert.equal(later.functionAt({ name: 'f', url: urls[11], line: 1, column: 11 }).line, 7);
   });
 
   describe('at once, for the end of the process', () => {
