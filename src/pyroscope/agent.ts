@@ -12,6 +12,14 @@ import { Uploader } from './uploader.js';
 
 /** How long the application may have to wait for the last upload, in milliseconds. */
 const DEADLINE_MS = 5_000;
+/**
+ * After the flush at `beforeExit` the process ends, unless the application goes on. A later timer
+ * of ours shows that it does, for no timer of ours keeps the process alive: one that fires so much
+ * later, in milliseconds, that nothing of ours can have done it either…
+ */
+const ALIVE_AFTER_MS = 1_000;
+/** …and where the flush was not finished: what cannot be broken off is the look-up of a name. */
+const ALIVE_AFTER_DEADLINE_MS = 30_000;
 /** Label names in a series that Pyroscope takes, less those that it adds itself. */
 const SERIES_LABELS = 22;
 
@@ -88,8 +96,11 @@ class Agent {
   #stopped: Promise<void> | undefined;
   /** One window is taken out at a time. */
   #collecting: Promise<void> = Promise.resolve();
-  /** The process has ended once without anything else to do since the last window. */
-  #exiting = false;
+  /**
+   * The process is ending until this time of `performance.now`: Infinity during the flush at
+   * `beforeExit`, -Infinity before it.
+   */
+  #endingUntil = -Infinity;
   #startError: string | undefined;
   #lostWindows = 0;
   #splitProfiles = 0;
@@ -120,7 +131,7 @@ class Agent {
 
   async flush(): Promise<void> {
     if (!this.#profiler.running) return this.#stopped;
-    return asOwnWork(() => this.#within(DEADLINE_MS, this.#flushAll()));
+    await asOwnWork(() => this.#deliver(DEADLINE_MS, false));
   }
 
   stop(): Promise<void> {
@@ -146,9 +157,9 @@ class Agent {
   #schedule(ms: number): void {
     this.#timer = setTimeout(() => {
       this.#schedule(this.#config.flushIntervalMs);
+      if (this.#isEnding()) return;
       // Each time anew: a context manager may have been registered since.
       asOwnWork(() => {
-        this.#exiting = false;
         void this.#collect(false);
         deliverHeldWarnings();
       });
@@ -193,37 +204,63 @@ class Agent {
     }
   }
 
-  async #flushAll(): Promise<void> {
-    await this.#collect(false);
-    await this.#uploader.drain();
-  }
-
   async #stop(): Promise<void> {
     clearTimeout(this.#timer);
     process.off('beforeExit', this.#onBeforeExit);
     running.delete(this);
     if (!this.#profiler.running) return;
-    const done = this.#collect(true).then(() => this.#uploader.drain());
-    await this.#within(DEADLINE_MS, done);
+    await this.#deliver(DEADLINE_MS, true);
     this.#uploader.stop(`not delivered within ${String(DEADLINE_MS)} ms of stop()`);
   }
 
-  /** The loop has run dry. What is started here brings it back, and then this event again. */
+  /**
+   * The event loop has nothing left to do. The flush gives it something, and when that is done,
+   * this event comes again, and after the deadline as well: there is one flush, and then nothing
+   * of ours runs, neither windows nor uploads, or the process would live on.
+   */
   #beforeExit(): void {
-    if (this.#exiting) return;
-    this.#exiting = true;
+    if (this.#endingUntil !== -Infinity) return;
+    this.#endingUntil = Infinity;
     const deadline = Math.max(DEADLINE_MS - this.#uploader.heldProcessMs(), 500);
-    void asOwnWork(() => this.#within(deadline, this.#flushAll()));
+    void asOwnWork(async () => {
+      const delivered = await this.#deliver(deadline, false);
+      // The application may have called stop() since, which has a deadline of its own.
+      if (!delivered && this.#stopped === undefined) this.#uploader.suspend();
+      const aliveAfter = delivered ? ALIVE_AFTER_MS : ALIVE_AFTER_DEADLINE_MS;
+      this.#endingUntil = performance.now() + aliveAfter;
+    });
   }
 
-  /** Waits for `work`, and keeps the process alive meanwhile, but not for longer than `ms`. */
-  async #within(ms: number, work: Promise<void>): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const deadline = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, ms);
-    });
-    await Promise.race([work, deadline]);
+  /** False again where the process has lived on: then the application has something to do. */
+  #isEnding(): boolean {
+    if (performance.now() < this.#endingUntil) return true;
+    if (this.#endingUntil !== -Infinity) {
+      this.#endingUntil = -Infinity;
+      this.#uploader.resume();
+    }
+    return false;
+  }
+
+  /**
+   * Ends the window under way, and resolves to whether all is delivered or dropped, after `ms` at
+   * the latest. Keeps the process alive meanwhile.
+   */
+  async #deliver(ms: number, last: boolean): Promise<boolean> {
+    const deadline = new AbortController();
+    const timer = setTimeout(() => {
+      deadline.abort();
+    }, ms);
+    const { signal } = deadline;
+    this.#uploader.resume();
+    await Promise.race([
+      this.#collect(last),
+      new Promise((resolve) => {
+        signal.addEventListener('abort', resolve);
+      }),
+    ]);
+    await this.#uploader.drain(signal);
     clearTimeout(timer);
+    return !signal.aborted;
   }
 
   #series(): Series {

@@ -14,7 +14,24 @@ const MAX_ANSWER_BYTES = 16_384;
 
 interface SentHeaders {
   headers?: unknown;
+  request?: { origin?: unknown };
   socket?: { unref?: () => void };
+}
+
+interface Connecting {
+  connectParams?: { protocol?: unknown; host?: unknown };
+}
+
+/** An upload that has no connection yet. */
+interface Waiting {
+  readonly origin: string;
+  readonly connected: () => void;
+  /** What is being connected for it, as far as is known. */
+  readonly sockets: Set<Destroyable>;
+}
+
+interface Destroyable {
+  destroy: () => void;
 }
 
 /** A try that failed before there was an answer. */
@@ -28,7 +45,9 @@ export class UploadFailure extends Error {
   }
 }
 
-const connecting = new Set<() => void>();
+const waiting = new Set<Waiting>();
+/** Set while `fetch` creates a socket for it. */
+let connecting: Waiting | undefined;
 let subscribed = false;
 
 /**
@@ -40,10 +59,10 @@ export async function attemptUpload(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<Answer> {
-  releaseSockets();
+  watchSockets();
   const controller = new AbortController();
   const abort = (): void => {
-    controller.abort(new UploadFailure('stopped', 'the agent was stopped'));
+    controller.abort(new UploadFailure('stopped', 'the upload was broken off'));
   };
   if (signal.aborted) abort();
   signal.addEventListener('abort', abort, { once: true });
@@ -53,10 +72,15 @@ export async function attemptUpload(
     }, ms).unref();
   const timer = limit(timeoutMs, `no answer within ${String(timeoutMs)} ms`);
   const connectTimer = limit(CONNECT_MS, `no connection within ${String(CONNECT_MS)} ms`);
-  const connected = (): void => {
-    clearTimeout(connectTimer);
+  const upload: Waiting = {
+    origin: new URL(request.url).origin,
+    connected: () => {
+      clearTimeout(connectTimer);
+      upload.sockets.clear();
+    },
+    sockets: new Set(),
   };
-  connecting.add(connected);
+  waiting.add(upload);
   try {
     return await asOwnWork(() => send(request, controller.signal));
   } catch (error) {
@@ -65,7 +89,8 @@ export async function attemptUpload(
   } finally {
     clearTimeout(timer);
     clearTimeout(connectTimer);
-    connecting.delete(connected);
+    waiting.delete(upload);
+    for (const socket of upload.sockets) socket.destroy();
     signal.removeEventListener('abort', abort);
   }
 }
@@ -119,15 +144,30 @@ function failureOf(error: unknown): UploadFailure {
 /**
  * An upload under way must not keep a process from ending that has nothing else to do: the last
  * window goes out at `beforeExit`, with a deadline. `fetch` has no way to say so, but tells its
- * subscribers the socket of each request.
+ * subscribers the socket of each request. What is still being connected holds the process even so,
+ * and `fetch` goes on with it for 10 s after it was aborted: such a socket is destroyed, where
+ * Node.js tells which one it is (not that of https: on Node.js 20). The look-up of a name cannot be
+ * ended at all.
  */
-function releaseSockets(): void {
+function watchSockets(): void {
   if (subscribed) return;
   subscribed = true;
   subscribe('undici:client:sendHeaders', (message) => {
-    const { headers, socket } = message as SentHeaders;
+    const { headers, request, socket } = message as SentHeaders;
     if (!String(headers).includes(USER_AGENT)) return;
     socket?.unref?.();
-    for (const connected of connecting) connected();
+    for (const upload of waiting) {
+      if (upload.origin === String(request?.origin)) upload.connected();
+    }
+  });
+  // Followed by the creation of the socket, before anything else can run.
+  subscribe('undici:client:beforeConnect', (message) => {
+    const { protocol, host } = (message as Connecting).connectParams ?? {};
+    const origin = `${String(protocol)}//${String(host)}`;
+    connecting = [...waiting].find((upload) => upload.origin === origin);
+    queueMicrotask(() => (connecting = undefined));
+  });
+  subscribe('net.client.socket', (message) => {
+    connecting?.sockets.add((message as { socket: Destroyable }).socket);
   });
 }

@@ -28,9 +28,14 @@ export class Uploader {
   readonly #config: Config;
   readonly #series: () => Series;
   readonly #queue = new UploadQueue();
-  readonly #stopping = new AbortController();
-  #running: Promise<void> | undefined;
+  /** Breaks off the try under way. */
+  #attempt: AbortController | undefined;
   #uploading: QueuedProfile | undefined;
+  #running = false;
+  #stopped = false;
+  #suspended = false;
+  /** Called when nothing runs any more. */
+  readonly #drained = new Set<() => void>();
   /** Failed tries since the server last took something, or since `hurry`. */
   #failures = 0;
   /** Before this time (of `performance.now`) the server wants no request. */
@@ -59,10 +64,22 @@ export class Uploader {
     this.#run();
   }
 
-  /** Resolves when nothing waits any more, whether delivered or dropped. Does not wait to retry. */
-  async drain(): Promise<void> {
+  /**
+   * Resolves when nothing waits any more, whether delivered or dropped, when uploads are suspended,
+   * or when `signal` is aborted. The first try is made at once.
+   */
+  drain(signal?: AbortSignal): Promise<void> {
     this.hurry();
-    while (this.#running !== undefined) await this.#running;
+    if (!this.#running || signal?.aborted === true) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.#drained.delete(done);
+        signal?.removeEventListener('abort', done);
+        resolve();
+      };
+      this.#drained.add(done);
+      signal?.addEventListener('abort', done);
+    });
   }
 
   /** Ends a back-off of ours, not the server's `Retry-After`. */
@@ -76,18 +93,40 @@ export class Uploader {
     return performance.now() - this.#failedAt < 200 ? this.#failedAfterMs : 0;
   }
 
+  /** Breaks off the try under way, and makes no other until `resume`. Drops nothing. */
+  suspend(): void {
+    this.#suspended = true;
+    this.#interrupt();
+  }
+
+  resume(): void {
+    this.#suspended = false;
+    this.#run();
+  }
+
   /** Gives up: drops all that waits. */
   stop(reason: string): void {
-    this.#stopping.abort();
-    this.#endWait?.();
+    this.#stopped = true;
+    this.#interrupt();
     for (const profile of this.#queue.clear()) this.#drop(profile, 'stopped', reason);
   }
 
+  #interrupt(): void {
+    this.#attempt?.abort();
+    this.#endWait?.();
+  }
+
+  #halted(): boolean {
+    return this.#stopped || this.#suspended;
+  }
+
   #run(): void {
-    if (this.#running !== undefined || this.#queue.length === 0) return;
-    this.#running = this.#uploadAll().finally(() => {
-      this.#running = undefined;
+    if (this.#running || this.#halted() || this.#queue.length === 0) return;
+    this.#running = true;
+    void this.#uploadAll().finally(() => {
+      this.#running = false;
       this.#run();
+      if (!this.#running) for (const done of [...this.#drained]) done();
     });
   }
 
@@ -99,11 +138,12 @@ export class Uploader {
         continue;
       }
       await this.#waitForTurn();
+      if (this.#halted()) return;
       if (next !== this.#queue.first) continue;
       this.#uploading = next;
       const verdict = await this.#try(next);
       this.#uploading = undefined;
-      if (this.#stopping.signal.aborted && verdict.kind !== 'delivered') return;
+      if (this.#halted() && verdict.kind !== 'delivered') return;
       await this.#settle(next, verdict);
     }
   }
@@ -113,10 +153,12 @@ export class Uploader {
     const began = performance.now();
     if (profile.tries > 1) this.retries += 1;
     const { protocol, timeoutMs } = this.#config;
+    const attempt = new AbortController();
+    this.#attempt = attempt;
     try {
       const { gzipped, summary } = profile;
       const request = await uploadRequest(this.#config, this.#series(), gzipped, summary);
-      const answer = await attemptUpload(request, timeoutMs, this.#stopping.signal);
+      const answer = await attemptUpload(request, timeoutMs, attempt.signal);
       return judgeAnswer(answer, protocol, Date.now());
     } catch (error) {
       this.#failedAt = performance.now();
@@ -125,6 +167,8 @@ export class Uploader {
         return { kind: 'retry', cause: error.code, reason: error.message, afterMs: 0 };
       }
       return { kind: 'refused', cause: 'request', reason: String(error) };
+    } finally {
+      this.#attempt = undefined;
     }
   }
 
@@ -157,7 +201,7 @@ export class Uploader {
   async #halve(profile: QueuedProfile): Promise<boolean> {
     if (profile.halvings >= MAX_HALVINGS) return false;
     const halves = await halveProfile(profile.gzipped).catch(() => undefined);
-    if (halves === undefined || this.#stopping.signal.aborted) return halves !== undefined;
+    if (halves === undefined || this.#stopped) return halves !== undefined;
     warnOnce('pyroscope-halved', 'Pyroscope finds a profile too large: it is uploaded in parts');
     const halvings = profile.halvings + 1;
     this.#queue.replace(
@@ -185,11 +229,11 @@ export class Uploader {
   }
 
   #patience(): number {
-    return this.#stopping.signal.aborted ? 0 : this.#notBefore - performance.now();
+    return this.#halted() ? 0 : this.#notBefore - performance.now();
   }
 
   async #wait(ms: number): Promise<void> {
-    if (ms <= 0 || this.#stopping.signal.aborted) return;
+    if (ms <= 0 || this.#halted()) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, ms).unref();
       this.#endWait = () => {

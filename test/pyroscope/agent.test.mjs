@@ -1,5 +1,8 @@
 /** The push agent against a stand-in for Pyroscope: windows, names, and the end of the process. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { Worker } from 'node:worker_threads';
 import { CpuProfiler, startPyroscope, withLabels } from 'otelpyroscope';
 import { createBurners, cpuMicros } from '../support/burners.mjs';
 import { PyroscopeServer } from '../support/pyroscope-server.mjs';
@@ -11,6 +14,35 @@ const burners = createBurners(['labelled', 'plain']);
 function burn(name, millis = 100) {
   const until = cpuMicros() + millis * 1_000;
   while (cpuMicros() < until) burners.get(name)(2_000);
+}
+
+/**
+ * The port of a server to which no connection comes about: it never accepts one, and the kernel has
+ * no room for another that waits. `close` ends it.
+ */
+async function startUnreachable() {
+  const code = `
+    const { parentPort } = require('node:worker_threads');
+    const server = require('node:net').createServer();
+    server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
+      parentPort.postMessage(server.address().port);
+      // From now on the loop of this thread stands still.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+    });`;
+  const worker = new Worker(code, { eval: true });
+  const [port] = await once(worker, 'message');
+  const sockets = [];
+  for (let connected = true; connected;) {
+    const socket = connect(port, '127.0.0.1').on('error', () => {});
+    sockets.push(socket);
+    const waited = new Promise((resolve) => setTimeout(resolve, 500, false));
+    connected = await Promise.race([once(socket, 'connect').then(() => true), waited]);
+  }
+  const close = async () => {
+    for (const socket of sockets) socket.destroy();
+    await worker.terminate();
+  };
+  return { port, close };
 }
 
 const names = ({ stack }) => stack.map(({ name }) => name);
@@ -163,6 +195,59 @@ describe('the push agent', function () {
       assert.equal(metrics.uploads, 0);
       // Far from the time-out of 60 s, and from all that a busy machine can add to 5 s.
       assert.ok(millis < 30_000, `${millis} ms`);
+    });
+
+    it('ends 5 s after its work, however often windows end meanwhile', async () => {
+      const unreachable = await startUnreachable();
+      const closed = await PyroscopeServer.start();
+      const refuses = closed.url;
+      await closed.close();
+      const hanging = await PyroscopeServer.start();
+      hanging.respond = () => true;
+      server.respond = (req, res) => (res.writeHead(500).end('no'), true);
+      const then = `
+        let began;
+        process.once('beforeExit', () => (began = performance.now()));
+        process.on('exit', () => process.send(performance.now() - began));`;
+      const addresses = {
+        'answers 500': server.url,
+        hangs: hanging.url,
+        refuses,
+        'cannot be reached': `http://127.0.0.1:${unreachable.port}`,
+      };
+      const run = async (what, serverAddress) => {
+        const options = config({ serverAddress, timeoutMs: 60_000, flushIntervalMs: 1_000 });
+        const ended = await runCode(program(options, then), { timeoutMs: 40_000 });
+        assert.equal(ended.code, 0, ended.stderr);
+        // Twice the deadline: a busy machine may be late, but nothing may begin anew.
+        assert.ok(ended.messages[1] < 10_000, `${what}: ${ended.messages[1]} ms`);
+      };
+      try {
+        await Promise.all(Object.entries(addresses).map((each) => run(...each)));
+      } finally {
+        await hanging.close();
+        await unreachable.close();
+      }
+    });
+
+    it('is profiled on where the application goes on after its end', async () => {
+      const then = `
+        function late() {
+          const until = process.cpuUsage().user + 20_000;
+          while (process.cpuUsage().user < until);
+        }
+        process.once('beforeExit', () => {
+          const timer = setInterval(late, 50);
+          process.once('message', () => clearInterval(timer));
+        });`;
+      const ranLate = ({ profile }) => profile.samples.some((each) => names(each).includes('late'));
+      // At once, and then again and again: one window would be that of the end itself.
+      const isDone = ({ uploads }) => uploads.filter(ranLate).length >= 2;
+      const onSpawn = (child) =>
+        server.until(isDone, 'two windows', 40_000).then(() => child.send('end'));
+      const options = config({ serverAddress: server.url, flushIntervalMs: 1_000 });
+      const ended = await runCode(program(options, then), { onSpawn });
+      assert.equal(ended.code, 0, ended.stderr);
     });
 
     it('is not held by an upload under way', async () => {
