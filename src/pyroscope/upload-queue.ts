@@ -1,19 +1,32 @@
-/** The profiles that wait to be uploaded: few, small, and the oldest go first in both senses. */
+/** The profiles that wait to be uploaded, oldest first: bounded by their bytes and by their age. */
 import type { ProfileSummary } from './profile-limits.js';
 
-export const MAX_QUEUED_PROFILES = 20;
+/**
+ * Bytes of gzipped pprof in the queue. An hour of windows of 15 s fits in as long as they have
+ * 139 KB on average.
+ */
 export const MAX_QUEUED_BYTES = 32 * 1024 * 1024;
-/** Pyroscope takes profiles of the last hour. */
-export const MAX_AGE_MS = 55 * 60_000;
+/**
+ * Time since the start of a profile, in milliseconds. Pyroscope refuses what began more than an
+ * hour ago, unless it is configured otherwise (`validation.reject-older-than`).
+ */
+export const MAX_AGE_MS = 60 * 60_000;
 
 export interface QueuedProfile {
   readonly gzipped: Uint8Array;
   readonly summary: ProfileSummary;
   /** Tries to upload it so far. */
   tries: number;
+  /** Those that failed although the server has taken another profile since the one before. */
+  ownFailures: number;
+  /** How many profiles the server had taken when the last try failed; Infinity before that. */
+  uploadsAtFailure: number;
   /** How often it was halved, because a server found it too large. */
   readonly halvings: number;
 }
+
+/** What of a profile to be queued is known. */
+export type NewProfile = Pick<QueuedProfile, 'gzipped' | 'summary'>;
 
 export class UploadQueue {
   #profiles: QueuedProfile[] = [];
@@ -23,17 +36,24 @@ export class UploadQueue {
     return this.#profiles.length;
   }
 
-  /** The oldest; stays where it is. */
-  get first(): QueuedProfile | undefined {
-    return this.#profiles[0];
+  /**
+   * The next one to be tried; stays where it is. Those with the fewest tries come first, and the
+   * oldest of these: so no profile that the server does not take keeps the others waiting.
+   */
+  get next(): QueuedProfile | undefined {
+    let next = this.#profiles[0];
+    for (const profile of this.#profiles) {
+      if (next === undefined || profile.tries < next.tries) next = profile;
+    }
+    return next;
   }
 
   /** Returns the oldest ones that had to go; never `held`, which is being uploaded. */
-  add(profile: QueuedProfile, held?: QueuedProfile): QueuedProfile[] {
-    this.#profiles.push(profile);
+  add(profile: NewProfile, held?: QueuedProfile): QueuedProfile[] {
+    this.#profiles.push(queued(profile, 0));
     this.#bytes += profile.gzipped.length;
     const dropped: QueuedProfile[] = [];
-    while (this.#profiles.length > MAX_QUEUED_PROFILES || this.#bytes > MAX_QUEUED_BYTES) {
+    while (this.#bytes > MAX_QUEUED_BYTES) {
       const oldest = this.#profiles.find((candidate) => candidate !== held);
       if (oldest === undefined) break;
       this.remove(oldest);
@@ -42,11 +62,25 @@ export class UploadQueue {
     return dropped;
   }
 
-  /** Puts the parts in the place of a profile. */
-  replace(profile: QueuedProfile, parts: readonly QueuedProfile[]): void {
+  /** Removes and returns the profiles that are too old for the server at `now`, a Date's time. */
+  removeAged(now: number): QueuedProfile[] {
+    const oldestStart = BigInt(now - MAX_AGE_MS) * 1_000_000n;
+    const aged: QueuedProfile[] = [];
+    for (let [oldest] = this.#profiles; oldest !== undefined; [oldest] = this.#profiles) {
+      if (oldest.summary.startNanos >= oldestStart) break;
+      this.remove(oldest);
+      aged.push(oldest);
+    }
+    return aged;
+  }
+
+  /** Puts the parts of a halved profile in its place, unless it had to go meanwhile. */
+  replace(profile: QueuedProfile, parts: readonly NewProfile[]): void {
     const at = this.#profiles.indexOf(profile);
+    if (at < 0) return;
     this.remove(profile);
-    this.#profiles.splice(Math.max(at, 0), 0, ...parts);
+    const halves = parts.map((part) => queued(part, profile.halvings + 1));
+    this.#profiles.splice(at, 0, ...halves);
     for (const { gzipped } of parts) this.#bytes += gzipped.length;
   }
 
@@ -64,4 +98,8 @@ export class UploadQueue {
     this.#bytes = 0;
     return profiles;
   }
+}
+
+function queued({ gzipped, summary }: NewProfile, halvings: number): QueuedProfile {
+  return { gzipped, summary, tries: 0, ownFailures: 0, uploadsAtFailure: Infinity, halvings };
 }

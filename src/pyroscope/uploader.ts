@@ -1,13 +1,17 @@
 /** Uploads profiles one after another: retries, backs off, drops what cannot be delivered, and counts. */
 import { warnOnce } from '../diagnostics.js';
 import type { ResolvedPyroscopeConfig } from '../options-pyroscope.js';
-import { halveProfile, type FittedProfile } from './profile-limits.js';
+import { halveProfile } from './profile-limits.js';
 import { judgeAnswer, type Verdict } from './upload-answer.js';
 import { attemptUpload, UploadFailure } from './upload-attempt.js';
-import { MAX_AGE_MS, UploadQueue, type QueuedProfile } from './upload-queue.js';
+import { UploadQueue, type NewProfile, type QueuedProfile } from './upload-queue.js';
 import { uploadRequest, type Series } from './upload-request.js';
 
-const MAX_TRIES = 10;
+/**
+ * A profile is given up after so many failed tries of its own, between which the server has taken
+ * others. Where it takes none, nothing is given up before it is too old.
+ */
+const MAX_OWN_FAILURES = 10;
 const FIRST_BACKOFF_MS = 500;
 const MAX_BACKOFF_MS = 30_000;
 /** A profile becomes eight at most, where a server finds it too large. */
@@ -43,6 +47,8 @@ export class Uploader {
   #failedAt = -Infinity;
   #failedAfterMs = 0;
   #endWait: (() => void) | undefined;
+  /** A window was added since the last try began. */
+  #hasNewWindow = false;
 
   constructor(config: Config, series: () => Series) {
     this.#config = config;
@@ -54,13 +60,19 @@ export class Uploader {
     return this.#queue.length;
   }
 
-  add(parts: FittedProfile['parts']): void {
+  /**
+   * A new window is a reason to try at once, even during a back-off: the server may be back, and it
+   * is no more than it gets from us when all is well, one request for each window. Between two
+   * windows the back-off goes on growing, and the server's own `Retry-After` is kept.
+   */
+  add(parts: readonly NewProfile[]): void {
     for (const part of parts) {
-      const profile = { ...part, tries: 0, halvings: 0 };
-      for (const dropped of this.#queue.add(profile, this.#uploading)) {
+      for (const dropped of this.#queue.add(part, this.#uploading)) {
         this.#drop(dropped, 'queue', 'the queue is full');
       }
     }
+    this.#hasNewWindow = true;
+    this.#endWait?.();
     this.#run();
   }
 
@@ -131,15 +143,13 @@ export class Uploader {
   }
 
   async #uploadAll(): Promise<void> {
-    for (let next = this.#queue.first; next !== undefined; next = this.#queue.first) {
-      if (Date.now() - Number(next.summary.startNanos / 1_000_000n) > MAX_AGE_MS) {
-        this.#queue.remove(next);
-        this.#drop(next, 'age', 'a profile is too old for the server');
-        continue;
-      }
+    while (!this.#halted() && this.#queue.length > 0) {
       await this.#waitForTurn();
-      if (this.#halted()) return;
-      if (next !== this.#queue.first) continue;
+      for (const aged of this.#queue.removeAged(Date.now())) {
+        this.#drop(aged, 'age', 'a profile is too old for the server');
+      }
+      const { next } = this.#queue;
+      if (this.#halted() || next === undefined) return;
       this.#uploading = next;
       const verdict = await this.#try(next);
       this.#uploading = undefined;
@@ -149,6 +159,7 @@ export class Uploader {
   }
 
   async #try(profile: QueuedProfile): Promise<Verdict> {
+    this.#hasNewWindow = false;
     profile.tries += 1;
     const began = performance.now();
     if (profile.tries > 1) this.retries += 1;
@@ -164,7 +175,8 @@ export class Uploader {
       this.#failedAt = performance.now();
       this.#failedAfterMs = this.#failedAt - began;
       if (error instanceof UploadFailure) {
-        return { kind: 'retry', cause: error.code, reason: error.message, afterMs: 0 };
+        const { code, message } = error;
+        return { kind: 'retry', cause: code, reason: message, afterMs: 0, busy: false };
       }
       return { kind: 'refused', cause: 'request', reason: String(error) };
     } finally {
@@ -184,12 +196,14 @@ export class Uploader {
     if (verdict.kind === 'retry') {
       this.#failures += 1;
       this.#notBefore = performance.now() + verdict.afterMs;
-      if (profile.tries < MAX_TRIES) {
+      if (!verdict.busy && this.uploads > profile.uploadsAtFailure) profile.ownFailures += 1;
+      profile.uploadsAtFailure = this.uploads;
+      if (profile.ownFailures < MAX_OWN_FAILURES) {
         warnOnce(`pyroscope-retry ${cause}`, `an upload to Pyroscope is tried again: ${reason}`);
         return;
       }
       this.#queue.remove(profile);
-      this.#drop(profile, `tries ${cause}`, `${String(MAX_TRIES)} tries failed: ${reason}`);
+      this.#drop(profile, `tries ${cause}`, `tries of one profile alone failed: ${reason}`);
       return;
     }
     this.#failures = 0;
@@ -201,13 +215,10 @@ export class Uploader {
   async #halve(profile: QueuedProfile): Promise<boolean> {
     if (profile.halvings >= MAX_HALVINGS) return false;
     const halves = await halveProfile(profile.gzipped).catch(() => undefined);
-    if (halves === undefined || this.#stopped) return halves !== undefined;
+    if (halves === undefined) return false;
+    if (this.#stopped) return true;
     warnOnce('pyroscope-halved', 'Pyroscope finds a profile too large: it is uploaded in parts');
-    const halvings = profile.halvings + 1;
-    this.#queue.replace(
-      profile,
-      halves.parts.map((part) => ({ ...part, tries: 0, halvings })),
-    );
+    this.#queue.replace(profile, halves.parts);
     return true;
   }
 
@@ -223,7 +234,7 @@ export class Uploader {
   async #waitForTurn(): Promise<void> {
     const full = Math.min(FIRST_BACKOFF_MS * 2 ** (this.#failures - 1), MAX_BACKOFF_MS);
     const backoff = this.#failures === 0 ? 0 : full * (0.5 + Math.random() / 2);
-    await this.#wait(backoff);
+    if (!this.#hasNewWindow) await this.#wait(backoff);
     // Hurrying ends the back-off only.
     for (let ms = this.#patience(); ms > 0; ms = this.#patience()) await this.#wait(ms);
   }

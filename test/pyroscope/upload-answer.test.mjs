@@ -6,8 +6,8 @@ import { partialSuccess } from '../support/otlp-decode.mjs';
 const require = createRequire(import.meta.url);
 const { judgeAnswer } = require('../../lib/pyroscope/upload-answer.js');
 const {
+  MAX_AGE_MS,
   MAX_QUEUED_BYTES,
-  MAX_QUEUED_PROFILES,
   UploadQueue,
 } = require('../../lib/pyroscope/upload-queue.js');
 
@@ -31,11 +31,38 @@ describe('the answer to an upload', () => {
     }
   });
 
-  it('is tried again for a 422 that speaks of rate limits', () => {
-    for (const body of ['push rate limit (4MB) exceeded', '{"code":"resource_exhausted"}']) {
-      assert.equal(judge(422, { body }).kind, 'retry', body);
+  it('is told by the gRPC code in its text, whatever the status', () => {
+    const passing = [
+      'pushing IngestInput-pprof failed push series with index 0 and id failed: unknown: rpc error: code = Unavailable desc = service is unavailable',
+      '{"code":"unknown","message":"rpc error: code = DeadlineExceeded desc = context deadline exceeded"}',
+      'rpc error: code = Aborted desc = shard is moving',
+      'failed to make a GRPC request: resource_exhausted: over the limit',
+      '{"code": "unavailable", "message": "later"}',
+      'push rate limit (4MB) exceeded',
+    ];
+    for (const body of passing) {
+      for (const status of [400, 422, 500]) {
+        const { kind, busy } = judge(status, { body });
+        assert.deepEqual({ kind, busy }, { kind: 'retry', busy: true }, `${status} ${body}`);
+      }
     }
-    assert.equal(judge(422, { body: 'invalid label' }).kind, 'refused');
+    const wrong = [
+      'failed to make a GRPC request: invalid_argument: profile with labels {a="code = Unavailable"} is outside of ingestion window',
+      '{"code":"invalid_argument","message":"profile series has 31 label names; limit 30"}',
+      'rpc error: code = OutOfRange desc = profile is too old',
+    ];
+    for (const body of wrong) {
+      for (const status of [400, 422, 500]) assert.equal(judge(status, { body }).kind, 'refused');
+    }
+    assert.equal(judge(422, { body: 'profile with labels x: invalid label' }).kind, 'refused');
+    const message =
+      'code = ResourceExhausted desc = grpc: received message larger than max (9 vs. 4)';
+    assert.equal(judge(500, { body: message }).kind, 'too-large');
+  });
+
+  it('is no word about the profile where the server says that it is busy', () => {
+    for (const status of [429, 503]) assert.equal(judge(status).busy, true, status);
+    for (const status of [408, 500, 502, 504]) assert.equal(judge(status).busy, false, status);
   });
 
   it('may say when to come again', () => {
@@ -70,33 +97,66 @@ describe('the answer to an upload', () => {
 });
 
 describe('the queue of profiles', () => {
-  const profile = (bytes = 1) => ({ gzipped: new Uint8Array(bytes), tries: 0, halvings: 0 });
-
-  it('drops the oldest of more than 20, but not the one under way', () => {
-    const queue = new UploadQueue();
-    const profiles = Array.from({ length: MAX_QUEUED_PROFILES + 3 }, () => profile());
-    const dropped = profiles.flatMap((each) => queue.add(each, profiles[0]));
-    assert.deepEqual(dropped, profiles.slice(1, 4));
-    assert.equal(queue.length, 20);
-    assert.equal(queue.first, profiles[0]);
+  const profile = (bytes = 1, startMs = NOW) => ({
+    gzipped: new Uint8Array(bytes),
+    summary: { startNanos: BigInt(startMs) * 1_000_000n },
   });
+  /** The profiles that were added, of those that the queue has made of them. */
+  const added = (queued) => queued.map(({ gzipped }) => gzipped);
 
-  it('drops the oldest beyond 32 MiB', () => {
+  it('drops the oldest beyond 32 MiB, but not the one under way', () => {
     const queue = new UploadQueue();
-    const profiles = Array.from({ length: 5 }, () => profile(MAX_QUEUED_BYTES / 4));
-    const dropped = profiles.flatMap((each) => queue.add(each));
-    assert.deepEqual(dropped, profiles.slice(0, 1));
-    queue.remove(profiles[1]);
+    const profiles = Array.from({ length: 6 }, () => profile(MAX_QUEUED_BYTES / 4));
+    const [first, second] = profiles;
+    queue.add(first);
+    const held = queue.next;
+    const dropped = profiles.slice(1).flatMap((each) => queue.add(each, held));
+    assert.deepEqual(added(dropped), added([second, profiles[2]]));
+    assert.equal(queue.next, held);
+    queue.remove(held);
     assert.deepEqual(queue.add(profile(MAX_QUEUED_BYTES / 4)), []);
   });
 
-  it('puts parts in the place of a profile', () => {
+  it('drops what began more than an hour ago', () => {
+    const queue = new UploadQueue();
+    const old = profile(1, NOW - MAX_AGE_MS - 1);
+    const young = profile(1, NOW - MAX_AGE_MS);
+    queue.add(old);
+    queue.add(young);
+    assert.deepEqual(added(queue.removeAged(NOW)), added([old]));
+    assert.deepEqual(added(queue.clear()), added([young]));
+    assert.equal(MAX_AGE_MS, 3_600_000);
+  });
+
+  it('has the least tried come next, and the oldest of these', () => {
+    const queue = new UploadQueue();
+    const profiles = [profile(), profile(), profile()];
+    for (const each of profiles) queue.add(each);
+    const order = Array.from({ length: 4 }, () => {
+      const { next } = queue;
+      next.tries += 1;
+      return next;
+    });
+    assert.deepEqual(added(order), added([...profiles, profiles[0]]));
+    const newest = profile();
+    queue.add(newest);
+    assert.equal(queue.next.gzipped, newest.gzipped);
+  });
+
+  it('puts parts in the place of a profile, and none where that is gone', () => {
     const queue = new UploadQueue();
     const [whole, next, ...parts] = [profile(8), profile(1), profile(4), profile(4)];
     queue.add(whole);
+    const queued = queue.next;
     queue.add(next);
-    queue.replace(whole, parts);
-    assert.deepEqual(queue.clear(), [...parts, next]);
+    queue.replace(queued, parts);
+    queue.replace(queued, parts);
+    const all = queue.clear();
+    assert.deepEqual(added(all), added([...parts, next]));
+    assert.deepEqual(
+      all.map(({ halvings }) => halvings),
+      [1, 1, 0],
+    );
     assert.equal(queue.length, 0);
   });
 });

@@ -28,6 +28,10 @@ export class PyroscopeServer {
    * @type {((req: any, res: any, number: number) => boolean | void) | undefined}
    */
   respond;
+  /** While the real server starts or stops: it answers, but its segment writer is away. */
+  unavailable = false;
+  /** Multi-tenancy: requests without `X-Scope-OrgID` are refused. */
+  multiTenant = false;
   #server = createServer((req, res) => void this.#serve(req, res));
   #waiting = new Set();
 
@@ -76,11 +80,34 @@ export class PyroscopeServer {
     try {
       const chunks = [];
       for await (const chunk of req) chunks.push(chunk);
-      if (this.respond?.(req, res, number) !== true) this.#keep(req, res, Buffer.concat(chunks));
+      if (this.respond?.(req, res, number) !== true && !this.#refuse(req, res)) {
+        this.#keep(req, res, Buffer.concat(chunks));
+      }
     } catch {
       // The client has gone.
     }
     for (const look of [...this.#waiting]) look();
+  }
+
+  /** Answers as Pyroscope 2.2.1 was seen to where it takes nothing. */
+  #refuse(req, res) {
+    const unavailable = 'rpc error: code = Unavailable desc = service is unavailable';
+    if (this.multiTenant && req.headers['x-scope-orgid'] === undefined) {
+      res.writeHead(401).end('no org id');
+      return true;
+    }
+    if (!this.unavailable) return false;
+    if (req.url.startsWith('/ingest')) {
+      const message = `pushing IngestInput-pprof failed push series with index 0 and id failed: unknown: ${unavailable}`;
+      res.writeHead(422, { 'content-type': 'application/json' });
+      res.end(JSON.stringify({ code: 'unknown', message }));
+    } else if (req.url.startsWith('/push.v1')) {
+      res.writeHead(500, { 'content-type': 'application/json' });
+      res.end(JSON.stringify({ code: 'unknown', message: unavailable }));
+    } else {
+      res.writeHead(500).end(`failed to make a GRPC request: unknown: ${unavailable}\n`);
+    }
+    return true;
   }
 
   #keep(req, res, body) {
