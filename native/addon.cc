@@ -194,26 +194,7 @@ void EndFlush(const Napi::CallbackInfo& info) {
 Napi::Value Metrics(const Napi::CallbackInfo& info) {
   Sampler* sampler = SamplerOf(info);
   sampler->Drain();  // all signals are of samples that are counted
-  const SamplerMetrics metrics = sampler->metrics();
-  Napi::Object result = Napi::Object::New(info.Env());
-  const auto set = [&](const char* name, uint64_t value) {
-    result[name] = Napi::Number::New(info.Env(), static_cast<double>(value));
-  };
-  set("signals", metrics.signals);
-  set("samples", metrics.samples);
-  set("droppedSamples", metrics.dropped_samples);
-  set("truncatedStacks", metrics.truncated_stacks);
-  set("labelledSamples", metrics.labelled_samples);
-  set("staleSamples", metrics.stale_samples);
-  set("unresolvedFrames", metrics.resolve.unresolved_frames);
-  set("inlinedFrames", metrics.resolve.inlined_frames);
-  set("layoutFallbacks", metrics.resolve.layout_fallbacks);
-  set("codeEntries", metrics.code_entries);
-  set("codeBytes", metrics.code_bytes);
-  set("handlerNanos", metrics.handler_ns);
-  set("drainNanos", metrics.drain_ns);
-  set("jitEventNanos", metrics.jit_event_ns);
-  return result;
+  return ToObject(info.Env(), sampler->metrics());
 }
 
 void CallWake(void* data) {

@@ -70,4 +70,26 @@ Napi::Object ToObject(Napi::Env env, const SampleBatch& batch) {
   return result;
 }
 
+Napi::Object ToObject(Napi::Env env, const SamplerMetrics& metrics) {
+  Napi::Object result = Napi::Object::New(env);
+  const auto set = [&](const char* name, uint64_t value) {
+    result[name] = Napi::Number::New(env, static_cast<double>(value));
+  };
+  set("signals", metrics.signals);
+  set("samples", metrics.samples);
+  set("droppedSamples", metrics.dropped_samples);
+  set("truncatedStacks", metrics.truncated_stacks);
+  set("labelledSamples", metrics.labelled_samples);
+  set("staleSamples", metrics.stale_samples);
+  set("unresolvedFrames", metrics.resolve.unresolved_frames);
+  set("inlinedFrames", metrics.resolve.inlined_frames);
+  set("layoutFallbacks", metrics.resolve.layout_fallbacks);
+  set("codeEntries", metrics.code_entries);
+  set("codeBytes", metrics.code_bytes);
+  set("handlerNanos", metrics.handler_ns);
+  set("drainNanos", metrics.drain_ns);
+  set("jitEventNanos", metrics.jit_event_ns);
+  return result;
+}
+
 }  // namespace otelpyroscope

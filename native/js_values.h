@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sample_windows.h"
+#include "sampler.h"
 #include "v8.h"
 
 namespace otelpyroscope {
@@ -23,6 +24,8 @@ Napi::Value ToArray(Napi::Env env, const std::vector<uint32_t>& words);
 Napi::Value ToArray(Napi::Env env, const std::vector<std::string_view>& texts);
 // NativeForeignBatch of src/native.ts.
 Napi::Object ToObject(Napi::Env env, const SampleBatch& batch);
+// NativeMetrics of src/native.ts.
+Napi::Object ToObject(Napi::Env env, const SamplerMetrics& metrics);
 
 }  // namespace otelpyroscope
 
