@@ -8,21 +8,22 @@ import { StringList } from '../string-list.js';
 import { bytes, int32, message, packed, text } from './otlp-fields.js';
 import type { PprofIndex } from './pprof-index.js';
 
-const TRACE_ID = /^[0-9a-f]{32}$/;
-const SPAN_ID = /^[0-9a-f]{16}$/;
+/** Ids of zeros are no span's. */
+const TRACE_ID = /^(?!0*$)[0-9a-f]{32}$/;
+const SPAN_ID = /^(?!0*$)[0-9a-f]{16}$/;
 /** Frames for which there is room at first; 4 bytes each. */
 const SCRATCH_FRAMES = 256;
 
-/** One table of the dictionary: each entry once, the first empty. */
+/** One table of the dictionary: each entry once, the first an empty message. */
 class Table {
   readonly #list: FieldList;
   readonly #places = new GrowingMap<string, number>();
 
   /** `field` is its number in the dictionary. */
-  constructor(field: number, empty: Uint8Array = new Uint8Array()) {
+  constructor(field: number) {
     this.#list = new FieldList(field);
-    this.#list.addBytes(empty);
-    this.#places.add(textOf(empty), 0);
+    this.#list.addBytes(new Uint8Array());
+    this.#places.add('', 0);
   }
 
   /** The place of an entry that `key` stands for, and no other. */
@@ -61,7 +62,7 @@ export class Dictionary {
   readonly #functionReader: ProtobufReader;
   readonly #locations = new Table(2);
   readonly #functions = new Table(3);
-  readonly #links = new Table(4, link('0'.repeat(32), '0'.repeat(16)));
+  readonly #links = new Table(4);
   readonly #strings = new StringList(5);
   readonly #attributes = new Table(6);
   readonly #stacks = new Table(7);

@@ -86,8 +86,10 @@ describe('uploads', () => {
   it('by OTLP link samples to their spans, and keep one id alone as a label', async () => {
     const uploader = start({ protocol: 'otlp' });
     const ids = { trace_id: 'ab'.repeat(16), span_id: 'cd'.repeat(8) };
-    const labels = [ids, { ...ids, route: '/a' }, { span_id: ids.span_id }, {}];
-    const gzipped = makeWindow(4, (index) => labels[index]);
+    // Ids of zeros are no span's.
+    const none = { trace_id: '0'.repeat(32), span_id: '0'.repeat(16) };
+    const labels = [ids, { ...ids, route: '/a' }, { span_id: ids.span_id }, {}, none];
+    const gzipped = makeWindow(5, (index) => labels[index]);
     uploader.add((await fitProfile(gzipped, limits)).parts);
     await uploader.drain();
     const { profile } = server.uploads[0];
@@ -98,7 +100,7 @@ describe('uploads', () => {
     );
     assert.deepEqual(
       profile.samples.map(({ stack, count }) => [stack.map(({ name }) => name).join(), count]),
-      [1, 2, 3, 4].map((id) => [`work_${id},main`, id]),
+      [1, 2, 3, 4, 5].map((id) => [`work_${id},main`, id]),
     );
   });
 

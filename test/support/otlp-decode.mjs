@@ -21,7 +21,8 @@ export function partialSuccess(rejected, message) {
 
 /**
  * The one profile of a request, as `validatePprof` takes profiles, and its resource's attributes.
- * Throws where an index points nowhere, a table does not begin empty, or a field is unknown.
+ * Throws where an index points nowhere, a table does not begin with an empty entry or has one that is
+ * not used, or a field is unknown.
  */
 export function decodeOtlp(bytes) {
   const message = Request.decode(bytes);
@@ -32,8 +33,11 @@ export function decodeOtlp(bytes) {
   const [scopeProfiles] = resourceProfiles.scope_profiles;
   const [profile] = scopeProfiles.profiles;
   const tables = message.dictionary;
+  const used = new Map();
   const at = (table, index) => {
     if (index < 0 || index >= tables[table].length) throw new Error(`${table} has no ${index}`);
+    if (!used.has(table)) used.set(table, new Set([0]));
+    used.get(table).add(index);
     return tables[table][index];
   };
   checkFirstEntries(tables);
@@ -44,6 +48,7 @@ export function decodeOtlp(bytes) {
     const entry = at('function_table', function_index);
     return {
       name: text(entry.name_strindex),
+      systemName: text(entry.system_name_strindex),
       file: text(entry.filename_strindex),
       startLine: Number(entry.start_line),
       line: Number(line),
@@ -68,6 +73,12 @@ export function decodeOtlp(bytes) {
     const stack = location_indices.flatMap((index) => at('location_table', index).lines.map(frame));
     return { stack, count, nanos: count * period, labels };
   });
+  const periodType = valueType(profile.period_type);
+  for (const [name, table] of Object.entries(tables)) {
+    if (!name.endsWith('_table') || table.length <= 1) continue;
+    const count = used.get(name)?.size ?? 0;
+    if (count !== table.length) throw new Error(`${name}: ${table.length - count} are not used`);
+  }
   return {
     resource: Object.fromEntries(
       resourceProfiles.resource.attributes.map(({ key, value }) => [key, value.string_value]),
@@ -75,7 +86,7 @@ export function decodeOtlp(bytes) {
     linked: profile.samples.filter((sample) => sample.link_index !== 0).length,
     // A server multiplies samples/count by the period, and calls it cpu/nanoseconds.
     types: [sampleType],
-    periodType: valueType(profile.period_type),
+    periodType,
     period,
     timeNanos: BigInt(String(profile.time_unix_nano)),
     durationNanos: BigInt(String(profile.duration_nano)),
@@ -92,13 +103,9 @@ function checkFirstEntries(tables) {
     if (keys.size !== table.length) throw new Error(`${name} has an entry twice`);
   }
   if (tables.string_table[0] !== '') throw new Error('string_table[0] is not empty');
-  for (const table of ['mapping', 'location', 'function', 'attribute', 'stack']) {
+  for (const table of ['mapping', 'location', 'function', 'link', 'attribute', 'stack']) {
     const first = tables[`${table}_table`][0];
     if (JSON.stringify(first) !== '{}') throw new Error(`${table}_table[0] is not empty`);
-  }
-  const { trace_id, span_id } = tables.link_table[0];
-  if (trace_id.length !== 16 || span_id.length !== 8 || [...trace_id, ...span_id].some(Boolean)) {
-    throw new Error('link_table[0] is not all zeros');
   }
 }
 
