@@ -104,6 +104,7 @@ const sourceOrder = [
   'pyroscope/upload-request.ts',
   'pyroscope/upload-answer.ts',
   'pyroscope/upload-queue.ts',
+  'pyroscope/label-names.ts',
   'pyroscope/otlp.ts',
   'pyroscope/otlp-dictionary.ts',
   'pyroscope/otlp-fields.ts',

@@ -6,6 +6,7 @@ import type { ResolvedPyroscopeConfig } from '../options-pyroscope.js';
 import { asOwnWork } from '../own-work.js';
 import { processWide } from '../process-wide.js';
 import { serviceOfResource } from '../service.js';
+import { renameLabels } from './label-names.js';
 import { DEFAULT_PROFILE_LIMITS, fitProfile } from './profile-limits.js';
 import type { Series } from './upload-request.js';
 import { Uploader } from './uploader.js';
@@ -41,7 +42,7 @@ export interface PyroscopeMetrics {
   splitProfiles: number;
   /** Samples without room even then; their CPU is in one sample `(trimmed)`. */
   trimmedSamples: number;
-  /** Labels of samples over the limits of the server. */
+  /** Labels of samples over the limits of the server, or whose name another label has. */
   droppedLabels: number;
 }
 
@@ -171,8 +172,9 @@ class Agent {
     this.#collecting = this.#collecting.then(async () => {
       try {
         const profile = await (last ? this.#profiler.stop() : this.#profiler.collect());
+        const named = await this.#named(profile);
         const labels = SERIES_LABELS - Object.keys(this.#config.tags).length;
-        const fitted = await fitProfile(profile, { ...DEFAULT_PROFILE_LIMITS, labels });
+        const fitted = await fitProfile(named, { ...DEFAULT_PROFILE_LIMITS, labels });
         if (fitted.parts.length > 1) this.#splitProfiles += 1;
         this.#trimmedSamples += fitted.trimmedSamples;
         this.#droppedLabels += fitted.droppedLabels;
@@ -187,6 +189,14 @@ class Agent {
       }
     });
     return this.#collecting;
+  }
+
+  /** OTLP keeps OpenTelemetry's names. */
+  async #named(profile: Uint8Array): Promise<Uint8Array> {
+    if (this.#config.protocol === 'otlp') return profile;
+    const { gzipped, droppedLabels } = await renameLabels(profile);
+    this.#droppedLabels += droppedLabels;
+    return gzipped;
   }
 
   #reportLimits(trimmedSamples: number, droppedLabels: number): void {

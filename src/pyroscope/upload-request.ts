@@ -7,6 +7,7 @@ import { gunzipInSlices } from '../gunzip.js';
 import type { ResolvedPyroscopeConfig } from '../options-pyroscope.js';
 import { inSlices } from '../slices.js';
 import { VERSION } from '../version.js';
+import { withShownNames } from './label-names.js';
 import { encodeOtlp } from './otlp.js';
 import type { ProfileSummary } from './profile-limits.js';
 
@@ -111,22 +112,23 @@ function pushBody(series: Series, gzipped: Uint8Array): object {
   };
 }
 
+/** Tags are the user's own, and win. */
 function labelsOf({ serviceName, serviceNamespace, tags }: Series): Record<string, string> {
   return {
     service_name: serviceName,
     ...(serviceNamespace === undefined ? {} : { service_namespace: serviceNamespace }),
-    ...tags,
+    ...withShownNames(tags),
   };
 }
 
 /** Pyroscope makes labels of these: `service.name` becomes `service_name`. */
 function otlpResource({ tags, ...series }: Series): Record<string, string> {
   const { service_name: name, service_namespace: namespace, ...others } = tags;
-  const serviceNamespace = namespace ?? series.serviceNamespace;
+  const serviceNamespace = namespace ?? others['service.namespace'] ?? series.serviceNamespace;
   return {
-    'service.name': name ?? series.serviceName,
-    ...(serviceNamespace === undefined ? {} : { 'service.namespace': serviceNamespace }),
     pyroscope_spy: SPY,
     ...others,
+    'service.name': name ?? others['service.name'] ?? series.serviceName,
+    ...(serviceNamespace === undefined ? {} : { 'service.namespace': serviceNamespace }),
   };
 }

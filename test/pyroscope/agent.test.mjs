@@ -106,6 +106,34 @@ describe('the push agent', function () {
     });
   }
 
+  for (const protocol of ['ingest', 'connect', 'otlp']) {
+    it(`uploads labels under names that Grafana shows, by ${protocol}`, async () => {
+      const tags = { 'tenant.id': 'dotted', tenant_id: 'wins', 'k8s.pod.name': 'pod', 'a.b': '1' };
+      const agent = start({ protocol, tags });
+      const labels = { 'http.route': '/cart/:id', 'user.id': 'dotted', user_id: 'wins' };
+      withLabels({ ...labels, 'span.id': 'no' }, () => burn('labelled'));
+      await agent.flush();
+      const [{ series, profile }] = server.uploads;
+      const [sample] = profile.samples.filter(ran('labelled'));
+      const found = Object.fromEntries(sample.labels);
+      const ofService = { service_name: 'unknown_service:node' };
+      if (protocol === 'otlp') {
+        // The stand-in shows a resource as Pyroscope stores it.
+        assert.equal(series.k8s_pod_name, 'pod');
+        assert.deepEqual(found, { ...labels, 'span.id': 'no' });
+        assert.equal(agent.metrics().droppedLabels, 0);
+      } else {
+        const shown = { tenant_id: 'wins', k8s_pod_name: 'pod', a_b: '1' };
+        assert.deepEqual(series, { ...ofService, ...shown });
+        // It must not become the id of a span.
+        const kept = { 'span.id': 'no' };
+        assert.deepEqual(found, { http_route: '/cart/:id', user_id: 'wins', ...kept });
+        assert.ok(agent.metrics().droppedLabels > 0);
+        assert.deepEqual(server.complaints.splice(0), ['label span.id = no']);
+      }
+    });
+  }
+
   it('uploads one window after another by itself, each from where the last has ended', async () => {
     start({ flushIntervalMs: 1_000 });
     const work = setInterval(() => burn('plain', 30), 50);

@@ -79,12 +79,16 @@ export function complaintsAbout(profile, series, { otlp = false } = {}) {
 
   check(profile.samples.length > 0 && profile.samples.length <= 16_000, 'number of samples');
   check((profile.bytes ?? 0) <= 4 * 1024 * 1024, `${profile.bytes} bytes`);
-  for (const sample of profile.samples) complaints.push(...complaintsAboutSample(sample, series));
-  complaints.push(...complaintsAboutSeries(series));
+  // Other names are stored, but left out of every answer. OTLP has OpenTelemetry's.
+  const name = otlp ? /^[A-Za-z_][A-Za-z0-9_.]*$/ : /^[A-Za-z_][A-Za-z0-9_]*$/;
+  for (const sample of profile.samples) {
+    complaints.push(...complaintsAboutSample(sample, series, name));
+  }
+  complaints.push(...complaintsAboutSeries(series, name));
   return [...new Set(complaints)];
 }
 
-function complaintsAboutSample({ stack, count, nanos, labels }, series) {
+function complaintsAboutSample({ stack, count, nanos, labels }, series, allowed) {
   const complaints = [];
   const check = (right, complaint) => right || complaints.push(complaint);
   check(count > 0 && nanos > 0, `values ${count}, ${nanos}`);
@@ -95,7 +99,7 @@ function complaintsAboutSample({ stack, count, nanos, labels }, series) {
   for (const [name, value] of labels) {
     if (name === 'span_id') check(/^[0-9a-f]{16}$/.test(value), `span_id ${value}`);
     else if (name === 'trace_id') check(/^[0-9a-f]{32}$/.test(value), `trace_id ${value}`);
-    else complaints.push(...complaintsAboutLabel(name, value));
+    else complaints.push(...complaintsAboutLabel(name, value, allowed));
   }
   const ofSeries = names.filter((name) => name !== 'span_id' && name !== 'trace_id').length;
   const all = ofSeries + Object.keys(series).length + SERVER_LABELS;
@@ -103,15 +107,17 @@ function complaintsAboutSample({ stack, count, nanos, labels }, series) {
   return complaints;
 }
 
-function complaintsAboutSeries(series) {
-  const complaints = Object.entries(series).flatMap((label) => complaintsAboutLabel(...label));
+function complaintsAboutSeries(series, allowed) {
+  const complaints = Object.entries(series).flatMap((label) =>
+    complaintsAboutLabel(...label, allowed),
+  );
   if (!series.service_name) complaints.push('no service_name');
   return complaints;
 }
 
-function complaintsAboutLabel(name, value) {
+function complaintsAboutLabel(name, value, allowed) {
   const right =
-    /^[A-Za-z_][A-Za-z0-9_.]*$/.test(name) &&
+    allowed.test(name) &&
     Buffer.byteLength(name) <= 1_024 &&
     Buffer.byteLength(value) <= 2_048 &&
     value !== '';
