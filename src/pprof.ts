@@ -75,6 +75,12 @@ export interface ProfileTimes {
  * "(stack table full)" per label set, and without labels beyond twice this number.
  */
 const MAX_STACKS = 65_536;
+/**
+ * Different functions, and frames (functions at a line), that one window keeps. In place of each
+ * that comes after, stacks have a frame "(stack table full)".
+ */
+const MAX_FUNCTIONS = 131_072;
+const MAX_LOCATIONS = 524_288;
 
 /** Words of stacks that wait to be merged, 4 bytes each; what comes then is merged at once. */
 const MAX_WAITING_WORDS = 262_144;
@@ -125,6 +131,8 @@ export class ProfileBuilder {
   #scratch = new NumberKey(SCRATCH_FRAMES);
   /** The number of the stack that stands for those without room. */
   #fullStack: number | undefined;
+  /** The id of the function in it. */
+  #fullFunction: number | undefined;
   readonly #lineNumbers: boolean;
   /** Not merged yet. */
   readonly #waiting: SampleBatch[] = [];
@@ -214,8 +222,7 @@ export class ProfileBuilder {
   #addSample(stack: number, label: number, weight: number): void {
     if (stack >= 0 && this.#addWeight(stack, label, weight, MAX_STACKS)) return;
     const kept = this.#samples.weight.length < 2 * MAX_STACKS ? label : 0;
-    this.#fullStack ??=
-      this.#stacks.push([this.#locationId(this.#functionId(STACK_TABLE_FULL), 0)]) - 1;
+    this.#fullStack ??= this.#stacks.push([this.#locationId(this.#fullFunctionId(), 0)]) - 1;
     this.#addWeight(this.#fullStack, kept, weight, Infinity);
   }
 
@@ -288,6 +295,9 @@ export class ProfileBuilder {
     const ofFunction = this.#locationIds[functionId - 1] as Map<number, number>;
     let id = ofFunction.get(line);
     if (id === undefined) {
+      if (this.#locations.length >= MAX_LOCATIONS && functionId !== this.#fullFunction) {
+        return this.#locationId(this.#fullFunctionId(), 0);
+      }
       id = this.#locations.push({ functionId, line });
       ofFunction.set(line, id);
     }
@@ -299,10 +309,17 @@ export class ProfileBuilder {
     const key = `${name}\0${url}\0${String(line)}:${String(column)}`;
     const known = this.#functionIds.get(key);
     if (known !== undefined) return known;
+    if (this.#functions.length >= MAX_FUNCTIONS && found !== STACK_TABLE_FULL) {
+      return this.#fullFunctionId();
+    }
     const id = this.#functions.push(found);
     this.#locationIds.push(new Map());
     this.#functionIds.add(key, id);
     return id;
+  }
+
+  #fullFunctionId(): number {
+    return (this.#fullFunction ??= this.#functionId(STACK_TABLE_FULL));
   }
 
   *#encodeSamples(parts: Uint8Array[], periodNanos: number): Generator<void, void> {

@@ -127,4 +127,26 @@ describe('samples of a profile', () => {
     assert.equal(profile.totalCount, 2 * limit + 12);
     assert.equal(profile.samples[0].count, 8, 'what is known goes on to be counted');
   });
+
+  it('have functions up to a limit, and one for all that come after', () => {
+    // Of each batch 50,000 functions, with a sample each; stacks have a limit as well.
+    const generated = (first) => ({
+      names: Array.from({ length: 50_000 }, (_, i) => [`eval${first + i}`, '']).flat(),
+      startLines: new Uint32Array(50_000),
+      startColumns: new Uint32Array(50_000),
+      frames: Uint32Array.from({ length: 100_000 }, (_, i) => (i % 2 ? 0 : i / 2)),
+      stacks: Uint32Array.of(1, 2, 0, 0, 49_999),
+      labels: new Map(),
+    });
+    const { samples } = encode(...[0, 50_000, 100_000, 150_000].map((first) => generated(first)));
+    assert.deepEqual(
+      samples.map(({ stack }) => stack.map(({ name }) => name)),
+      [
+        ['eval0', 'eval49999'],
+        ['eval50000', 'eval99999'],
+        ['eval100000', '(stack table full)'],
+        ['(stack table full)', '(stack table full)'],
+      ],
+    );
+  });
 });
