@@ -101,6 +101,8 @@ constexpr uintptr_t kWord = sizeof(uintptr_t);
 constexpr size_t kMaxSearchedWords = 8192;
 constexpr size_t kMaxSearchedPerFrame = 2048;
 constexpr int kMaxFramesBetween = 64;
+// Behind a frame pointer: the caller's, the return address, and arguments.
+constexpr size_t kMaxArgumentWords = 8;
 
 READS_OTHER_FRAMES SIGNAL_SAFE uintptr_t WordAt(uintptr_t address) noexcept {
   return *reinterpret_cast<const uintptr_t*>(address);
@@ -274,8 +276,11 @@ SIGNAL_SAFE bool StackCapture::Capture(const void* ucontext,
   const uintptr_t fp = reinterpret_cast<uintptr_t>(registers.fp);
   const uintptr_t first = FindFunctions(sp, fp, header->frame_count, frames);
   if (in_code) {
+    // Up to the frame that has called, and what that was called with.
+    const uintptr_t end =
+        first == 0 ? uintptr_t{0} : first + kMaxArgumentWords * kWord;
     header->stack_words =
-        CopyObjects(is_frameless ? sp : StackOfMarkedFrame(sp, fp), first,
+        CopyObjects(is_frameless ? sp : StackOfMarkedFrame(sp, fp), end,
                     frames + 2 * header->frame_count);
   }
   return true;
