@@ -292,7 +292,8 @@ describe('uploads', () => {
     assert.deepEqual(counts(refused), { uploads: 0, droppedProfiles: 25, queued: 0 });
   });
 
-  it('deliver what has waited for almost an hour', async () => {
+  it('deliver what has waited for almost an hour', async function () {
+    this.timeout(60_000);
     const uploader = start();
     server.respond = (req, res) => (res.destroy(), true);
     for (let i = 0; i < 236; i++) {
