@@ -44,7 +44,9 @@ describe('CPU time', function () {
     assert.ok(droppedSamples > 0, 'the ring was never full');
     assert.ok(report.droppedNanos > 0);
     assert.ok(samples > 100, `${samples} samples kept`);
-    assert.equal(samples + droppedSamples, signals);
+    // A signal since the flush has its sample in the ring, where nothing has counted it yet.
+    const waiting = signals - samples - droppedSamples;
+    assert.ok(waiting >= 0 && waiting <= 5, `${waiting} of ${signals} samples are missing`);
     assert.ok(truncatedStacks > 0 && report.truncatedShare > 0.2, `${truncatedStacks} cut`);
     assert.ok(Math.max(...report.depths) <= 1_002, `deepest: ${Math.max(...report.depths)}`);
     assert.equal(report.afterDroppedNanos, 0);
