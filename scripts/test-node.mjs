@@ -22,11 +22,19 @@ function run(command, args, options = {}) {
   return result.status;
 }
 
-/** The plain C++ tests, which need no Node; the page in a browser; building, installing, benches. */
+/**
+ * The plain C++ tests, which need no Node; the page in a browser; building, installing, benches; what
+ * parses and formats, in plain JavaScript.
+ */
 const SAME_ON_ALL = [
   'test/bench/run.test.mjs',
   'test/native/native.test.mjs',
   'test/native/sanitizers.test.mjs',
+  'test/cli/top.test.mjs',
+  'test/profile-reader.test.mjs',
+  'test/source-map-files.test.mjs',
+  'test/source-map-parsing.test.mjs',
+  'test/pprof-samples.test.mjs',
   'test/viewer.test.mjs',
   'test/viewer-demo.test.mjs',
   'test/package/build.test.mjs',

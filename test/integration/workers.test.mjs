@@ -10,7 +10,7 @@ import { messageOf, runNode } from '../support/run-child.mjs';
 const fixture = (name) => fileURLToPath(new URL(`fixtures/workers/${name}`, import.meta.url));
 const scene = (name, flags = []) => messageOf(runNode([...flags, fixture('scenes.mjs'), name]));
 
-const WORKERS = Number(process.env.STRESS_WORKERS ?? 120);
+const WORKERS = Number(process.env.STRESS_WORKERS ?? 60);
 /** A worker can take half a second of CPU from start to end, of which a busy machine gives less. */
 const WORKER_MS = 1_000;
 

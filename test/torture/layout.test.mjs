@@ -10,7 +10,7 @@ const ENTRIES = [-1, 1];
 /** CPU time of each process, in seconds. */
 const SECONDS = 0.4;
 
-/** Of everyday's runs: each by a word, in test/integration/frames.test.mjs. */
+/** A few of them, in each run of the tests: test/integration/frames.test.mjs. */
 tortures('torture by wrong offsets', function () {
   const sweep = async (shift, accepts) => {
     const names = await layoutEntries();
