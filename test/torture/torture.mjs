@@ -107,12 +107,6 @@ export async function survives(
 }
 
 /**
- * The first samples of WebAssembly have no names where its code is gone before V8 is asked for it:
- * one or two, of as many frames as there may be, for up to ten intervals each.
- */
-const FIRST_WASM_FRAMES = 2 * 129 * 10;
-
-/**
  * CPU complete, labels right, frames known.
  *
  * @param {object} report Of ./programs/harness.mjs.
@@ -123,7 +117,7 @@ const FIRST_WASM_FRAMES = 2 * 129 * 10;
 export function assertWell(
   report,
   {
-    unresolved = 0.02,
+    unresolved = 0.01,
     dropped = 0,
     sampled = true,
     missing = MISSING_LIMIT,
@@ -143,7 +137,7 @@ export function assertWell(
   } else {
     assert.equal(report.labelled, 0, text);
   }
-  assert.ok(report.unresolved <= unresolved * report.frames + FIRST_WASM_FRAMES, text);
+  assert.ok(report.unresolved <= unresolved * report.frames, text);
   const isBetween = (value, [least, most], fraction) =>
     value >= least * (1 - fraction) - 5 * TICK_MICROS &&
     value <= most * (1 + fraction) + 5 * TICK_MICROS;

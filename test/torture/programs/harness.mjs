@@ -95,13 +95,15 @@ export class Tortured {
     for (const { stack, labels, count } of profile.samples) {
       if (stack[0]?.name === OTHER_THREADS) continue;
       report.samples += count;
-      report.frames += count * stack.length;
+      // A recursion, of known functions or unknown ones, counts once.
+      const names = stack.map(({ name }) => name).filter((name, i, all) => name !== all[i - 1]);
+      report.frames += count * names.length;
       if (labels.flow !== undefined) report.labelled += count;
-      if (process.env.TORTURE_STACKS && stack.some(({ name }) => name === '(unresolved)')) {
-        console.log(count, stack.map(({ name }) => name).join(' < '));
+      if (process.env.TORTURE_STACKS && names.includes('(unresolved)')) {
+        console.log(count, names.join(' < '));
       }
-      report.unresolved += count * stack.filter(({ name }) => name === '(unresolved)').length;
-      const flows = stack.map(({ name }) => name).filter((name) => FLOW.test(name));
+      report.unresolved += count * names.filter((name) => name === '(unresolved)').length;
+      const flows = names.filter((name) => FLOW.test(name));
       if (flows.length === 0) continue;
       if (labels.flow === undefined) report.missing += count;
       else {
