@@ -1,5 +1,5 @@
 /**
- * Prints V8's memory layout as native/v8_layout.cc has it and as a Node's own binary tells it, builds
+ * Prints V8's memory layout as native/v8_heap/layout.cc has it and as a Node's own binary tells it, builds
  * the addon for that Node, and runs the sampler's self-checks on it.
  *
  *     node scripts/v8-layout.mjs 25
@@ -38,7 +38,7 @@ const debugNames = {
 
 /** The table that the sources have for that V8; undefined where they have none. */
 function tableOf(v8Major) {
-  const text = readFileSync(path.join(packageRoot, 'native', 'v8_layout.cc'), 'utf8');
+  const text = readFileSync(path.join(packageRoot, 'native', 'v8_heap', 'layout.cc'), 'utf8');
   const common = /constexpr Layout kCommon = \{([\s\S]*?)\n\};/.exec(text)[1];
   const branches = text.matchAll(
     /#(?:el)?if ([^\n]*V8_MAJOR_VERSION[^\n]*)\n#define OTELPYROSCOPE_HAS_CODE_LAYOUT 1\nconstexpr Layout TableOfThisVersion\(\) \{([\s\S]*?)\}\n/g,
@@ -111,7 +111,7 @@ function main() {
 
   const table = tableOf(v8.split('.')[0]);
   const constants = debugConstants(node.execPath);
-  console.log('field                             v8_layout.cc   v8dbg');
+  console.log('field                             layout.cc      v8dbg');
   for (const [name, value] of Object.entries(table ?? tableOf('12'))) {
     const told = (debugNames[name] ?? [])
       .map((symbol) => constants.get(symbol))
@@ -129,12 +129,14 @@ function main() {
   const { samples, inlinedFrames, layoutFallbacks } = JSON.parse(output);
   console.log(`\n${samples} samples, ${inlinedFrames} inlined frames`);
   if (layoutFallbacks > 0) {
-    throw new Error(`${layoutFallbacks} self-checks failed: a number in v8_layout.cc is wrong.`);
+    throw new Error(
+      `${layoutFallbacks} self-checks failed: a number in native/v8_heap/layout.cc is wrong.`,
+    );
   }
   console.log(
     inlinedFrames > 0
       ? 'all self-checks passed'
-      : `plain frames: there is no layout for V8 ${v8.split('.')[0]} in v8_layout.cc`,
+      : `plain frames: there is no layout for V8 ${v8.split('.')[0]} in native/v8_heap/layout.cc`,
   );
 }
 

@@ -97,7 +97,7 @@ export interface NativeFlush {
 }
 
 /**
- * This thread's part in the profile of the process; see native/profiled_thread.h. A window is one
+ * This thread's part in the profile of the process; see native/threads/profiled_thread.h. A window is one
  * profiler's, a segment of it the time from one collect to the next.
  */
 export interface NativeSampler extends NativeLabels {

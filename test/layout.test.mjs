@@ -17,70 +17,26 @@ function filesBelow(directory) {
   });
 }
 
-/**
- * Low to high: an include may name an earlier layer, or an earlier file of its own layer.
- * A new file of native/ needs its place here.
- */
-const nativeLayers = [
-  [
-    'signal_safety',
-    'debug_check',
-    'label_slot',
-    'sample_ring',
-    'symbol_name',
-    'event_names',
-    'function_name',
-  ],
-  [
-    'cpu_timer',
-    'safe_memory',
-    'stack_bounds',
-    'process_maps',
-    'elf_file',
-    'loaded_files',
-    'elf_symbols',
-  ],
-  [
-    'v8_layout',
-    'object_handle',
-    'collection_canary',
-    'exported_offsets',
-    'variable_length',
-    'source_positions',
-    'baseline_positions',
-    'heap_reader',
-    'heap_string',
-    'heap_function',
-    'wasm_modules',
-    'builtin_table',
-    'async_context',
-    'code_object',
-    'code_map',
-    'code_map_heap',
-    'heap_anchor',
-    'code_ranges',
-    'inlining',
-    'script_lines',
-    'stack_table',
-    'sample_windows',
-    'flat_batch',
-    'stack_sample',
-    'stack_resolver',
-    'known_stack',
-    'layout_check',
-    'late_code',
-    'heap_code',
-    'sampler',
-    'sampler_events',
-    'sampler_places',
-    'profile_process',
-    'profiled_thread',
-    'thread_requests',
-  ],
-  ['js_values', 'addon'],
+/** Low to high: an include may name a file of the same folder or of an earlier one. */
+const nativeFolders = [
+  'base',
+  'names',
+  'symbols',
+  'v8_heap',
+  'code',
+  'handler',
+  'self_check',
+  'resolve',
+  'sampler',
+  'threads',
+  'addon',
 ];
-const nativeOrder = nativeLayers.flat();
-const layerOf = (unit) => nativeLayers.findIndex((units) => units.includes(unit));
+/** These know nothing of V8, libuv and Node-API. */
+const withoutV8 = ['base', 'names', 'symbols'];
+/** What runs in the handler may use no more than these, and what it marks is nowhere else. */
+const belowHandler = ['base', 'symbols', 'v8_heap', 'handler'];
+const signalSafe =
+  /^native\/(base|handler)\/|^native\/v8_heap\/layout\.h$|^native\/sampler\/sampler\./;
 
 /** High to low: an import may only name a later file. A new file of src/ needs its place here. */
 const sourceOrder = [
@@ -171,6 +127,26 @@ const sourceOrder = [
   'version.ts',
 ];
 
+/** A circle in a graph of names, as a list of them; empty: there is none. */
+function circleOf(graph) {
+  const done = new Set();
+  const visit = (name, above) => {
+    if (above.includes(name)) return [...above.slice(above.indexOf(name)), name];
+    if (done.has(name)) return [];
+    for (const target of graph.get(name) ?? []) {
+      const circle = visit(target, [...above, name]);
+      if (circle.length > 0) return circle;
+    }
+    done.add(name);
+    return [];
+  };
+  for (const name of graph.keys()) {
+    const circle = visit(name, []);
+    if (circle.length > 0) return circle;
+  }
+  return [];
+}
+
 const nativeFiles = filesBelow('native').filter((file) => /\.(cc|h)$/.test(file));
 const sourceFiles = filesBelow('src').filter((file) => /\.[mc]?ts$/.test(file));
 const unitOf = (file) => path.basename(file).replace(/\.(cc|h)$/, '');
@@ -194,46 +170,89 @@ function importsOf(file) {
 }
 
 describe('layout of native/', () => {
-  it('has a place in a layer for every file', () => {
+  const folderOf = (file) => file.split('/')[1];
+  /** Files of native/ that `file` includes, but for its own header. */
+  const ownIncludesOf = (file) =>
+    includesOf(file)
+      .map((include) => `native/${include}`)
+      .filter((include) => nativeFiles.includes(include) && unitOf(include) !== unitOf(file));
+
+  it('has every file in a folder that is known', () => {
     assert.ok(nativeFiles.length > 0);
-    const unknown = nativeFiles.filter((file) => !nativeOrder.includes(unitOf(file)));
-    assert.deepEqual(unknown, []);
+    assert.deepEqual(
+      nativeFiles.filter((file) => !nativeFolders.includes(folderOf(file))),
+      [],
+    );
   });
 
-  it('includes downwards only', () => {
-    const wrong = [];
-    for (const file of nativeFiles) {
-      for (const include of includesOf(file)) {
-        const target = unitOf(include);
-        if (!existsSync(path.join(root, 'native', include)) || target === unitOf(file)) continue;
-        if (nativeOrder.indexOf(target) >= nativeOrder.indexOf(unitOf(file))) {
-          wrong.push(`${file} includes ${include}`);
-        }
-      }
-    }
+  it('includes from the same folder and from lower ones', () => {
+    const wrong = nativeFiles.flatMap((file) =>
+      ownIncludesOf(file)
+        .filter((include) => {
+          const isAbove =
+            nativeFolders.indexOf(folderOf(include)) > nativeFolders.indexOf(folderOf(file));
+          const isForHandler =
+            folderOf(file) === 'handler' && !belowHandler.includes(folderOf(include));
+          return isAbove || isForHandler;
+        })
+        .map((include) => `${file} includes ${include}`),
+    );
     assert.deepEqual(wrong, []);
   });
 
-  it('knows neither V8 nor libuv below layer 2', () => {
+  it('names the folder in every include of its own', () => {
+    const units = new Set(nativeFiles.map((file) => path.basename(file)));
+    const wrong = nativeFiles.flatMap((file) =>
+      includesOf(file)
+        .filter((include) => units.has(include))
+        .map((include) => `${file} includes ${include}`),
+    );
+    assert.deepEqual(wrong, []);
+  });
+
+  it('has no circle of includes', () => {
+    const units = new Map();
+    for (const file of nativeFiles) {
+      const unit = file.replace(/\.\w+$/, '');
+      const targets = ownIncludesOf(file).map((include) => include.replace(/\.\w+$/, ''));
+      units.set(unit, [...(units.get(unit) ?? []), ...targets]);
+    }
+    assert.deepEqual(circleOf(units), []);
+  });
+
+  it('knows neither V8 nor libuv in the lowest folders', () => {
     const wrong = nativeFiles.filter(
       (file) =>
-        layerOf(unitOf(file)) < 2 &&
+        withoutV8.includes(folderOf(file)) &&
         includesOf(file).some((include) => /^(v8|uv|node|cppgc|libplatform)\b/.test(include)),
     );
     assert.deepEqual(wrong, []);
   });
 
-  it('includes <napi.h> in the uppermost layer alone', () => {
+  it('includes <napi.h> in addon/ alone', () => {
     const users = nativeFiles.filter((file) =>
       includesOf(file).some((include) => /^(napi|node_api|js_native_api)/.test(include)),
     );
-    assert.deepEqual(users.sort(), ['native/addon.cc', 'native/js_values.h']);
+    assert.ok(users.length > 0);
+    assert.deepEqual(
+      users.filter((file) => folderOf(file) !== 'addon'),
+      [],
+    );
+  });
+
+  it('marks functions as SIGNAL_SAFE only where the handler is', () => {
+    const marked = nativeFiles.filter((file) => /\bSIGNAL_SAFE\b/.test(codeOf(file)));
+    assert.ok(marked.length > 5);
+    assert.deepEqual(
+      marked.filter((file) => !signalSafe.test(file)),
+      [],
+    );
   });
 
   it('is listed whole in binding.gyp and in CMakeLists.txt', () => {
     const sources = nativeFiles.filter((file) => file.endsWith('.cc')).sort();
     for (const list of ['binding.gyp', 'CMakeLists.txt']) {
-      const listed = [...read(list).matchAll(/\bnative\/\w+\.cc\b/g)].map((match) => match[0]);
+      const listed = [...read(list).matchAll(/\bnative\/\w+\/\w+\.cc\b/g)].map((match) => match[0]);
       assert.deepEqual(listed, sources, list);
     }
   });
@@ -309,6 +328,8 @@ describe('every file', () => {
   it('opens with a sentence of purpose', () => {
     assert.ok(written.length > 20);
     const wrong = written.filter((file) => {
+      // Its header says it.
+      if (file.startsWith('native/') && written.includes(file.replace(/\.cc$/, '.h'))) return false;
       const text = read(file).replace(/^#!.*\n/, '');
       const comment = /^(?:\/\*\*?([\s\S]*?)\*\/|((?:(?:\/\/|#)[^\n]*\n)+))/.exec(text);
       if (comment === null) return true;
@@ -318,7 +339,7 @@ describe('every file', () => {
     assert.deepEqual(wrong, []);
   });
 
-  it('has about 300 lines of code at most', () => {
+  it('has 400 lines of code at most', () => {
     const tooLong = written
       .filter((file) => /^(native|src|viewer|scripts)\//.test(file))
       .map((file) => ({
@@ -327,7 +348,7 @@ describe('every file', () => {
           .split('\n')
           .filter((line) => line.trim() !== '').length,
       }))
-      .filter(({ lines }) => lines > 300);
+      .filter(({ lines }) => lines > 400);
     assert.deepEqual(tooLong, []);
   });
 });

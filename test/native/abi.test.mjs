@@ -26,6 +26,7 @@ import {
   buildDirectory,
   compile,
   nativeDirectory,
+  nativeFiles,
   packageRoot,
   testDirectory,
 } from './toolchain.mjs';
@@ -124,7 +125,7 @@ describe('binary of another ABI', function () {
         source,
         // The macro alone: V8's own headers want others beside it.
         `#include "v8-version.h"\n#include "v8-internal.h"\n#define ${flag} 1\n` +
-          '#include "v8_layout.h"\n' +
+          '#include "v8_heap/layout.h"\n' +
           'static_assert(!otelpyroscope::v8_layout::kHeapIsReadable);\n',
       );
       await compile(
@@ -153,7 +154,7 @@ describe('binary of another ABI', function () {
     const binary = path.join(outputDirectory, 'otelpyroscope.node');
     await compile(
       binary,
-      [path.join(nativeDirectory, 'addon.cc')],
+      [path.join(nativeDirectory, 'addon', 'addon.cc')],
       [
         ...['-O1', '-fPIC', '-fno-exceptions', '-fno-rtti', `-I${include}`],
         ...['-DNODE_GYP_MODULE_NAME=otelpyroscope', '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS'],
@@ -162,9 +163,9 @@ describe('binary of another ABI', function () {
       ],
       [
         '-shared',
-        ...readdirSync(objects)
-          .filter((file) => file.endsWith('.o') && file !== 'addon.o')
-          .map((file) => path.join(objects, file)),
+        ...nativeFiles('.cc')
+          .filter((file) => file !== 'addon/addon.cc')
+          .map((file) => path.join(objects, file.replace(/cc$/, 'o'))),
       ],
     );
     expectRefused(runWith(binary), /is for ABI 999[;.]/);

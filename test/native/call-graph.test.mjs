@@ -9,7 +9,13 @@ import {
   findHeaders,
 } from '../../scripts/native-build.mjs';
 import { allowed, allowedIndirect, reach, roots } from './call_graph.mjs';
-import { buildDirectory, compileObjects, nativeDirectory, testDirectory } from './toolchain.mjs';
+import {
+  buildDirectory,
+  compileObjects,
+  nativeDirectory,
+  nativeFiles,
+  testDirectory,
+} from './toolchain.mjs';
 
 const node = describeNode();
 
@@ -57,8 +63,8 @@ describe('call graph of the signal handler', function () {
     before(async function () {
       this.timeout(120_000);
       const include = path.join(findHeaders(node), 'include', 'node');
-      const sources = readdirSync(nativeDirectory)
-        .filter((file) => file.endsWith('.cc') && !['addon.cc', 'js_values.cc'].includes(file))
+      const sources = nativeFiles('.cc')
+        .filter((file) => path.dirname(file) !== 'addon')
         .map((file) => path.join(nativeDirectory, file));
       const objects = await compileObjects(
         path.join(buildDirectory, `call-graph-abi${node.abi}`),
@@ -73,7 +79,7 @@ describe('call graph of the signal handler', function () {
     });
 
     it('passes only through functions marked SIGNAL_SAFE and noexcept', function () {
-      const code = readdirSync(nativeDirectory)
+      const code = [...nativeFiles('.cc'), ...nativeFiles('.h')]
         .map((file) => readFileSync(path.join(nativeDirectory, file), 'utf8'))
         .join('\n')
         .replace(/\/\/.*$/gm, '');

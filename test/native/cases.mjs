@@ -1,7 +1,7 @@
 /** The plain C++ tests: their cases, and the sources that they are built with. */
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
-import { nativeDirectory, testDirectory } from './toolchain.mjs';
+import { nativeDirectory, nativeFiles, testDirectory } from './toolchain.mjs';
 
 /** Whether a file of native/ includes V8, libuv or Node-API, itself or through another. */
 function needsNode(file) {
@@ -12,7 +12,7 @@ function needsNode(file) {
   ].map((match) => match[1]);
   return includes.some(
     (name) =>
-      /^(v8|uv|node|napi)/.test(name) ||
+      /^(v8[-.]|uv\.|node|napi)/.test(name) ||
       (name !== file && existsSync(path.join(nativeDirectory, name)) && needsNode(name)),
   );
 }
@@ -20,13 +20,13 @@ function needsNode(file) {
 /** What can be built without V8, and so can run without Node, and the tests' main(). Absolute paths. */
 export const sharedSources = [
   path.join(testDirectory, 'check.cc'),
-  ...readdirSync(nativeDirectory)
-    .filter((file) => file.endsWith('.cc') && !needsNode(file))
+  ...nativeFiles('.cc')
+    .filter((file) => !needsNode(file))
     .map((file) => path.join(nativeDirectory, file)),
 ];
 
 /** The test programs and the names of their cases. */
-export const tests = readdirSync(testDirectory)
+export const tests = readdirSync(testDirectory, { recursive: true })
   .filter((file) => file.endsWith('_test.cc') && file !== 'check_test.cc')
   .map((file) => {
     const text = readFileSync(path.join(testDirectory, file), 'utf8');

@@ -19,6 +19,11 @@ const run = promisify(execFile);
 export const testDirectory = path.dirname(fileURLToPath(import.meta.url));
 export const packageRoot = path.resolve(testDirectory, '../..');
 export const nativeDirectory = path.join(packageRoot, 'native');
+/** Files below native/ that end so, relative to it, as "base/clock.h". */
+export const nativeFiles = (suffix) =>
+  readdirSync(nativeDirectory, { recursive: true })
+    .filter((file) => file.endsWith(suffix))
+    .sort();
 /** Where the programs of the native tests are built. */
 export const buildDirectory = path.join(packageRoot, '.cache', 'test-native');
 
@@ -43,7 +48,7 @@ function fingerprint(parts, sources) {
   for (const part of parts) hash.update(part).update('\0');
   for (const file of sources) hash.update(file).update('\0').update(readFileSync(file));
   for (const directory of [nativeDirectory, testDirectory]) {
-    for (const file of readdirSync(directory).sort()) {
+    for (const file of readdirSync(directory, { recursive: true }).sort()) {
       if (!/\.(cc|h)$/.test(file)) continue;
       hash
         .update(file)

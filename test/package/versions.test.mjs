@@ -55,7 +55,7 @@ describe('supported versions of Node', function () {
 
   it('have a guide that names every entry of the table, and every place of this list', function () {
     const guide = read('docs/adding-a-node-version.md');
-    const layout = /struct Layout \{([\s\S]*?)\n\};/.exec(read('native/v8_layout.h'))[1];
+    const layout = /struct Layout \{([\s\S]*?)\n\};/.exec(read('native/v8_heap/layout.h'))[1];
     const entries = [...layout.matchAll(/^ {2}size_t (\w+);/gm)].map(([, name]) => name);
     assert.ok(entries.length > 20);
     const places = [

@@ -3,7 +3,7 @@
  * copy of the package of its own: the published binary has nothing that is for tests alone.
  */
 
-import { cpSync, mkdirSync, readdirSync } from 'node:fs';
+import { cpSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import {
@@ -14,10 +14,10 @@ import {
   findHeaders,
   packageRoot,
 } from '../../scripts/native-build.mjs';
-import { compile, nativeDirectory } from '../native/toolchain.mjs';
+import { compile, nativeDirectory, nativeFiles } from '../native/toolchain.mjs';
 
 /** What is compiled otherwise than for the published binary; the rest are that one's objects. */
-const OWN_SOURCES = ['addon.cc', 'v8_layout.cc'];
+const OWN_SOURCES = ['addon/addon.cc', 'v8_heap/layout.cc'];
 
 /**
  * Builds it for the Node that runs this, where something has changed.
@@ -32,7 +32,6 @@ export async function testingBuild() {
   const binary = binaryPath(node, root);
   const objects = path.join(buildDirectory(node), 'build/Release/obj.target/otelpyroscope/native');
   const addonApi = createRequire(import.meta.url).resolve('node-addon-api/napi.h');
-  const isOwn = (object) => OWN_SOURCES.includes(object.replace(/\.o$/, '.cc'));
   await compile(
     binary,
     OWN_SOURCES.map((name) => path.join(nativeDirectory, name)),
@@ -48,9 +47,9 @@ export async function testingBuild() {
     ],
     [
       '-shared',
-      ...readdirSync(objects)
-        .filter((file) => file.endsWith('.o') && !isOwn(file))
-        .map((file) => path.join(objects, file)),
+      ...nativeFiles('.cc')
+        .filter((file) => !OWN_SOURCES.includes(file))
+        .map((file) => path.join(objects, file.replace(/cc$/, 'o'))),
     ],
   );
   for (const part of ['package.json', 'lib']) {

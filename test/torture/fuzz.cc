@@ -22,21 +22,21 @@
 #include <vector>
 
 // With what it keeps to itself: V8's own part is never called here.
-#include "async_context.cc"
-#include "baseline_positions.h"
-#include "code_map.h"
-#include "code_object.h"
-#include "elf_file.h"
-#include "event_names.h"
-#include "heap_function.h"
-#include "heap_reader.h"
-#include "heap_string.h"
-#include "inlining.h"
-#include "process_maps.h"
-#include "safe_memory.h"
-#include "source_positions.h"
-#include "symbol_name.h"
-#include "v8_layout.h"
+#include "base/safe_memory.h"
+#include "code/code_map.h"
+#include "context_label.cc"
+#include "names/code_event_names.h"
+#include "names/demangle.h"
+#include "symbols/elf_file.h"
+#include "symbols/second_mapping.h"
+#include "v8_heap/baseline_positions.h"
+#include "v8_heap/code_object.h"
+#include "v8_heap/code_reader.h"
+#include "v8_heap/heap_function.h"
+#include "v8_heap/heap_reader.h"
+#include "v8_heap/heap_string.h"
+#include "v8_heap/layout.h"
+#include "v8_heap/source_positions.h"
 
 // What the binary of Node tells debuggers; found by name.
 extern "C" {

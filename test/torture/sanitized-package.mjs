@@ -1,12 +1,18 @@
 /** A copy of the package whose addon is built with AddressSanitizer and UndefinedBehaviorSanitizer. */
 
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { binaryPath, describeNode, findHeaders } from '../../scripts/native-build.mjs';
-import { buildDirectory, compile, nativeDirectory, packageRoot } from '../native/toolchain.mjs';
+import {
+  buildDirectory,
+  compile,
+  nativeDirectory,
+  nativeFiles,
+  packageRoot,
+} from '../native/toolchain.mjs';
 
 /** Flags of the compiler and the linker. */
 export const SANITIZERS = [
@@ -46,9 +52,7 @@ async function buildSanitized(node) {
     `-I${path.dirname(createRequire(import.meta.url).resolve('node-addon-api/napi.h'))}`,
   ];
   const addon = path.join(buildDirectory, `sanitized-abi${node.abi}`, 'otelpyroscope.node');
-  const sources = readdirSync(nativeDirectory)
-    .filter((file) => file.endsWith('.cc'))
-    .map((file) => path.join(nativeDirectory, file));
+  const sources = nativeFiles('.cc').map((file) => path.join(nativeDirectory, file));
   await compile(addon, sources, flags, ['-shared'], { compiler: 'g++', env: process.env });
   return addon;
 }

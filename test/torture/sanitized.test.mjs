@@ -22,12 +22,12 @@ const execute = promisify(execFile);
 const source = fileURLToPath(new URL('fuzz.cc', import.meta.url));
 /** Those of native/ that can be run without V8, besides the ones that need nothing of Node. */
 const HEADERS_ONLY = [
-  'code_object',
-  'heap_function',
-  'heap_reader',
-  'heap_string',
-  'inlining',
-  'v8_layout',
+  'v8_heap/code_object',
+  'v8_heap/code_reader',
+  'v8_heap/heap_function',
+  'v8_heap/heap_reader',
+  'v8_heap/heap_string',
+  'v8_heap/layout',
 ];
 const targets = {
   'source-positions': 400_000,
@@ -85,7 +85,7 @@ tortures('torture by fuzzing', function () {
     const sources = [
       source,
       ...sharedSources.filter(
-        (file) => path.dirname(file) === nativeDirectory && !/_test/.test(file),
+        (file) => file.startsWith(`${nativeDirectory}${path.sep}`) && !/_test/.test(file),
       ),
       ...HEADERS_ONLY.map((name) => path.join(nativeDirectory, `${name}.cc`)),
     ].filter((file, i, all) => all.indexOf(file) === i);

@@ -1,0 +1,95 @@
+// The values that JavaScript gives and takes.
+#include "addon/js_values.h"
+
+#include <cstring>
+
+#include "addon/batch_arrays.h"
+
+namespace otelpyroscope {
+
+v8::Local<v8::Value> ToV8(const Napi::Value& value) {
+  const napi_value handle = value;
+  v8::Local<v8::Value> local;
+  static_assert(sizeof(local) == sizeof(handle));
+  memcpy(static_cast<void*>(&local), &handle, sizeof(local));
+  return local;
+}
+
+Napi::Value FromV8(Napi::Env env, v8::Local<v8::Value> value) {
+  napi_value handle = nullptr;
+  static_assert(sizeof(value) == sizeof(handle));
+  memcpy(&handle, static_cast<const void*>(&value), sizeof(handle));
+  return Napi::Value(env, handle);
+}
+
+uint32_t ToUint32(const Napi::Value& value) {
+  return value.As<Napi::Number>().Uint32Value();
+}
+
+uint64_t ToUint64(const Napi::Value& value) {
+  return static_cast<uint64_t>(value.As<Napi::Number>().Int64Value());
+}
+
+Napi::Value ToArray(Napi::Env env, const std::vector<uint32_t>& words) {
+  napi_value buffer = nullptr;
+  napi_value array = nullptr;
+  void* data = nullptr;
+  if (napi_create_arraybuffer(env, words.size() * sizeof(uint32_t), &data,
+                              &buffer) != napi_ok) {
+    return env.Undefined();
+  }
+  if (!words.empty()) {
+    memcpy(data, words.data(), words.size() * sizeof(uint32_t));
+  }
+  if (napi_create_typedarray(env, napi_uint32_array, words.size(), buffer, 0,
+                             &array) != napi_ok) {
+    return env.Undefined();
+  }
+  return Napi::Value(env, array);
+}
+
+Napi::Value ToArray(Napi::Env env, const std::vector<std::string_view>& texts) {
+  Napi::Array array = Napi::Array::New(env, texts.size());
+  for (uint32_t i = 0; i < texts.size(); i++) {
+    array[i] = Napi::String::New(env, texts[i].data(), texts[i].size());
+  }
+  return array;
+}
+
+Napi::Object ToObject(Napi::Env env, const SampleBatch& batch) {
+  const BatchArrays flat = ToArrays(batch);
+  Napi::Object result = Napi::Object::New(env);
+  result["threadName"] = Napi::String::New(env, batch.thread_name);
+  result["names"] = ToArray(env, flat.names);
+  result["startLines"] = ToArray(env, flat.start_lines);
+  result["startColumns"] = ToArray(env, flat.start_columns);
+  result["frames"] = ToArray(env, flat.frames);
+  result["stacks"] = ToArray(env, flat.stacks);
+  result["labelSets"] = ToArray(env, flat.label_sets);
+  result["labelTexts"] = ToArray(env, flat.label_texts);
+  return result;
+}
+
+Napi::Object ToObject(Napi::Env env, const SamplerMetrics& metrics) {
+  Napi::Object result = Napi::Object::New(env);
+  const auto set = [&](const char* name, uint64_t value) {
+    result[name] = Napi::Number::New(env, static_cast<double>(value));
+  };
+  set("signals", metrics.signals);
+  set("samples", metrics.samples);
+  set("droppedSamples", metrics.dropped_samples);
+  set("truncatedStacks", metrics.truncated_stacks);
+  set("labelledSamples", metrics.labelled_samples);
+  set("staleSamples", metrics.stale_samples);
+  set("unresolvedFrames", metrics.resolve.unresolved_frames);
+  set("inlinedFrames", metrics.resolve.inlined_frames);
+  set("layoutFallbacks", metrics.resolve.layout_fallbacks);
+  set("codeEntries", metrics.code_entries);
+  set("codeBytes", metrics.code_bytes);
+  set("handlerNanos", metrics.handler_ns);
+  set("drainNanos", metrics.drain_ns);
+  set("jitEventNanos", metrics.jit_event_ns);
+  return result;
+}
+
+}  // namespace otelpyroscope

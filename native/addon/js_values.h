@@ -1,0 +1,32 @@
+// Conversions between the values of JavaScript and those of the other files.
+#ifndef NATIVE_ADDON_JS_VALUES_H_
+#define NATIVE_ADDON_JS_VALUES_H_
+
+#include <napi.h>
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "sampler/sampler.h"
+#include "threads/profile_windows.h"
+#include "v8.h"
+
+namespace otelpyroscope {
+
+v8::Local<v8::Value> ToV8(const Napi::Value& value);
+Napi::Value FromV8(Napi::Env env, v8::Local<v8::Value> value);
+uint32_t ToUint32(const Napi::Value& value);
+uint64_t ToUint64(const Napi::Value& value);
+// A Uint32Array; undefined where the environment is being terminated, at any
+// moment.
+Napi::Value ToArray(Napi::Env env, const std::vector<uint32_t>& words);
+Napi::Value ToArray(Napi::Env env, const std::vector<std::string_view>& texts);
+// NativeForeignBatch of src/native.ts.
+Napi::Object ToObject(Napi::Env env, const SampleBatch& batch);
+// NativeMetrics of src/native.ts.
+Napi::Object ToObject(Napi::Env env, const SamplerMetrics& metrics);
+
+}  // namespace otelpyroscope
+
+#endif  // NATIVE_ADDON_JS_VALUES_H_

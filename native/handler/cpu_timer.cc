@@ -1,0 +1,330 @@
+// Per-thread CPU timers and the signal that they share.
+#include "handler/cpu_timer.h"
+
+#include <pthread.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#ifndef sigev_notify_thread_id  // musl has the field under this name only
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+#ifndef AT_MINSIGSTKSZ  // Linux 5.14
+#define AT_MINSIGSTKSZ 51
+#endif
+
+namespace otelpyroscope {
+namespace {
+
+// What a signal of a timer leads to. A signal carries the ticket of its timer;
+// a timer that was deleted has left no ticket behind, so a late signal of it
+// is ignored. The entries are never freed.
+struct Place {
+  std::atomic<uint32_t> ticket{0};  // 0: no live timer
+  std::atomic<void*> owner{nullptr};
+  timer_t timer{};
+  // Of a stopped timer that the system has refused to delete, under
+  // setup_mutex: the number of its thread, which may use it again, and its
+  // ticket. 0: there is none.
+  uint64_t undeleted_thread = 0;
+  uint32_t undeleted_ticket = 0;
+};
+
+// Handler and frames took 5.4 KiB; AVX-512 state is in AT_MINSIGSTKSZ.
+constexpr size_t kHandlerStackBytes = 16 * 1024;
+
+// Everything here is leaked and trivially destructible: signals arrive while
+// exit() runs static destructors.
+Place places[CpuTimer::kMaxTimers];
+std::atomic<CpuTimerHandler> current_handler{nullptr};
+static_assert(std::atomic<CpuTimerHandler>::is_always_lock_free);
+pthread_mutex_t setup_mutex = PTHREAD_MUTEX_INITIALIZER;
+uint32_t tickets_given = 0;               // under setup_mutex
+uint64_t threads_numbered = 0;            // under setup_mutex
+thread_local uint64_t thread_number = 0;  // 0: none yet
+// Live and undeleted timers, under setup_mutex. While there is one, the signal
+// is not given back.
+uint32_t existing_timers = 0;
+std::atomic<int> current_signal{0};
+std::atomic<bool> process_ends{false};
+
+class SetupLock {
+ public:
+  SetupLock() { pthread_mutex_lock(&setup_mutex); }
+  ~SetupLock() { pthread_mutex_unlock(&setup_mutex); }
+  SetupLock(const SetupLock&) = delete;
+  SetupLock& operator=(const SetupLock&) = delete;
+};
+
+SIGNAL_SAFE void OnSignal(int, siginfo_t* info, void* ucontext) noexcept {
+  if (info->si_code != SI_TIMER) return;
+  const int saved_errno = errno;
+  const uint32_t ticket = static_cast<uint32_t>(info->si_value.sival_int);
+  const Place& place = places[ticket % CpuTimer::kMaxTimers];
+  // Acquire pairs with the release in Start(): owner and handler are set.
+  if (ticket != 0 && place.ticket.load(std::memory_order_acquire) == ticket) {
+    const uint32_t weight = 1 + static_cast<uint32_t>(info->si_overrun);
+    current_handler.load(std::memory_order_relaxed)(
+        place.owner.load(std::memory_order_relaxed), weight, ucontext);
+  }
+  errno = saved_errno;
+}
+
+int CreateTimer(int signal, uint32_t ticket, timer_t* timer) {
+  struct sigevent event;
+  memset(&event, 0, sizeof(event));
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = signal;
+  event.sigev_value.sival_int = static_cast<int>(ticket);
+  event.sigev_notify_thread_id = static_cast<pid_t>(syscall(SYS_gettid));
+  return timer_create(CLOCK_THREAD_CPUTIME_ID, &event, timer) == 0 ? 0 : errno;
+}
+
+bool HasDefaultDisposition(int signal) {
+  struct sigaction action;
+  return sigaction(signal, nullptr, &action) == 0 &&
+         (action.sa_flags & SA_SIGINFO) == 0 && action.sa_handler == SIG_DFL;
+}
+
+int InstallHandler(int signal) {
+  struct sigaction action;
+  memset(&action, 0, sizeof(action));
+  action.sa_sigaction = OnSignal;
+  // SA_RESTART: the application must not see EINTR because of us.
+  action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+  sigemptyset(&action.sa_mask);
+  return sigaction(signal, &action, nullptr) == 0 ? 0 : errno;
+}
+
+int SetTimer(timer_t timer, uint64_t interval_ns) {
+  struct itimerspec spec;
+  spec.it_interval.tv_sec = static_cast<time_t>(interval_ns / 1000000000);
+  spec.it_interval.tv_nsec = static_cast<long>(interval_ns % 1000000000);
+  spec.it_value = spec.it_interval;
+  return timer_settime(timer, 0, &spec, nullptr) == 0 ? 0 : errno;
+}
+
+enum class Ended { kDeleted, kDisarmed, kStillFires };
+
+// A sandbox that was put up while the timer ran may refuse everything.
+Ended EndTimer(timer_t timer) {
+  if (timer_delete(timer) == 0) return Ended::kDeleted;
+  return SetTimer(timer, 0) == 0 ? Ended::kDisarmed : Ended::kStillFires;
+}
+
+void GiveSignalBack(int signal) {
+  struct sigaction action;
+  // Whoever has put a handler of their own in front of ours keeps it: it may
+  // call ours for good.
+  if (sigaction(signal, nullptr, &action) != 0 ||
+      (action.sa_flags & SA_SIGINFO) == 0 || action.sa_sigaction != OnSignal) {
+    return;
+  }
+  // Ignoring a signal discards the pending ones, which its default action
+  // would turn into the death of the process.
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = SIG_IGN;
+  sigaction(signal, &action, nullptr);
+  action.sa_handler = SIG_DFL;
+  sigaction(signal, &action, nullptr);
+}
+
+// A timer on the signal in use, or on the highest free real-time signal; on one
+// that this thread blocks only if there is no other: sigwait() may be for it.
+// Under qemu the two highest are refused by timer_create only, so a signal
+// counts as free when a timer with it could be made.
+int CreateTimerAndSignal(uint32_t ticket, timer_t* timer) {
+  const int in_use = current_signal.load(std::memory_order_relaxed);
+  if (in_use != 0) return CreateTimer(in_use, ticket, timer);
+  sigset_t mask;
+  sigemptyset(&mask);
+  pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+  int error = EAGAIN;
+  for (const int is_blocked : {0, 1}) {
+    for (int signal = SIGRTMAX; signal >= SIGRTMIN; signal--) {
+      if (sigismember(&mask, signal) != is_blocked ||
+          !HasDefaultDisposition(signal)) {
+        continue;
+      }
+      error = InstallHandler(signal);
+      if (error != 0) return error;
+      error = CreateTimer(signal, ticket, timer);
+      if (error == 0) {
+        current_signal.store(signal, std::memory_order_relaxed);
+        return 0;
+      }
+      GiveSignalBack(signal);
+      if (error != EAGAIN && error != EINVAL) return error;
+    }
+  }
+  return error;
+}
+
+// The index of the place with an undeleted timer of this thread, else of a free
+// place, or kMaxTimers.
+uint32_t FindPlace() {
+  uint32_t found = CpuTimer::kMaxTimers;
+  for (uint32_t index = 0; index < CpuTimer::kMaxTimers; index++) {
+    const Place& place = places[index];
+    if (place.ticket.load(std::memory_order_relaxed) != 0) continue;
+    if (place.undeleted_thread == 0) {
+      found = std::min(found, index);
+    } else if (place.undeleted_thread == thread_number) {
+      return index;
+    }
+  }
+  return found;
+}
+
+}  // namespace
+
+int CpuTimer::Start(uint64_t interval_ns, CpuTimerHandler handler,
+                    void* owner) {
+  SetupLock lock;
+  if (thread_number == 0) thread_number = ++threads_numbered;
+  const uint32_t index = FindPlace();
+  if (index == kMaxTimers || process_ends.load()) return EAGAIN;
+  Place& place = places[index];
+  uint32_t ticket = place.undeleted_ticket;
+  if (place.undeleted_thread == 0) {
+    // The upper bits count, so that a ticket comes back only after 4 million.
+    if (++tickets_given >= UINT32_MAX / kMaxTimers) tickets_given = 1;
+    ticket = tickets_given * kMaxTimers + index;
+    const int error = CreateTimerAndSignal(ticket, &place.timer);
+    if (error != 0) return error;
+    existing_timers++;
+  }
+  place.undeleted_thread = 0;
+
+  place_ = index;
+  running_ = true;
+  PrepareThread(current_signal.load(std::memory_order_relaxed));
+  current_handler.store(handler, std::memory_order_relaxed);
+  place.owner.store(owner, std::memory_order_relaxed);
+  // Release pairs with the acquire in OnSignal().
+  place.ticket.store(ticket, std::memory_order_release);
+
+  interval_ns_ = interval_ns;
+  paused_ = false;
+  const int refused = Arm(interval_ns);
+  if (refused != 0) StopLocked();
+  return refused;
+}
+
+int CpuTimer::Arm(uint64_t interval_ns) {
+  return SetTimer(places[place_].timer, interval_ns);
+}
+
+void CpuTimer::Pause() {
+  if (!running_) return;
+  Arm(0);
+  paused_ = true;
+}
+
+void CpuTimer::Resume() {
+  if (std::exchange(paused_, false) && running_) Arm(interval_ns_);
+}
+
+void CpuTimer::Stop() {
+  SetupLock lock;
+  if (running_) StopLocked();
+}
+
+void CpuTimer::StopLocked() {
+  running_ = false;
+  Place& place = places[place_];
+  const uint32_t ticket = place.ticket.exchange(0, std::memory_order_relaxed);
+  const int signal = current_signal.load(std::memory_order_relaxed);
+  if (ticket == 0) {
+    // StopAll() was first. What it was refused is not known here, so the
+    // handler stays: the process ends anyway.
+    RestoreThread(signal, false);
+    return;
+  }
+  const Ended ended = EndTimer(place.timer);
+  RestoreThread(signal, ended != Ended::kStillFires);
+  if (ended != Ended::kDeleted) {
+    place.undeleted_thread = thread_number;
+    place.undeleted_ticket = ticket;
+    return;
+  }
+  if (--existing_timers == 0) {
+    GiveSignalBack(signal);
+    current_signal.store(0, std::memory_order_relaxed);
+  }
+}
+
+void CpuTimer::StopAll() {
+  // Without the lock: exit() may have interrupted its holder.
+  process_ends.store(true);
+  for (Place& place : places) {
+    if (place.ticket.exchange(0, std::memory_order_relaxed) != 0) {
+      EndTimer(place.timer);
+    }
+  }
+}
+
+int CpuTimer::signal_number() {
+  return current_signal.load(std::memory_order_relaxed);
+}
+
+void CpuTimer::PrepareThread(int signal) {
+  sigset_t set;
+  sigset_t before;
+  sigemptyset(&set);
+  sigaddset(&set, signal);
+  unblocked_signal_ = pthread_sigmask(SIG_UNBLOCK, &set, &before) == 0 &&
+                      sigismember(&before, signal) == 1;
+
+  stack_t stack;
+  const size_t needed = getauxval(AT_MINSIGSTKSZ) + kHandlerStackBytes;
+  if (sigaltstack(nullptr, &stack) != 0 || (stack.ss_flags & SS_DISABLE) != 0 ||
+      stack.ss_size >= needed) {
+    return;
+  }
+  // Somebody's alternate stack is too small for us; theirs is not ours to
+  // free, and an anonymous mapping costs nothing until it is used.
+  void* memory = mmap(nullptr, needed + SIGSTKSZ, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (memory == MAP_FAILED) return;
+  previous_stack_ = stack;
+  stack.ss_sp = memory;
+  stack.ss_size = needed + SIGSTKSZ;
+  stack.ss_flags = 0;
+  if (sigaltstack(&stack, nullptr) != 0) {
+    munmap(memory, needed + SIGSTKSZ);
+    return;
+  }
+  own_stack_ = memory;
+  own_stack_bytes_ = needed + SIGSTKSZ;
+}
+
+void CpuTimer::RestoreThread(int signal, bool is_quiet) {
+  if (unblocked_signal_) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, signal);
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    unblocked_signal_ = false;
+  }
+  if (own_stack_ == nullptr) return;
+  stack_t stack;
+  // Leave it where signals still come, for which theirs is too small, where
+  // somebody has replaced ours, or where it is being used.
+  if (is_quiet && sigaltstack(nullptr, &stack) == 0 &&
+      stack.ss_sp == own_stack_ &&
+      sigaltstack(&previous_stack_, nullptr) == 0) {
+    munmap(own_stack_, own_stack_bytes_);
+  }
+  own_stack_ = nullptr;
+}
+
+}  // namespace otelpyroscope

@@ -1,0 +1,27 @@
+// Where a thread's stack is.
+#ifndef NATIVE_HANDLER_STACK_BOUNDS_H_
+#define NATIVE_HANDLER_STACK_BOUNDS_H_
+
+#include <cstdint>
+
+#include "base/signal_safety.h"
+
+namespace otelpyroscope {
+
+// The addresses [low, high) of a thread's stack.
+struct StackBounds {
+  uintptr_t low = 0;
+  uintptr_t high = 0;
+
+  // Of the calling thread, found when it first asks; empty where the system
+  // cannot tell. Of a main thread's stack, the upper 64 MiB. Not SIGNAL_SAFE.
+  static StackBounds OfThisThread();
+
+  SIGNAL_SAFE bool Contains(uintptr_t address) const noexcept {
+    return address >= low && address < high;
+  }
+};
+
+}  // namespace otelpyroscope
+
+#endif  // NATIVE_HANDLER_STACK_BOUNDS_H_

@@ -1,0 +1,234 @@
+// Samples added up: how much CPU each pair of label and stack has used.
+#ifndef NATIVE_RESOLVE_STACK_TABLE_H_
+#define NATIVE_RESOLVE_STACK_TABLE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/debug_check.h"
+#include "code/code_map.h"
+#include "names/pseudo_frames.h"
+#include "symbols/loaded_files.h"
+#include "symbols/symbol_index.h"
+
+namespace otelpyroscope {
+
+struct FunctionInfo {
+  std::string name;
+  std::string url;
+  int line = 0;                  // of the function's start, 1-based; 0: unknown
+  int column = 0;                // of the function's start, 1-based; 0: unknown
+  uintptr_t native_address = 0;  // of a native function: see NameNatives()
+  // Frames that were pushed while no file with this address was known.
+  uint64_t foreign_frames = 0;
+  // Where line and column are still to be asked for: see FillLines().
+  int script_id = 0;
+  int32_t start = -1;  // offset in the script's source
+};
+
+// A function at a place in its source.
+struct FrameInfo {
+  uint32_t function = 0;
+  int script_id = 0;      // of `position`; 0: none
+  int32_t position = -1;  // offset in the script's source; -1: unknown
+
+  bool operator==(const FrameInfo&) const = default;
+};
+
+// Not thread-safe, never touches the V8 heap.
+class StackTable {
+ public:
+  // Different pairs of label and stack between two Clear(). When full, the
+  // stack of a new pair is replaced by "(stack table full)"; label and CPU
+  // stay. About 16 MiB at 30 frames.
+  static constexpr size_t kMaxStacks = 65536;
+  // Different functions, the bytes of their names and URLs together, and
+  // different frames (functions at a line) between two Clear(). When one is
+  // full, "(stack table full)" stands in a stack for each function or frame
+  // that is new. About 64 MiB in all.
+  static constexpr size_t kMaxFunctions = 65536;
+  static constexpr size_t kMaxTextBytes = size_t{16} << 20;
+  static constexpr size_t kMaxFrames = 262144;
+
+  // Frame numbers, leaf first, behind the label id. Also the map's key.
+  using Key = std::u32string;
+  using Stacks = std::unordered_map<Key, uint64_t>;
+
+  StackTable();
+
+  // Begins the stack of the next sample.
+  void Begin(uint32_t label) {
+    DEBUG_CHECK(readers_ == 0);
+    key_.assign(1, static_cast<char32_t>(label));
+  }
+  // Appends the next frame towards the root.
+  // `position`: of the code that runs, in the function's script; -1: unknown.
+  void Push(const CodeFunction& function, const CodeMap& code_map,
+            int32_t position = -1);
+  void Push(PseudoFrame frame);
+  // A native function, by an address in it. False: the address is nobody's, as
+  // far as is known now.
+  bool PushNative(uintptr_t address);
+  // Adds the sample.
+  void Commit(uint64_t weight);
+
+  // What was pushed for a caller: its function, and before it those that are
+  // inlined there.
+  struct Caller {
+    static constexpr size_t kMaxFrames = 27;
+
+    uintptr_t address = 0;
+    uint64_t stamp = 0;
+    uint32_t count = 0;
+    char32_t frames[kMaxFrames];
+  };
+  // What was pushed for this address, as long as the map and this table still
+  // have it; or null. Most callers are met again and again, and what is known
+  // of them is spread over memory that is in no cache of the processor then.
+  const Caller* FindCaller(uintptr_t address, const CodeMap& code_map) const;
+  void Push(const Caller& caller) { key_.append(caller.frames, caller.count); }
+  // Remembers for it what has been pushed since `depth()` was that.
+  void RememberCaller(uintptr_t address, const CodeMap& code_map, size_t depth);
+  size_t depth() const { return key_.size(); }
+
+  // Moves everything into `taken`, whose own content is lost, and begins anew.
+  // To be read, not to be added to.
+  void MoveTo(StackTable* taken);
+  // Names the native functions that the symbols know. Reads files: not from
+  // V8's callbacks.
+  void NameNatives();
+  // Names all of them, those too that a file has which was loaded a moment ago:
+  // where names are missing, waits at most so long for an index in the making.
+  // Returns the number of frames whose address is nobody's.
+  uint64_t NameAllNatives(int wait_ms);
+  // The same by the symbols that there are.
+  uint64_t NameUnknown();
+  // Names what is in no file by what else is known of addresses: `name_of`
+  // returns an empty name for none.
+  template <typename NameOf>
+  void NameForeign(NameOf name_of) {
+    const Reader reader(this);
+    for (FunctionInfo& function : functions_) {
+      if (function.native_address == 0 || !function.name.empty() ||
+          IsInFile(function.native_address)) {
+        continue;
+      }
+      function.name = name_of(function.native_address);
+    }
+  }
+  // From here on, an address that is in no file may be other code's: the
+  // functions that were pushed for such are no longer found by it, and those
+  // without a name get none. Returns the number of their frames.
+  uint64_t ForgetForeign();
+  // Fills in the lines that are missing: of frames, and of functions' starts.
+  // `line_of(script_id, offset, int* column)` returns a 1-based line, or 0. It
+  // may call V8, which may collect; the collection drains into this table,
+  // whose vectors then move. So nothing in them is referred to across the call.
+  template <typename LineOf>
+  void FillLines(LineOf line_of) {
+    for (; filled_starts_ < functions_.size(); filled_starts_++) {
+      const int script_id = functions_[filled_starts_].script_id;
+      const int32_t start = functions_[filled_starts_].start;
+      if (start < 0) continue;
+      int column = 0;
+      const int line = line_of(script_id, start, &column);
+      functions_[filled_starts_].line = line;
+      functions_[filled_starts_].column = column;
+      functions_[filled_starts_].start = -1;
+    }
+    // Frames that are added meanwhile are left for the next call: the starts of
+    // their functions may not be known yet.
+    const size_t frames = frames_.size();
+    while (lines_.size() < frames) {
+      const FrameInfo frame = frames_[lines_.size()];
+      const int line = frame.position < 0
+                           ? 0
+                           : line_of(frame.script_id, frame.position, nullptr);
+      AddLine(frame, line);
+    }
+  }
+  // The same where V8 may not be asked: frames get the lines at which their
+  // functions start, as far as these are known.
+  void FillLinesWithStarts() {
+    while (lines_.size() < frames_.size()) AddLine(frames_[lines_.size()], 0);
+  }
+  // Tells native functions apart by the symbols of what is loaded, from here
+  // on; before, by address. Waits at most so long for an index in the making.
+  // Not from V8's callbacks.
+  void LearnSymbols(int wait_ms);
+  const SymbolIndex* symbols() const { return symbols_.get(); }
+  // Remembers what files are loaded now: they serve until there are symbols.
+  void LearnFiles() { files_ = LoadedFiles(); }
+  // Whether the address is in a file, as far as is known now.
+  bool IsInFile(uintptr_t address) const;
+
+  void Clear();
+
+  const std::vector<FunctionInfo>& functions() const { return functions_; }
+  const std::vector<FrameInfo>& frames() const { return frames_; }
+  // The 1-based lines of the first frames, 0 for unknown; of all of them after
+  // FillLines() or FillLinesWithStarts().
+  const std::vector<uint32_t>& lines() const { return lines_; }
+  // Weight (number of intervals) by key.
+  const Stacks& stacks() const { return stacks_; }
+
+  // Says that somebody holds references into the table, so that nothing may be
+  // added to it: no call into V8 while one exists. Checked in debug builds.
+  class Reader {
+   public:
+    explicit Reader(const StackTable* table) : table_(table) {
+      table_->readers_++;
+    }
+    ~Reader() { table_->readers_--; }
+    Reader(const Reader&) = delete;
+    Reader& operator=(const Reader&) = delete;
+
+   private:
+    const StackTable* table_;
+  };
+
+ private:
+  struct FrameHash {
+    size_t operator()(const FrameInfo& frame) const;
+  };
+
+  static constexpr size_t kCallers = 512;  // 64 KiB
+
+  // Both grow only, so with each change of either it is a new one.
+  uint64_t StampOf(const CodeMap& code_map) const {
+    return code_map.losses() + generation_;
+  }
+  uint32_t FunctionNumber(FunctionInfo&& info);
+  uint32_t NumberOf(PseudoFrame frame);
+  bool HasRoomForFunction() const {
+    return functions_.size() < kMaxFunctions && text_bytes_ < kMaxTextBytes;
+  }
+  void PushFrame(const FrameInfo& frame);
+  void AddLine(const FrameInfo& frame, int line) {
+    if (line == 0) line = functions_[frame.function].line;
+    lines_.push_back(static_cast<uint32_t>(line));
+  }
+
+  Key key_;
+  Stacks stacks_;
+  std::vector<FunctionInfo> functions_;
+  std::unordered_map<std::string, uint32_t> function_numbers_;
+  std::unordered_map<uintptr_t, uint32_t> native_numbers_;
+  SymbolIndex::Snapshot symbols_;
+  std::vector<LoadedFile> files_;
+  size_t text_bytes_ = 0;     // of functions_, names and URLs
+  size_t filled_starts_ = 0;  // of functions_, those FillLines() is done with
+  std::vector<FrameInfo> frames_;
+  std::vector<uint32_t> lines_;  // of the first frames
+  std::unordered_map<FrameInfo, uint32_t, FrameHash> frame_numbers_;
+  uint64_t generation_ = 1;
+  std::vector<Caller> callers_;  // empty before the first
+  mutable int readers_ = 0;
+};
+
+}  // namespace otelpyroscope
+
+#endif  // NATIVE_RESOLVE_STACK_TABLE_H_

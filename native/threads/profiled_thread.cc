@@ -1,0 +1,380 @@
+// Sessions, cuts and flushes: what a thread does for the windows of all.
+#include "threads/profiled_thread.h"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "threads/session.h"
+
+namespace otelpyroscope {
+namespace {
+
+void DeleteTimer(uv_handle_t* handle) {
+  delete reinterpret_cast<uv_timer_t*>(handle);
+}
+
+}  // namespace
+
+// --- Set-up and teardown ---
+
+ProfiledThread* ProfiledThread::Acquire(v8::Isolate* isolate, uv_loop_t* loop,
+                                        std::string name, void (*wake)(void*),
+                                        void* data) {
+  Sampler* sampler = Sampler::Acquire(
+      isolate, loop, []() -> Sampler::Owner* { return new ProfiledThread; });
+  if (sampler == nullptr) return nullptr;
+  auto* thread = static_cast<ProfiledThread*>(sampler->owner());
+  thread->sampler_ = sampler;
+  thread->wake_ = wake;
+  thread->wake_data_ = data;
+  thread->flush_timer_ = new uv_timer_t;
+  uv_timer_init(loop, thread->flush_timer_);
+  uv_unref(reinterpret_cast<uv_handle_t*>(thread->flush_timer_));
+  thread->flush_timer_->data = thread;
+
+  Process& process = TheProcess();
+  std::lock_guard<std::mutex> lock(process.mutex);
+  thread->serial_ = ++process.last_serial;
+  thread->name_ = std::move(name);
+  thread->cut_signals_ = sampler->signals();
+  thread->since_ = process.windows.epoch();
+  process.threads.push_back(thread);
+  return thread;
+}
+
+void ProfiledThread::Release(void (*released)(void*), void* data) {
+  wake_ = nullptr;
+  StartFor(0, 0, 0);
+  CutSamples();
+  Deliver(nullptr);
+  uint64_t serial = 0;
+  {
+    Process& process = TheProcess();
+    std::lock_guard<std::mutex> lock(process.mutex);
+    std::erase(process.threads, this);
+    serial = std::exchange(serial_, 0);
+    const bool had_open = process.windows.AnyOpen();
+    process.windows.DropOwner(serial);
+    // Whether its windows were the session's last.
+    BeginEpochLocked(nullptr, 0, had_open && !process.windows.AnyOpen());
+    cuts_.clear();
+  }
+  refused_session_ = 0;
+  flushing_ = false;
+  tasks_.store(0);
+  interrupt_queued_.store(false);
+  uv_close(reinterpret_cast<uv_handle_t*>(flush_timer_), DeleteTimer);
+  flush_timer_ = nullptr;
+  sampler_->Release(released, data);
+}
+
+// --- The session ---
+
+int ProfiledThread::StartFor(uint64_t session, uint64_t interval_ns,
+                             size_t max_frames) {
+  if (session_ != 0) {
+    sampler_->Stop();
+    CutSamples();
+    session_ = 0;
+  }
+  if (session == 0) return 0;
+  const int error = sampler_->Start(interval_ns, max_frames);
+  if (error != 0) return error;
+  session_ = session;
+  Process& process = TheProcess();
+  std::lock_guard<std::mutex> lock(process.mutex);
+  cut_signals_ = 0;
+  since_ = process.windows.epoch();
+  return 0;
+}
+
+ProfiledThread::State ProfiledThread::Follow() {
+  Session wanted;
+  {
+    Process& process = TheProcess();
+    std::lock_guard<std::mutex> lock(process.mutex);
+    if (process.windows.AnyOpen()) wanted = process.session;
+    sampler_->SetFlushWanted(process.windows.AnyOfOthers(serial_));
+  }
+  const bool hopeless = wanted.number != 0 && wanted.number == refused_session_;
+  if (wanted.number != session_ && !hopeless &&
+      StartFor(wanted.number, wanted.interval_ns, wanted.max_frames) != 0) {
+    refused_session_ = wanted.number;
+  }
+  if (session_ != 0) return State::kSampling;
+  return wanted.number == 0 ? State::kIdle : State::kRefused;
+}
+
+ProfiledThread::Opened ProfiledThread::OpenWindow(uint64_t interval_ns,
+                                                  size_t max_frames) {
+  Process& process = TheProcess();
+  Opened opened;
+  Session session;
+  {
+    std::lock_guard<std::mutex> lock(process.mutex);
+    if (!process.windows.AnyOpen() && process.opening == 0) {
+      process.session = {process.session.number + 1, interval_ns, max_frames};
+    }
+    process.opening++;
+    session = process.session;
+  }
+  if (session_ != session.number) {
+    opened.error =
+        StartFor(session.number, session.interval_ns, session.max_frames);
+  }
+  std::lock_guard<std::mutex> lock(process.mutex);
+  process.opening--;
+  if (opened.error != 0) return opened;
+  const bool first = !process.windows.AnyOpen();
+  opened.interval_ns = session.interval_ns;
+  opened.window = process.windows.Open(serial_, session.interval_ns, CpuNow());
+  BeginEpochLocked(this, kCut, first);
+  return opened;
+}
+
+void ProfiledThread::BeginClose(uint32_t window) {
+  {
+    Process& process = TheProcess();
+    std::lock_guard<std::mutex> lock(process.mutex);
+    process.windows.BeginClose(window);
+  }
+  Follow();
+}
+
+uint64_t ProfiledThread::Turn(uint32_t window) {
+  Process& process = TheProcess();
+  std::lock_guard<std::mutex> lock(process.mutex);
+  std::vector<uint64_t> awaited;
+  for (const ProfiledThread* thread : process.threads) {
+    if (thread != this && thread->HasUndeliveredLocked()) {
+      awaited.push_back(thread->serial_);
+    }
+  }
+  const uint64_t segment =
+      process.windows.Turn(window, CpuNow(), std::move(awaited));
+  BeginEpochLocked(this, kCut | kFlush, !process.windows.AnyOpen());
+  return segment;
+}
+
+bool ProfiledThread::IsComplete(uint32_t window, uint64_t segment) {
+  Process& process = TheProcess();
+  std::lock_guard<std::mutex> lock(process.mutex);
+  return process.windows.IsComplete(window, segment);
+}
+
+void ProfiledThread::Force(uint32_t window, uint64_t segment) {
+  Process& process = TheProcess();
+  std::lock_guard<std::mutex> lock(process.mutex);
+  const auto awaited = process.windows.Awaited(window, segment);
+  for (ProfiledThread* thread : process.threads) {
+    if (std::find(awaited.begin(), awaited.end(), thread->serial_) !=
+        awaited.end()) {
+      thread->AskLocked(kForce | kFlush);
+    }
+  }
+}
+
+ProfileWindows::Taken ProfiledThread::Take(uint32_t window, uint64_t segment) {
+  Process& process = TheProcess();
+  std::lock_guard<std::mutex> lock(process.mutex);
+  ProfileWindows::Taken taken = process.windows.Take(window, segment);
+  SetFlushWantedLocked();
+  return taken;
+}
+
+// --- Cuts and flushes ---
+
+void ProfiledThread::CutSamples() {
+  const uint64_t signals = sampler_->signals();
+  sampler_->Drain();
+  StackTable* table = sampler_->stack_table();
+  Cut cut;
+  if (!table->stacks().empty()) {
+    cut.batch = std::make_shared<SampleBatch>();
+    cut.batch->interval_ns = sampler_->interval_ns();
+    for (const auto& [key, weight] : table->stacks()) {
+      cut.batch->weight += weight;
+    }
+    cut.gone_modules = sampler_->gone_modules();
+    table->MoveTo(&cut.batch->table);
+  }
+  Process& process = TheProcess();
+  std::lock_guard<std::mutex> lock(process.mutex);
+  cut.since = std::exchange(since_, process.windows.epoch());
+  cut_signals_ = signals;
+  if (cut.batch == nullptr) return;
+  cut.batch->thread_name = name_;
+  if (cuts_.empty()) oldest_cut_ns_ = ClockNs(CLOCK_MONOTONIC);
+  cuts_.push_back(std::move(cut));
+}
+
+const std::deque<ProfiledThread::Cut>& ProfiledThread::BeginFlush() {
+  flushing_ = true;
+  sampler_->TakeFlushRequest();
+  StackTable* table = sampler_->stack_table();
+  // A sampler that has only begun needs no index yet.
+  if (sampler_->HasSamples()) {
+    table->LearnSymbols(table->symbols() == nullptr ? kSymbolsWaitMs : 0);
+  }
+  sampler_->DrainInLoop();
+  CutSamples();
+  for (Cut& cut : cuts_) {
+    if (!cut.delivered) Complete(cut, true);
+  }
+  return cuts_;
+}
+
+void ProfiledThread::EndFlush(std::shared_ptr<const LabelTexts> labels) {
+  Deliver(labels);
+  cuts_.clear();
+  flushing_ = false;
+}
+
+bool ProfiledThread::HasListeners() {
+  Process& process = TheProcess();
+  std::lock_guard<std::mutex> lock(process.mutex);
+  return process.windows.AnyOfOthers(serial_);
+}
+
+// Asks V8 for the lines that are missing.
+void ProfiledThread::FillLines(StackTable* table) {
+  table->FillLines([this](int script_id, int32_t offset, int* column) {
+    return sampler_->LineOf(script_id, offset, column);
+  });
+}
+
+// Some of a flush's work, whenever the loop is woken for samples, so that the
+// flush itself does not hold the loop up.
+void ProfiledThread::PrepareFlush() {
+  StackTable* table = sampler_->stack_table();
+  table->NameNatives();
+  FillLines(table);
+}
+
+void ProfiledThread::Complete(const Cut& cut, bool may_ask) {
+  StackTable* table = &cut.batch->table;
+  if (cut.gone_modules == sampler_->gone_modules()) {
+    sampler_->NameForeign(table);
+  }
+  // It may have been cut before its files were indexed.
+  sampler_->CountUnresolved(
+      table->NameAllNatives(may_ask ? kSymbolsWaitMs : 0));
+  if (may_ask) FillLines(table);
+  table->FillLinesWithStarts();
+}
+
+void ProfiledThread::Deliver(const std::shared_ptr<const LabelTexts>& labels) {
+  for (Cut& cut : cuts_) {
+    if (!cut.delivered) Complete(cut, false);
+  }
+  Process& process = TheProcess();
+  std::lock_guard<std::mutex> lock(process.mutex);
+  for (Cut& cut : cuts_) {
+    if (cut.delivered) continue;
+    cut.batch->labels = labels;
+    cut.delivered = true;
+    process.windows.Deliver(cut.batch, serial_, cut.since);
+  }
+  process.windows.Answer(serial_, since_);
+  AskReadyOwnersLocked();
+}
+
+// --- What threads ask of each other ---
+
+bool ProfiledThread::HasUndeliveredLocked() const {
+  return sampler_->signals() != cut_signals_ ||
+         std::any_of(cuts_.begin(), cuts_.end(),
+                     [](const Cut& cut) { return !cut.delivered; });
+}
+
+// Threads that have nothing to cut are not woken: for them the epoch has begun.
+void ProfiledThread::BeginEpochLocked(ProfiledThread* own, uint32_t tasks,
+                                      bool session_changes) {
+  Process& process = TheProcess();
+  for (ProfiledThread* thread : process.threads) {
+    const bool busy = thread != own && thread->HasUndeliveredLocked();
+    if (!busy) thread->since_ = process.windows.epoch();
+    if (thread != own && (busy || session_changes)) {
+      thread->AskLocked((busy ? tasks : 0u) |
+                        (session_changes ? uint32_t{kFollow} : 0u));
+    }
+  }
+  SetFlushWantedLocked();
+}
+
+void ProfiledThread::SetFlushWantedLocked() {
+  Process& process = TheProcess();
+  for (ProfiledThread* thread : process.threads) {
+    thread->sampler_->SetFlushWanted(
+        process.windows.AnyOfOthers(thread->serial_));
+  }
+}
+
+void ProfiledThread::AskReadyOwnersLocked() {
+  Process& process = TheProcess();
+  for (const uint64_t owner : process.windows.TakeReadyOwners()) {
+    for (ProfiledThread* thread : process.threads) {
+      if (thread->serial_ != owner) continue;
+      thread->tasks_.fetch_or(kLook);
+      thread->sampler_->WakeUp();
+    }
+  }
+}
+
+// Both ways, and the thread takes the one that it comes by first: its loop, or
+// an interrupt where its JavaScript does not return to the loop.
+void ProfiledThread::AskLocked(uint32_t tasks) {
+  tasks_.fetch_or(tasks);
+  sampler_->WakeUp();
+  if (!interrupt_queued_.exchange(true)) {
+    // The isolate lives: Release() takes the thread off the list first.
+    sampler_->isolate()->RequestInterrupt(OnInterrupt, this);
+  }
+}
+
+// --- Where they are heard: on the thread itself ---
+
+void ProfiledThread::OnWoken() {
+  if (wake_ == nullptr) return;
+  PrepareFlush();
+  // JavaScript is needed for it: a flush does it.
+  if (sampler_->WantsWasmNames()) tasks_.fetch_or(kFlush);
+  uv_handle_t* timer = reinterpret_cast<uv_handle_t*>(flush_timer_);
+  if (sampler_->flush_requested() && !uv_is_active(timer)) {
+    uv_timer_start(flush_timer_, OnFlushTimer, kFlushMs, 0);
+  }
+  if (tasks_.exchange(0) != 0) wake_(wake_data_);
+}
+
+void ProfiledThread::OnFlushTimer(uv_timer_t* timer) {
+  auto* thread = static_cast<ProfiledThread*>(timer->data);
+  thread->sampler_->TakeFlushRequest();
+  if (thread->wake_ != nullptr) thread->wake_(thread->wake_data_);
+}
+
+// JavaScript may be anywhere, and must not be called.
+void ProfiledThread::OnInterrupt(v8::Isolate* isolate, void* self) {
+  auto* thread = static_cast<ProfiledThread*>(self);
+  // Queued for a thread that has ended: another one may be in its place.
+  if (thread->sampler_->isolate() != isolate) return;
+  thread->interrupt_queued_.store(false);
+  const uint32_t tasks = thread->tasks_.load();
+  // What is being read must not change; the flush under way serves as well.
+  if (tasks == 0 || thread->flushing_) return;
+  if ((tasks & kFollow) != 0) thread->Follow();
+  thread->CutSamples();
+  const bool overdue =
+      thread->cuts_.size() > kMaxCuts ||
+      (!thread->cuts_.empty() &&
+       ClockNs(CLOCK_MONOTONIC) - thread->oldest_cut_ns_ > kMaxCutAgeNs);
+  if ((tasks & kForce) == 0 && !overdue) return;
+  thread->tasks_.fetch_and(~uint32_t{kForce});
+  thread->Deliver(nullptr);
+  Process& process = TheProcess();
+  std::lock_guard<std::mutex> lock(process.mutex);
+  // Its own windows are still to read them.
+  if (!process.windows.AnyOf(thread->serial_)) thread->cuts_.clear();
+}
+
+}  // namespace otelpyroscope

@@ -1,0 +1,49 @@
+// What the profiled threads of a process share, under one lock.
+#ifndef NATIVE_THREADS_SESSION_H_
+#define NATIVE_THREADS_SESSION_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "base/clock.h"
+#include "sampler/sampler.h"
+#include "threads/profile_windows.h"
+
+namespace otelpyroscope {
+
+class ProfiledThread;
+
+// From the first open window of the process to the last.
+struct Session {
+  uint64_t number = 0;
+  uint64_t interval_ns = 0;
+  size_t max_frames = 0;
+};
+
+// Leaked: threads may still run while exit() runs static destructors.
+struct Process {
+  std::mutex mutex;
+  ProfileWindows windows;
+  Session session;
+  uint32_t opening = 0;  // threads that start for a window of theirs
+  std::vector<ProfiledThread*> threads;
+  uint64_t last_serial = 0;
+};
+
+inline Process& TheProcess() {
+  static Process* const process = new Process;
+  return *process;
+}
+
+inline ProfileWindows::Clock CpuNow() {
+  ProfileWindows::Clock now;
+  now.sampled_ns = Sampler::sampled_ns();
+  now.process_ns = ClockNs(CLOCK_PROCESS_CPUTIME_ID);
+  return now;
+}
+
+}  // namespace otelpyroscope
+
+#endif  // NATIVE_THREADS_SESSION_H_

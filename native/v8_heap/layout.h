@@ -1,0 +1,215 @@
+// Every private offset of V8 that this project relies on: one table per
+// version.
+//
+// None of these is part of V8's API. Each is checked at run time before it is
+// trusted (layout_check.h, and the files that use it), and a failed check turns
+// the feature off instead of reading on. Offsets are in bytes from the untagged
+// start of an object, for 64-bit builds without pointer compression.
+#ifndef NATIVE_V8_HEAP_LAYOUT_H_
+#define NATIVE_V8_HEAP_LAYOUT_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/signal_safety.h"
+#include "v8-internal.h"
+#include "v8-version.h"
+
+namespace otelpyroscope {
+namespace v8_layout {
+
+// V8 12.4 (Node 22) is the first with continuation-preserved embedder data at
+// a place known to its headers. Node 20 keeps its context elsewhere.
+#if V8_MAJOR_VERSION >= 12
+#define OTELPYROSCOPE_HAS_CONTINUATION_DATA 1
+#endif
+
+// Builds of V8 in which the heap is another one than the table says, or a
+// handle is no pointer to a word with the object: nothing is read there, and
+// V8's code events are followed. What the headers say is compared with the
+// running V8 (exported_offsets.h), for all builds have the same
+// NODE_MODULE_VERSION.
+#if defined(V8_COMPRESS_POINTERS) || defined(V8_ENABLE_SANDBOX) || \
+    defined(V8_MAP_PACKING) || defined(V8_ENABLE_DIRECT_HANDLE) || \
+    defined(V8_ENABLE_DIRECT_LOCAL)
+constexpr bool kHeapIsReadable = false;
+#else
+constexpr bool kHeapIsReadable = true;
+#endif
+
+// Tagging: a pointer to an object ends in 01, a small integer is the upper
+// half of a word whose lower half is zero.
+constexpr uintptr_t kTagMask = 3;
+constexpr uintptr_t kHeapObjectTag = 1;
+constexpr int kSmiShift = 32;
+// A cheap look at words that may be anything: objects begin at whole words, in
+// the lower half of the address space.
+SIGNAL_SAFE constexpr bool MayBeObject(uintptr_t word) noexcept {
+  return word % sizeof(uintptr_t) == kHeapObjectTag && word >> 47 == 0 &&
+         word >> 32 != 0;
+}
+
+// Flags in the first number of an entry of a source position table: one for
+// statements, and another one since V8 14.
+constexpr int kPositionFlagBits = V8_MAJOR_VERSION >= 14 ? 2 : 1;
+
+// Instance types are not here: the binary tells them (v8dbg_ symbols).
+struct Layout {
+  // Every object: its map (hidden class); every map: the type of its instances.
+  size_t map;
+  size_t map_instance_type;
+  // Arrays of tagged words or of bytes: their length, a small integer, and
+  // where their elements begin.
+  size_t array_length;
+  size_t array_data;
+
+  // Isolate: the continuation's data.
+  size_t continuation_data;
+  // JSMap (the AsyncContextFrame of Node is one) and its OrderedHashMap. Of an
+  // entry: key, value, chain.
+  size_t js_map_table;
+  size_t hash_map_elements;
+  size_t hash_map_deleted;
+  size_t hash_map_buckets;
+  size_t hash_map_data;
+  size_t hash_map_bucket_bytes;
+  size_t hash_map_entry_bytes;
+  size_t hash_map_value;
+
+  // JSFunction: its SharedFunctionInfo; that one's number in its script, and
+  // the Script; the Script's id, a small integer.
+  size_t function_shared;
+  size_t function_literal_id;
+  size_t function_script;
+  size_t script_id;
+
+  // SharedFunctionInfo: its name or ScopeInfo, and its bytecode, baseline code
+  // or what else it runs by.
+  size_t shared_name;
+  size_t shared_data;
+  // Script: its source and its name; the line and the column at which the
+  // source begins, small integers.
+  size_t script_source;
+  size_t script_name;
+  size_t script_line_offset;
+  size_t script_column_offset;
+
+  // ScopeInfo: its flags, 32 bits; the number of its variables in the context,
+  // a small integer; where their names begin; and where the function begins
+  // in its source, a small integer, 0: behind the names.
+  size_t scope_flags;
+  size_t scope_locals;
+  size_t scope_names;
+  size_t scope_position;
+
+  // String: its length; characters of a sequential one. Parts of the others.
+  size_t string_length;
+  size_t string_data;
+  size_t cons_first;
+  size_t cons_second;
+  size_t thin_actual;
+  size_t sliced_parent;
+  size_t sliced_offset;
+
+  // JSRegExp: what it is compiled to, its source, and its flags, a small
+  // integer. Its code is among the first words of what it is compiled to, or
+  // in an object of that, here.
+  size_t regexp_data;
+  size_t regexp_source;
+  size_t regexp_flags;
+  size_t code_wrapper_code;
+
+  // A frame of JavaScript: words below its frame pointer. In interpreted ones,
+  // the bytecode array and the offset in it, a small integer.
+  size_t frame_context_below;
+  size_t frame_function_below;
+  size_t frame_bytecode_below;
+  size_t frame_offset_below;
+
+  // BytecodeArray: from its object to the bytecode, and from the bytecode back
+  // to the pointer to its position table. InterpreterData: its bytecode.
+  size_t bytecode_header;
+  size_t bytecode_positions_before_start;
+  size_t interpreter_data_bytecode;
+
+  // The word that many bytes before machine code points to its Code object.
+  size_t code_pointer_before_start;
+  // Code. The first two are, in baseline code, the bytecode and the bytecode
+  // offset table.
+  size_t deoptimization_data;
+  size_t source_position_table;
+  size_t instruction_start;
+  size_t instruction_size;
+  // DeoptimizationData: indices of its elements. The function is a
+  // SharedFunctionInfo, or an object with one at `function_wrapper_shared`.
+  size_t inlined_count_index;
+  size_t literals_index;
+  size_t function_index;
+  size_t inlining_positions_index;
+  size_t function_wrapper_shared;
+  // An inlined call in optimized code: a packed position, the index of the
+  // function in the literals (-1: the function itself), and padding.
+  size_t inlining_position_bytes;
+  size_t inlined_function;
+};
+
+// Where a DebugInfo has the script that it has taken the place of in its
+// SharedFunctionInfo: V8 11 alone, with a debugger or coverage.
+constexpr size_t kDebugInfoScript = 24;
+
+// Instance types behind JSFunction's that are functions as well, in V8 11.
+constexpr uint16_t kFunctionTypesBehindFirst = 15;
+
+// Instance types below are strings': how its characters are kept, and whether
+// they are bytes.
+constexpr uint16_t kFirstNonString = 128;
+constexpr uint16_t kStringRepresentation = 7;
+constexpr uint16_t kSequentialString = 0;
+constexpr uint16_t kConsString = 1;
+constexpr uint16_t kSlicedString = 3;
+constexpr uint16_t kThinString = 5;
+constexpr uint16_t kOneByteString = 8;
+
+// Bits of a ScopeInfo's flags.
+constexpr uint32_t kScopeTypeMask = 15;
+constexpr uint32_t kModuleScope = V8_MAJOR_VERSION >= 13 ? 5 : 3;
+// Whether a module's has the number of its exports and imports before the
+// names; V8 11 has it behind all that is read here.
+constexpr bool kModuleCountIsFirst = V8_MAJOR_VERSION >= 12;
+constexpr uint32_t kScopeHasSavedClass = 1 << 10;
+constexpr uint32_t kScopeHasName = 3 << 12;
+constexpr uint32_t kScopeHasInferredName = 1 << 14;
+// Variables whose names are in the ScopeInfo itself, not in a hash table.
+constexpr uint64_t kMaxScopeNames = 75;
+
+// Where the bytecode of this V8 is not known: no lines in baseline code.
+struct Bytecodes {
+  // A digit for each bytecode: its length in bytes with the opcode, and how
+  // many of its bytes become two behind Wide, and four behind ExtraWide.
+  const char* lengths;
+  const char* scalable;
+};
+
+// The table of the V8 that this was compiled for. The tests' own build
+// (test/support/testing-build.mjs) can make it wrong; no other can write it.
+#ifdef OTELPYROSCOPE_TESTING
+extern Layout table;
+#else
+extern const Layout table;
+#endif
+
+SIGNAL_SAFE inline const Layout& layout() noexcept { return table; }
+// Whether there is a table for this V8's code.
+bool HasCodeLayout();
+const Bytecodes& bytecodes();
+
+#ifdef OTELPYROSCOPE_TESTING
+// Makes an entry of the table wrong. Before anything has been read by it.
+// Returns the entry's name, empty where there is no such entry.
+const char* ShiftEntry(size_t entry, int bytes);
+#endif
+
+}  // namespace v8_layout
+}  // namespace otelpyroscope
+
+#endif  // NATIVE_V8_HEAP_LAYOUT_H_

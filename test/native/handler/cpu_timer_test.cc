@@ -1,0 +1,668 @@
+// Tests of the CPU timers: exact weights, the private signal, refusals, and
+// that a process is left as it was found.
+#include "handler/cpu_timer.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+
+namespace {
+
+// What the fakes below answer; 0: ask the system.
+int refuse_timer_create = 0;
+int refuse_from_signal = 0;  // timer_create refuses this signal and higher ones
+int refuse_timer_settime = 0;
+int refuse_timer_delete = 0;
+
+}  // namespace
+
+// A static program has no second definition to call.
+#if defined(__GLIBC__)
+
+template <typename Function>
+static Function Real(const char* name) {
+  return reinterpret_cast<Function>(dlsym(RTLD_NEXT, name));
+}
+
+// These stand before the C library's, as a sandbox or qemu-user would.
+extern "C" int timer_create(clockid_t clock, struct sigevent* event,
+                            timer_t* timer) noexcept {
+  if (refuse_timer_create != 0) {
+    errno = refuse_timer_create;
+    return -1;
+  }
+  if (refuse_from_signal != 0 && event->sigev_signo >= refuse_from_signal) {
+    errno = EINVAL;
+    return -1;
+  }
+  return Real<decltype(&timer_create)>("timer_create")(clock, event, timer);
+}
+
+extern "C" int timer_settime(timer_t timer, int flags,
+                             const struct itimerspec* value,
+                             struct itimerspec* old) noexcept {
+  if (refuse_timer_settime != 0) {
+    errno = refuse_timer_settime;
+    return -1;
+  }
+  return Real<decltype(&timer_settime)>("timer_settime")(timer, flags, value,
+                                                         old);
+}
+
+extern "C" int timer_delete(timer_t timer) noexcept {
+  if (refuse_timer_delete != 0) {
+    errno = refuse_timer_delete;
+    return -1;
+  }
+  return Real<decltype(&timer_delete)>("timer_delete")(timer);
+}
+
+#endif  // __GLIBC__
+
+namespace otelpyroscope {
+namespace {
+
+using check::Burn;
+using check::kMillisecond;
+using check::ThreadCpuNs;
+
+struct Count {
+  std::atomic<int64_t> signals{0};
+  std::atomic<int64_t> weight{0};
+  std::atomic<pid_t> thread{0};
+  std::atomic<uintptr_t> stack{0};
+  std::atomic<int64_t> cpu_ns{0};  // of the thread, at the last signal
+};
+
+void CountSignal(void* owner, uint32_t weight, void* ucontext) noexcept {
+  auto* count = static_cast<Count*>(owner);
+  count->signals.fetch_add(1, std::memory_order_relaxed);
+  count->weight.fetch_add(weight, std::memory_order_relaxed);
+  count->cpu_ns.store(ThreadCpuNs(), std::memory_order_relaxed);
+  count->thread.store(check::ThreadId(), std::memory_order_relaxed);
+  count->stack.store(reinterpret_cast<uintptr_t>(&count),
+                     std::memory_order_relaxed);
+  if (ucontext == nullptr) abort();
+  errno = ENOTTY;
+}
+
+// Burns CPU time until there were `signals` more. The kernel looks at CPU
+// timers on its ticks: 1 to 10 ms apart, and more where the machine is shared.
+void BurnUntilSignals(const Count& count, int64_t signals) {
+  const int64_t enough = count.signals.load() + signals;
+  const int64_t limit = ThreadCpuNs() + 5000 * kMillisecond;
+  while (count.signals.load() < enough) EXPECT(ThreadCpuNs() < limit);
+}
+
+void BurnUntilPending(int signal) {
+  sigset_t pending;
+  do {
+    Burn(kMillisecond);
+    sigpending(&pending);
+  } while (sigismember(&pending, signal) == 0);
+}
+
+int TimersOfProcess() {
+  FILE* file = fopen("/proc/self/timers", "r");
+  if (file == nullptr) return 0;  // a kernel without this file
+  int timers = 0;
+  char line[256];
+  while (fgets(line, sizeof(line), file) != nullptr) {
+    if (strncmp(line, "ID:", 3) == 0) timers++;
+  }
+  fclose(file);
+  return timers;
+}
+
+// All that CpuTimer could change.
+struct ProcessState {
+  struct sigaction actions[65];
+  sigset_t mask;
+  stack_t stack;
+  int timers;
+
+  static ProcessState Now() {
+    ProcessState state;
+    memset(&state, 0, sizeof(state));
+    for (int signal = 1; signal <= 64; signal++) {
+      sigaction(signal, nullptr, &state.actions[signal]);
+    }
+    pthread_sigmask(SIG_SETMASK, nullptr, &state.mask);
+    sigaltstack(nullptr, &state.stack);
+    state.timers = TimersOfProcess();
+    return state;
+  }
+
+  void ExpectUnchanged() const {
+    const ProcessState now = Now();
+    for (int signal = 1; signal <= 64; signal++) {
+      EXPECT(now.actions[signal].sa_sigaction == actions[signal].sa_sigaction);
+      EXPECT_EQ(now.actions[signal].sa_flags & SA_SIGINFO,
+                actions[signal].sa_flags & SA_SIGINFO);
+      EXPECT_EQ(sigismember(&now.mask, signal), sigismember(&mask, signal));
+    }
+    EXPECT(now.stack.ss_sp == stack.ss_sp);
+    EXPECT_EQ(now.stack.ss_size, stack.ss_size);
+    EXPECT_EQ(now.stack.ss_flags, stack.ss_flags);
+    EXPECT_EQ(now.timers, timers);
+  }
+};
+
+void SetAction(int signal, void (*handler)(int)) {
+  struct sigaction action;
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = handler;
+  EXPECT_EQ(sigaction(signal, &action, nullptr), 0);
+}
+
+void NeverCalled(int) { abort(); }
+
+void ExpectWeightsEqualCpuTime(int64_t interval_ns) {
+  static Count count;
+  CpuTimer timer;
+  const int64_t before_start = ThreadCpuNs();
+  EXPECT_EQ(
+      timer.Start(static_cast<uint64_t>(interval_ns), CountSignal, &count), 0);
+  const int64_t after_start = ThreadCpuNs();
+  BurnUntilSignals(count, 40);
+  timer.Stop();
+  // At a signal all intervals that are over have been told, and no other.
+  const int64_t counted = count.weight.load() * interval_ns;
+  EXPECT_LE(counted, count.cpu_ns.load() - before_start);
+  EXPECT_GE(counted, count.cpu_ns.load() - after_start - interval_ns -
+                         kMillisecond);  // from the count to the clock
+  EXPECT_EQ(count.thread.load(), check::ThreadId());
+}
+
+TEST(timer_weights_equal_cpu_time_at_10_ms) {
+  ExpectWeightsEqualCpuTime(10 * kMillisecond);
+}
+
+// More intervals than ticks (below CONFIG_HZ=1000): overruns carry the rest.
+TEST(timer_weights_equal_cpu_time_at_1_ms) {
+  ExpectWeightsEqualCpuTime(1 * kMillisecond);
+}
+
+// The CPU time that the timer has told of is this thread's own: a sanitizer's
+// slow start and end of a thread are that too.
+void ExpectOwnCpuTimeOnly(const Count& count, int64_t before_start) {
+  EXPECT_LE(count.weight.load() * kMillisecond, ThreadCpuNs() - before_start);
+}
+
+TEST(timer_sends_nothing_while_idle) {
+  static Count count;
+  CpuTimer timer;
+  const int64_t before_start = ThreadCpuNs();
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  usleep(300000);
+  ExpectOwnCpuTimeOnly(count, before_start);
+  BurnUntilSignals(count, 2);
+  timer.Stop();
+}
+
+TEST(timer_counts_its_own_thread_only) {
+  static Count idle_count;
+  static Count busy_count;
+  CpuTimer idle_timer;
+  const int64_t before_start = ThreadCpuNs();
+  EXPECT_EQ(idle_timer.Start(kMillisecond, CountSignal, &idle_count), 0);
+  std::thread busy([] {
+    CpuTimer timer;
+    EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &busy_count), 0);
+    BurnUntilSignals(busy_count, 20);
+    EXPECT_EQ(busy_count.thread.load(), check::ThreadId());
+    timer.Stop();
+  });
+  busy.join();
+  ExpectOwnCpuTimeOnly(idle_count, before_start);
+  idle_timer.Stop();
+}
+
+TEST(timer_takes_the_highest_free_signal) {
+  SetAction(SIGRTMAX, NeverCalled);
+  SetAction(SIGRTMAX - 1, SIG_IGN);
+  const ProcessState state = ProcessState::Now();
+  static Count count;
+  CpuTimer timer;
+  EXPECT_EQ(CpuTimer::signal_number(), 0);
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(CpuTimer::signal_number(), SIGRTMAX - 2);
+  BurnUntilSignals(count, 2);
+  const ProcessState now = ProcessState::Now();
+  for (int signal = 1; signal <= 64; signal++) {
+    if (signal == SIGRTMAX - 2) continue;
+    EXPECT(now.actions[signal].sa_sigaction ==
+           state.actions[signal].sa_sigaction);
+  }
+  timer.Stop();
+  EXPECT_EQ(CpuTimer::signal_number(), 0);
+  state.ExpectUnchanged();
+}
+
+// Under qemu-user the two highest signals look free and cannot be used.
+TEST(timer_passes_over_signals_that_the_kernel_refuses) {
+  refuse_from_signal = SIGRTMAX - 1;
+  const ProcessState state = ProcessState::Now();
+  static Count count;
+  CpuTimer timer;
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(CpuTimer::signal_number(), SIGRTMAX - 2);
+  timer.Stop();
+  state.ExpectUnchanged();
+}
+
+TEST(timer_without_a_free_signal_is_an_error) {
+  for (int signal = SIGRTMIN; signal <= SIGRTMAX; signal++) {
+    SetAction(signal, NeverCalled);
+  }
+  const ProcessState state = ProcessState::Now();
+  static Count count;
+  CpuTimer timer;
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), EAGAIN);
+  EXPECT(!timer.running());
+  state.ExpectUnchanged();
+  timer.Stop();
+  state.ExpectUnchanged();
+}
+
+TEST(timer_refused_by_the_kernel_is_an_error) {
+  const ProcessState state = ProcessState::Now();
+  static Count count;
+  for (const int error : {EPERM, ENOSYS, ENOTSUP, EAGAIN, EINVAL}) {
+    CpuTimer timer;
+    refuse_timer_create = error;
+    EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), error);
+    EXPECT(!timer.running());
+    EXPECT_EQ(CpuTimer::signal_number(), 0);
+    state.ExpectUnchanged();
+    // And it works once it is allowed.
+    refuse_timer_create = 0;
+    EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+    timer.Stop();
+    state.ExpectUnchanged();
+  }
+}
+
+TEST(timer_that_cannot_be_armed_is_an_error) {
+  const ProcessState state = ProcessState::Now();
+  static Count count;
+  CpuTimer timer;
+  refuse_timer_settime = EINVAL;
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), EINVAL);
+  EXPECT(!timer.running());
+  EXPECT_EQ(CpuTimer::signal_number(), 0);
+  state.ExpectUnchanged();
+}
+
+// As by a sandbox that is put up while the timer runs. The default action of
+// the timer's signal ends the process.
+TEST(timer_that_cannot_be_deleted_is_disarmed_and_used_again) {
+  static Count count;
+  CpuTimer timer;
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  const int signal = CpuTimer::signal_number();
+  refuse_timer_delete = EPERM;
+  for (int i = 0; i < 3; i++) {
+    BurnUntilSignals(count, 2);
+    timer.Stop();
+    EXPECT(!timer.running());
+    EXPECT_EQ(CpuTimer::signal_number(), signal);
+    const ProcessState stopped = ProcessState::Now();
+    const int64_t signals = count.signals.load();
+    Burn(20 * kMillisecond);
+    EXPECT_EQ(raise(signal), 0);
+    EXPECT_EQ(count.signals.load(), signals);
+    EXPECT_LE(TimersOfProcess(), 1);
+    EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+    EXPECT_EQ(TimersOfProcess(), stopped.timers);
+  }
+  timer.Stop();
+  // Another thread has no use for it. Its own is deleted, the signal is kept.
+  refuse_timer_delete = 0;
+  static Count other_count;
+  std::thread other([] {
+    CpuTimer timer;
+    EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &other_count), 0);
+    BurnUntilSignals(other_count, 2);
+    timer.Stop();
+  });
+  other.join();
+  EXPECT_EQ(CpuTimer::signal_number(), signal);
+  EXPECT_EQ(raise(signal), 0);
+  // Once it can be deleted, nothing is left.
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  timer.Stop();
+  EXPECT_EQ(CpuTimer::signal_number(), 0);
+  EXPECT_EQ(TimersOfProcess(), 0);
+}
+
+TEST(timer_that_cannot_even_be_disarmed_is_ignored) {
+  // Too small for us: the signals that still come need ours.
+  const size_t least = getauxval(AT_MINSIGSTKSZ);
+  std::vector<char> memory((least != 0 ? least : size_t{MINSIGSTKSZ}) + 1024);
+  stack_t stack = {};
+  stack.ss_sp = memory.data();
+  stack.ss_size = memory.size();
+  EXPECT_EQ(sigaltstack(&stack, nullptr), 0);
+  static Count count;
+  CpuTimer timer;
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  const int signal = CpuTimer::signal_number();
+  refuse_timer_delete = EPERM;
+  refuse_timer_settime = EPERM;
+  BurnUntilSignals(count, 2);
+  timer.Stop();
+  EXPECT_EQ(CpuTimer::signal_number(), signal);
+  EXPECT_EQ(sigaltstack(nullptr, &stack), 0);
+  EXPECT(stack.ss_sp != memory.data());
+  const int64_t signals = count.signals.load();
+  Burn(20 * kMillisecond);
+  EXPECT_EQ(count.signals.load(), signals);
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), EPERM);
+  EXPECT(!timer.running());
+  Burn(20 * kMillisecond);
+  EXPECT_EQ(count.signals.load(), signals);
+  refuse_timer_settime = 0;
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  BurnUntilSignals(count, 2);
+  CpuTimer::StopAll();
+  timer.Stop();
+  Burn(20 * kMillisecond);
+  EXPECT_EQ(raise(signal), 0);
+}
+
+// Undeleted timers of threads that are gone are of no use to others.
+TEST(timer_limit_holds_for_timers_that_cannot_be_deleted) {
+  static Count count;
+  refuse_timer_delete = EPERM;
+  for (uint32_t i = 0; i <= CpuTimer::kMaxTimers; i++) {
+    const bool is_over = i == CpuTimer::kMaxTimers;
+    std::thread([is_over] {
+      CpuTimer timer;
+      const int error = timer.Start(1000 * kMillisecond, CountSignal, &count);
+      EXPECT_EQ(error, is_over ? EAGAIN : 0);
+      timer.Stop();
+    }).join();
+  }
+  EXPECT_LE(TimersOfProcess(), CpuTimer::kMaxTimers);
+}
+
+struct sigaction action_before;
+std::atomic<int> chained_signals{0};
+
+void ChainToOurs(int signal, siginfo_t* info, void* ucontext) {
+  chained_signals++;
+  action_before.sa_sigaction(signal, info, ucontext);
+}
+
+// As of a crash reporter, or another profiler, that comes later.
+TEST(timer_leaves_the_handler_that_somebody_has_put_over_its_own) {
+  static Count count;
+  CpuTimer timer;
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  const int signal = CpuTimer::signal_number();
+  struct sigaction action = {};
+  action.sa_sigaction = ChainToOurs;
+  action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+  EXPECT_EQ(sigaction(signal, &action, &action_before), 0);
+  BurnUntilSignals(count, 2);
+  timer.Stop();
+  EXPECT_EQ(CpuTimer::signal_number(), 0);
+  EXPECT_EQ(TimersOfProcess(), 0);
+  const int chained = chained_signals.load();
+  EXPECT_EQ(raise(signal), 0);
+  EXPECT_EQ(chained_signals.load(), chained + 1);
+  // That signal is theirs from now on.
+  const ProcessState state = ProcessState::Now();
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(CpuTimer::signal_number(), signal - 1);
+  BurnUntilSignals(count, 2);
+  timer.Stop();
+  state.ExpectUnchanged();
+  EXPECT_EQ(chained_signals.load(), chained + 1);
+}
+
+// A thread that waits for signals has them blocked.
+TEST(timer_takes_no_signal_that_is_blocked_while_there_is_another) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGRTMAX);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  static Count count;
+  CpuTimer timer;
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(CpuTimer::signal_number(), SIGRTMAX - 1);
+  EXPECT_EQ(sigqueue(getpid(), SIGRTMAX, {.sival_int = 7}), 0);
+  siginfo_t info;
+  EXPECT_EQ(sigwaitinfo(&set, &info), SIGRTMAX);
+  EXPECT_EQ(info.si_value.sival_int, 7);
+  timer.Stop();
+}
+
+TEST(timer_leaves_the_process_as_it_was_found) {
+  const ProcessState state = ProcessState::Now();
+  static Count count;
+  CpuTimer timer;
+  for (int i = 0; i < 3; i++) {
+    EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+    EXPECT(timer.running());
+    BurnUntilSignals(count, 1);
+    timer.Stop();
+    EXPECT(!timer.running());
+    state.ExpectUnchanged();
+  }
+  timer.Stop();
+  state.ExpectUnchanged();
+  const int64_t signals = count.signals.load();
+  Burn(20 * kMillisecond);
+  EXPECT_EQ(count.signals.load(), signals);
+}
+
+TEST(timer_gives_a_blocked_signal_back_blocked) {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  const ProcessState state = ProcessState::Now();
+  static Count count;
+  CpuTimer timer;
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  BurnUntilSignals(count, 2);
+  timer.Stop();
+  state.ExpectUnchanged();
+}
+
+// The default action of a real-time signal ends the process.
+TEST(timer_stopped_with_a_signal_pending) {
+  static Count count;
+  CpuTimer timer;
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, CpuTimer::signal_number());
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  BurnUntilPending(CpuTimer::signal_number());
+  timer.Stop();
+  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  Burn(10 * kMillisecond);
+}
+
+// As above, with another thread's timer keeping the handler installed.
+TEST(timer_ignores_signals_of_a_deleted_timer) {
+  static Count count;
+  static Count other_count;
+  std::atomic<bool> started{false};
+  std::atomic<bool> done{false};
+  std::thread other([&] {
+    CpuTimer timer;
+    EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &other_count), 0);
+    started = true;
+    while (!done) usleep(1000);
+    timer.Stop();
+  });
+  while (!started) usleep(1000);
+  CpuTimer timer;
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, CpuTimer::signal_number());
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  BurnUntilPending(CpuTimer::signal_number());
+  timer.Stop();
+  const int64_t signals = count.signals.load();
+  // Its place is taken again, with another owner.
+  static Count next_count;
+  CpuTimer next;
+  EXPECT_EQ(next.Start(1000 * kMillisecond, CountSignal, &next_count), 0);
+  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  Burn(10 * kMillisecond);
+  EXPECT_EQ(count.signals.load(), signals);
+  EXPECT_EQ(next_count.signals.load(), 0);
+  next.Stop();
+  done = true;
+  other.join();
+}
+
+TEST(timer_ignores_signals_that_others_send) {
+  static Count count;
+  CpuTimer timer;
+  EXPECT_EQ(timer.Start(1000 * kMillisecond, CountSignal, &count), 0);
+  const int signal = CpuTimer::signal_number();
+  EXPECT_EQ(raise(signal), 0);
+  EXPECT_EQ(kill(getpid(), signal), 0);
+  for (int value = 0; value < 5000; value += 7) {
+    EXPECT_EQ(sigqueue(getpid(), signal, {.sival_int = value}), 0);
+  }
+  EXPECT_EQ(count.signals.load(), 0);
+  timer.Stop();
+}
+
+TEST(timer_keeps_errno) {
+  static Count count;
+  CpuTimer timer;
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  errno = EXDEV;
+  BurnUntilSignals(count, 3);
+  EXPECT_EQ(errno, EXDEV);
+  timer.Stop();
+}
+
+TEST(timer_limit_is_named) {
+  static Count count;
+  std::vector<std::unique_ptr<CpuTimer>> timers;
+  for (uint32_t i = 0; i < CpuTimer::kMaxTimers; i++) {
+    timers.push_back(std::make_unique<CpuTimer>());
+    EXPECT_EQ(timers[i]->Start(1000 * kMillisecond, CountSignal, &count), 0);
+  }
+  CpuTimer one_more;
+  EXPECT_EQ(one_more.Start(kMillisecond, CountSignal, &count), EAGAIN);
+  EXPECT(!one_more.running());
+  timers[500]->Stop();
+  EXPECT_EQ(one_more.Start(kMillisecond, CountSignal, &count), 0);
+  one_more.Stop();
+  for (auto& timer : timers) timer->Stop();
+  EXPECT_EQ(CpuTimer::signal_number(), 0);
+  EXPECT_EQ(TimersOfProcess(), 0);
+}
+
+TEST(timer_stop_all_disarms_every_thread) {
+  static Count count;
+  static Count other_count;
+  std::atomic<bool> started{false};
+  std::atomic<bool> stopped{false};
+  std::thread other([&] {
+    CpuTimer timer;
+    EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &other_count), 0);
+    BurnUntilSignals(other_count, 1);
+    started = true;
+    while (!stopped) Burn(kMillisecond);
+    const int64_t signals = other_count.signals.load();
+    Burn(30 * kMillisecond);
+    EXPECT_EQ(other_count.signals.load(), signals);
+    timer.Stop();
+  });
+  CpuTimer timer;
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  BurnUntilSignals(count, 1);
+  while (!started) usleep(1000);
+  CpuTimer::StopAll();
+  stopped = true;
+  const int64_t signals = count.signals.load();
+  Burn(30 * kMillisecond);
+  EXPECT_EQ(count.signals.load(), signals);
+  other.join();
+  timer.Stop();
+  EXPECT_EQ(TimersOfProcess(), 0);
+}
+
+TEST(timer_threads_start_and_stop_at_once) {
+  const ProcessState state = ProcessState::Now();
+  static Count counts[8];
+  std::vector<std::thread> threads;
+  for (Count& count : counts) {
+    threads.emplace_back([&count] {
+      for (int i = 0; i < 20; i++) {
+        CpuTimer timer;
+        EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+        Burn(kMillisecond / 4);
+        timer.Stop();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(CpuTimer::signal_number(), 0);
+  state.ExpectUnchanged();
+}
+
+void OnAlternateStack(size_t bytes, bool expect_replaced) {
+  std::vector<char> memory(bytes);
+  stack_t stack = {};
+  stack.ss_sp = memory.data();
+  stack.ss_size = memory.size();
+  EXPECT_EQ(sigaltstack(&stack, nullptr), 0);
+  const ProcessState state = ProcessState::Now();
+  static Count count;
+  CpuTimer timer;
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  stack_t during;
+  EXPECT_EQ(sigaltstack(nullptr, &during), 0);
+  EXPECT_EQ(during.ss_sp != stack.ss_sp, expect_replaced);
+  EXPECT_GE(during.ss_size, getauxval(AT_MINSIGSTKSZ) + 16 * 1024);
+  BurnUntilSignals(count, 2);
+  // The handler ran there: it must not use a small stack of the host's.
+  if (!check::kThreadSanitizer) {
+    const auto begin = reinterpret_cast<uintptr_t>(during.ss_sp);
+    EXPECT(count.stack.load() > begin);
+    EXPECT(count.stack.load() < begin + during.ss_size);
+  }
+  timer.Stop();
+  state.ExpectUnchanged();
+  stack.ss_flags = SS_DISABLE;
+  EXPECT_EQ(sigaltstack(&stack, nullptr), 0);
+}
+
+TEST(timer_uses_a_large_alternate_stack) {
+  OnAlternateStack(256 * 1024, false);
+}
+
+TEST(timer_replaces_a_small_alternate_stack) {
+  // The kernel names the least size, an emulator may not.
+  const size_t least = getauxval(AT_MINSIGSTKSZ);
+  OnAlternateStack((least != 0 ? least : size_t{MINSIGSTKSZ}) + 1024, true);
+}
+
+}  // namespace
+}  // namespace otelpyroscope
