@@ -1,9 +1,9 @@
 /** `node --require otelpyroscope/register` or `--import`: labels, and the agent of the environment. */
 import { isMainThread } from 'node:worker_threads';
-import { holdWarnings, takeHeldWarnings, warn } from './diagnostics.js';
-import { readRegisterEnvironment } from './options-pyroscope.js';
+import { holdWarnings, takeHeldWarnings, warn } from './util/diagnostics.js';
+import { readRegisterEnvironment } from './options/pyroscope.js';
 import { isAgentRunning, startPyroscope } from './pyroscope/agent.js';
-import { register } from './register.js';
+import { register } from './otel/register.js';
 
 /** How long warnings wait for a logger, in milliseconds; then they go to stderr. */
 const HOLD_MS = 5_000;

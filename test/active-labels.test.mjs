@@ -8,9 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { sleep } from './support/labels.mjs';
 
 const require = createRequire(import.meta.url);
-const { ActiveLabels } = require('../lib/active-labels.js');
-const { createLabelSet, createUserLabels } = require('../lib/label-set.js');
-const { LABEL_TABLE_SIZE, PROBE_IDS } = require('../lib/label-table.js');
+const { ActiveLabels } = require('../lib/labels/active-labels.js');
+const { createLabelSet, createUserLabels } = require('../lib/labels/label-set.js');
+const { LABEL_TABLE_SIZE, PROBE_IDS } = require('../lib/labels/label-table.js');
 
 /** Whether this Node keeps storages in an AsyncContextFrame, which no async_hooks hook can follow. */
 const hasContextFrame = (() => {

@@ -12,8 +12,8 @@ import { messageOf, runCode } from './support/run-child.mjs';
 
 const require = createRequire(import.meta.url);
 const { BasicTracerProvider } = require('@opentelemetry/sdk-trace-node');
-const { activeLabels } = require('../lib/active-labels.js');
-const { hooksSeeFlows } = require('../lib/label-slot.js');
+const { activeLabels } = require('../lib/labels/active-labels.js');
+const { hooksSeeFlows } = require('../lib/labels/slot-hook.js');
 
 const nameHere = () => getLabels().span_name;
 

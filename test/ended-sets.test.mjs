@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 
 const require = createRequire(import.meta.url);
-const { EndedSets } = require('../lib/ended-sets.js');
-const { createLabelSet, createUserLabels, labelsOfSet } = require('../lib/label-set.js');
+const { EndedSets } = require('../lib/labels/ended-label-sets.js');
+const { createLabelSet, createUserLabels, labelsOfSet } = require('../lib/labels/label-set.js');
 
 const TRACE = '0123456789abcdef00000000fffffffe';
 const ROOT = 'fedcba9876543210';

@@ -1,11 +1,11 @@
 /** Lists and maps that grow a piece at a time hold what plain ones would. */
 
 import assert from 'node:assert/strict';
-import { GrowingMap, IdMap } from '../lib/growing-maps.js';
-import { float64Column, uint32Column } from '../lib/profile-model.js';
-import { FieldList } from '../lib/field-list.js';
-import { StringList } from '../lib/string-list.js';
-import { atOnce } from '../lib/slices.js';
+import { GrowingMap, IdMap } from '../lib/util/growing-maps.js';
+import { float64Column, uint32Column } from '../lib/profile/model.js';
+import { FieldList } from '../lib/pprof/field-list.js';
+import { StringList } from '../lib/pprof/string-list.js';
+import { atOnce } from '../lib/util/time-slices.js';
 
 describe('what grows a piece at a time', () => {
   it('is a column of numbers, of any length', () => {

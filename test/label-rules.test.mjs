@@ -4,8 +4,8 @@ import { createRequire } from 'node:module';
 import { Scope } from 'otelpyroscope';
 
 const require = createRequire(import.meta.url);
-const { hasProfileId, labelsOfSpan } = require('../lib/label-rules.js');
-const { resolveLabelOptions } = require('../lib/options.js');
+const { hasProfileId, labelsOfSpan } = require('../lib/otel/span-label-rules.js');
+const { resolveLabelOptions } = require('../lib/options/options.js');
 
 const defaults = resolveLabelOptions();
 const all = resolveLabelOptions({

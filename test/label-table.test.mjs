@@ -6,8 +6,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 const require = createRequire(import.meta.url);
-const { LABEL_TABLE_SIZE, LabelTable, MAX_PINNED_SETS } = require('../lib/label-table.js');
-const { createLabelSet } = require('../lib/label-set.js');
+const { LABEL_TABLE_SIZE, LabelTable, MAX_PINNED_SETS } = require('../lib/labels/label-table.js');
+const { createLabelSet } = require('../lib/labels/label-set.js');
 
 const newSet = () => createLabelSet(undefined, undefined);
 const addEnded = (table, count) => {

@@ -38,94 +38,27 @@ const belowHandler = ['base', 'symbols', 'v8_heap', 'handler'];
 const signalSafe =
   /^native\/(base|handler)\/|^native\/v8_heap\/layout\.h$|^native\/sampler\/sampler\./;
 
-/** High to low: an import may only name a later file. A new file of src/ needs its place here. */
-const sourceOrder = [
-  'cli/main.ts',
-  'cli/run.ts',
-  'cli/summary.ts',
-  'cli/top.ts',
-  'cli/view.ts',
-  'cli/profile-file.ts',
-  'cli/open-browser.ts',
-  'cli/arguments.ts',
-  'cli/text.ts',
-  'cli/preload.ts',
-  'index.mts',
-  'index.ts',
-  'register-entry.ts',
-  'pull.ts',
-  'pyroscope/agent.ts',
-  'pyroscope/uploader.ts',
-  'pyroscope/upload-attempt.ts',
-  'pyroscope/upload-request.ts',
-  'pyroscope/upload-answer.ts',
-  'pyroscope/upload-queue.ts',
-  'pyroscope/label-names.ts',
-  'pyroscope/otlp.ts',
-  'pyroscope/otlp-dictionary.ts',
-  'pyroscope/otlp-fields.ts',
-  'pyroscope/profile-limits.ts',
-  'pyroscope/pprof-parts.ts',
-  'pyroscope/pprof-index.ts',
-  'register.ts',
-  'api-globals.ts',
-  'tracer-provider.ts',
-  'span-processor.ts',
-  'pass-through.ts',
-  'with-labels.ts',
-  'live-viewer.ts',
-  'live-profile.ts',
-  'context-patch.ts',
-  'own-work.ts',
-  'span-labels.ts',
-  'cpu-profiler.ts',
-  'shared-sampler.ts',
-  'thread-sampler.ts',
-  'active-labels.ts',
-  'label-slot.ts',
-  'label-table.ts',
-  'ended-sets.ts',
-  'label-set.ts',
-  'label-rules.ts',
-  'source-maps.ts',
-  'map-files.ts',
-  'mapped-file.ts',
-  'compiled-text.ts',
-  'source-map-mappings.ts',
-  'source-map-json.ts',
-  'file-steps.ts',
-  'pprof.ts',
-  'pprof-samples.ts',
-  'options-pyroscope.ts',
-  'options-environment.ts',
-  'viewer-server.ts',
-  'viewer-source.ts',
-  'viewer-api.ts',
-  'call-tree.ts',
-  'profile-query.ts',
-  'profile-ring.ts',
-  'profile-reader.ts',
-  'profile-decoder.ts',
-  'profile-labels.ts',
-  'profile-read-limits.ts',
-  'profile-model.ts',
-  'protobuf-reader.ts',
-  'request-guard.ts',
-  'string-list.ts',
-  'field-list.ts',
-  'number-key.ts',
-  'growing-maps.ts',
-  'gunzip.ts',
-  'slices.ts',
-  'options.ts',
-  'native.ts',
-  'deprecated.ts',
-  'errors.ts',
-  'diagnostics.ts',
-  'service.ts',
-  'process-wide.ts',
-  'version.ts',
+/** High to low: an import may name a file of the same folder or of a later one. */
+const sourceFolders = [
+  'cli',
+  'pull',
+  'pyroscope',
+  'pyroscope/protocols',
+  'viewer-server',
+  'otel',
+  'profiler',
+  'labels',
+  'source-maps',
+  'pprof',
+  'profile',
+  'options',
+  'addon',
+  'util',
 ];
+/** What stands in no folder: what users load. */
+const entries = ['index.ts', 'index.mts', 'register-entry.ts'];
+/** These import from each other's outside nothing but util/. */
+const pureFolders = ['pprof', 'util'];
 
 /** A circle in a graph of names, as a list of them; empty: there is none. */
 function circleOf(graph) {
@@ -267,41 +200,67 @@ describe('layout of native/', () => {
 });
 
 describe('layout of src/', () => {
-  it('has a place for every file', () => {
-    assert.ok(sourceFiles.length > 0);
-    const unknown = sourceFiles.filter((file) => !sourceOrder.includes(file.slice('src/'.length)));
-    assert.deepEqual(unknown, []);
-  });
+  const folderOf = (file) => path.dirname(file).replace(/^src\/?/, '');
+  /** Files of src/ that `file` imports. */
+  const ownImportsOf = (file) =>
+    importsOf(file)
+      .filter((name) => name.startsWith('.'))
+      .map((name) => path.join(path.dirname(file), name).replace(/\.(m?)js$/, '.$1ts'));
 
-  it('imports one way', () => {
-    const wrong = [];
-    for (const file of sourceFiles) {
-      const from = sourceOrder.indexOf(file.slice('src/'.length));
-      for (const specifier of importsOf(file).filter((name) => name.startsWith('.'))) {
-        const target = path
-          .relative('src', path.join(path.dirname(file), specifier))
-          .replace(/\.(m|c)?js$/, '.$1ts');
-        if (sourceOrder.indexOf(target) <= from) wrong.push(`${file} imports ${specifier}`);
-      }
-    }
+  it('has every file in a folder that is known, but for the entries', () => {
+    assert.ok(sourceFiles.length > 0);
+    const wrong = sourceFiles.filter((file) =>
+      folderOf(file) === ''
+        ? !entries.includes(path.basename(file))
+        : !sourceFolders.includes(folderOf(file)),
+    );
     assert.deepEqual(wrong, []);
   });
 
-  it('reads the environment in options.ts alone', () => {
+  it('imports from the same folder and from lower ones', () => {
+    const levelOf = (file) => sourceFolders.indexOf(folderOf(file));
+    const wrong = sourceFiles.flatMap((file) =>
+      ownImportsOf(file)
+        .filter((target) => levelOf(target) < levelOf(file))
+        .map((target) => `${file} imports ${target}`),
+    );
+    assert.deepEqual(wrong, []);
+  });
+
+  it('keeps pprof/ and util/ to themselves', () => {
+    const wrong = sourceFiles
+      .filter((file) => pureFolders.includes(folderOf(file)))
+      .flatMap((file) =>
+        ownImportsOf(file)
+          .filter((target) => ![folderOf(file), 'util'].includes(folderOf(target)))
+          .map((target) => `${file} imports ${target}`),
+      );
+    assert.deepEqual(wrong, []);
+  });
+
+  it('has no circle of imports', () => {
+    assert.deepEqual(circleOf(new Map(sourceFiles.map((file) => [file, ownImportsOf(file)]))), []);
+  });
+
+  it('reads the environment in options/ alone', () => {
     const readers = sourceFiles.filter((file) => /\bprocess\s*(\.|\[.)env\b/.test(codeOf(file)));
     assert.deepEqual(
-      readers.filter((file) => file !== 'src/options.ts'),
+      readers.filter((file) => folderOf(file) !== 'options'),
       [],
     );
   });
 
-  it('loads the binary in native.ts alone', () => {
+  it('loads the binary in addon/ alone', () => {
     const loaders = sourceFiles.filter((file) =>
-      /\bdlopen\b|\.node['"`]|\bcreateRequire\b|\brequire\s*\((?!'\.\/[\w-]+\.js')/.test(
+      /\bdlopen\b|\.node['"`]|\bcreateRequire\b|\brequire\s*\((?!'\.{1,2}\/[\w/-]+\.js')/.test(
         codeOf(file),
       ),
     );
-    assert.deepEqual(loaders, ['src/native.ts']);
+    assert.deepEqual(
+      loaders.map(folderOf).filter((folder) => folder !== 'addon'),
+      [],
+    );
+    assert.ok(loaders.length > 0);
   });
 
   it('exports names, and explicitly from the index', () => {

@@ -6,20 +6,20 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { ProfileBuilder } from '../lib/pprof.js';
-import { mergeProfiles } from '../lib/profile-model.js';
-import { readProfile } from '../lib/profile-reader.js';
-import { atOnce, inSlices } from '../lib/slices.js';
+import { ProfileBuilder } from '../lib/pprof/profile-builder.js';
+import { mergeProfiles } from '../lib/profile/model.js';
+import { readProfile } from '../lib/profile/reader.js';
+import { atOnce, inSlices } from '../lib/util/time-slices.js';
 import { longestTurn } from './support/longest-turn.mjs';
 
 const require = createRequire(import.meta.url);
-const { encodeOtlp } = require('../lib/pyroscope/otlp.js');
+const { encodeOtlp } = require('../lib/pyroscope/protocols/otlp.js');
 const {
   DEFAULT_PROFILE_LIMITS,
   fitProfile,
   halveProfile,
-} = require('../lib/pyroscope/profile-limits.js');
-const { SourceMaps } = require('../lib/source-maps.js');
+} = require('../lib/pyroscope/server-limits.js');
+const { SourceMaps } = require('../lib/source-maps/source-maps.js');
 
 /** Such as a busy process has in one window. */
 const SAMPLES = 20_000;

@@ -5,8 +5,8 @@ import { Scope, startPyroscope } from 'otelpyroscope';
 import { logDiag } from './support/diag-log.mjs';
 
 const require = createRequire(import.meta.url);
-const { readRegisterEnvironment, resolvePyroscopeConfig } = require('../lib/options-pyroscope.js');
-const { VERSION } = require('../lib/version.js');
+const { readRegisterEnvironment, resolvePyroscopeConfig } = require('../lib/options/pyroscope.js');
+const { VERSION } = require('../lib/util/version.js');
 
 const base64 = (text) => Buffer.from(text).toString('base64');
 

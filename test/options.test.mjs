@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { CpuProfiler, Scope } from 'otelpyroscope';
 
 const require = createRequire(import.meta.url);
-const { resolveCpuProfilerOptions, resolveLabelOptions } = require('../lib/options.js');
+const { resolveCpuProfilerOptions, resolveLabelOptions } = require('../lib/options/options.js');
 
 describe('LabelOptions', () => {
   it('have defaults', () => {
@@ -102,7 +102,7 @@ describe('CpuProfilerOptions', () => {
 
   it('map sources where Node does', () => {
     const script = `process.stdout.write(String(require(${JSON.stringify(
-      fileURLToPath(new URL('../lib/options.js', import.meta.url)),
+      fileURLToPath(new URL('../lib/options/options.js', import.meta.url)),
     )}).resolveCpuProfilerOptions().sourceMaps))`;
     const run = (args, options) =>
       execFileSync(process.execPath, [...args, '-e', script], {

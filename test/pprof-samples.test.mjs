@@ -1,8 +1,8 @@
 /** Batches become the samples of a profile: shared stacks and labels, of any size. */
 
 import assert from 'node:assert/strict';
-import { ProfileBuilder } from '../lib/pprof.js';
-import { atOnce } from '../lib/slices.js';
+import { ProfileBuilder } from '../lib/pprof/profile-builder.js';
+import { atOnce } from '../lib/util/time-slices.js';
 import { readProfile } from './support/read-profile.mjs';
 
 const TIMES = { startNanos: 1_700_000_000_000_000_000n, durationNanos: 15_000_000_000n };

@@ -1,8 +1,8 @@
 /** Work in slices: the application's events come in between, and the result is the same. */
 
 import assert from 'node:assert/strict';
-import { ProfileBuilder } from '../lib/pprof.js';
-import { atOnce, inSlices, joined } from '../lib/slices.js';
+import { ProfileBuilder } from '../lib/pprof/profile-builder.js';
+import { atOnce, inSlices, joined } from '../lib/util/time-slices.js';
 
 /** So much work that it takes many slices on any machine. */
 const STACKS = 6_000;

@@ -19,8 +19,8 @@ import { messageOf, runCode } from './support/run-child.mjs';
 
 const require = createRequire(import.meta.url);
 const promises = require('node:fs/promises');
-const { fileBytes, run, runSync } = require('../lib/file-steps.js');
-const { SourceMaps } = require('../lib/source-maps.js');
+const { fileBytes, run, runSync } = require('../lib/source-maps/file-steps.js');
+const { SourceMaps } = require('../lib/source-maps/source-maps.js');
 
 const TEXT = 'function f(){}';
 const MAP = JSON.stringify({
@@ -126,7 +126,7 @@ describe('a file that is no source map', () => {
       ['x'.repeat(5_000)]: /its URL is too long/,
     };
     const code = `
-      const { SourceMaps } = require('./lib/source-maps.js');
+      const { SourceMaps } = require('./lib/source-maps/source-maps.js');
       import('./test/support/diag-log.mjs').then(async ({ logDiag }) => {
         const { messages } = logDiag();
         const maps = new SourceMaps(60_000);

@@ -11,9 +11,9 @@ import {
 } from '@jridgewell/trace-mapping';
 
 const require = createRequire(import.meta.url);
-const { CompiledText, findSourceMapUrl } = require('../lib/compiled-text.js');
-const { MappedFile } = require('../lib/mapped-file.js');
-const { atOnce } = require('../lib/slices.js');
+const { CompiledText, findSourceMapUrl } = require('../lib/source-maps/compiled-text.js');
+const { MappedFile } = require('../lib/source-maps/mapped-file.js');
+const { atOnce } = require('../lib/util/time-slices.js');
 
 const URL_OF_MAP = 'file:///app/dist/app.js.map';
 

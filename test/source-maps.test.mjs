@@ -17,9 +17,9 @@ import { encode } from '@jridgewell/sourcemap-codec';
 import ts from 'typescript';
 
 const require = createRequire(import.meta.url);
-const { SourceMaps } = require('../lib/source-maps.js');
-const { findSourceMapUrl } = require('../lib/compiled-text.js');
-const { atOnce } = require('../lib/slices.js');
+const { SourceMaps } = require('../lib/source-maps/source-maps.js');
+const { findSourceMapUrl } = require('../lib/source-maps/compiled-text.js');
+const { atOnce } = require('../lib/util/time-slices.js');
 
 const SOURCE = `/**
  * A comment that is left out.

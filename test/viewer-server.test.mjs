@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { connect } from 'node:net';
-import { ProfileRing } from '../lib/profile-ring.js';
-import { readProfile } from '../lib/profile-reader.js';
-import { startViewer } from '../lib/viewer-server.js';
-import { fileSource, ringSource } from '../lib/viewer-source.js';
+import { ProfileRing } from '../lib/viewer-server/profile-ring.js';
+import { readProfile } from '../lib/profile/reader.js';
+import { startViewer } from '../lib/viewer-server/server.js';
+import { fileSource, ringSource } from '../lib/viewer-server/source.js';
 import { shopProfile, traceId } from './support/make-profile.mjs';
 
 describe("the viewer's server", function () {

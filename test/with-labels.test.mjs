@@ -6,9 +6,9 @@ import { getLabels, withLabels } from 'otelpyroscope';
 import { sleep } from './support/labels.mjs';
 
 const require = createRequire(import.meta.url);
-const { activeLabels } = require('../lib/active-labels.js');
-const { labelLosses } = require('../lib/label-set.js');
-const { LABEL_TABLE_SIZE } = require('../lib/label-table.js');
+const { activeLabels } = require('../lib/labels/active-labels.js');
+const { labelLosses } = require('../lib/labels/label-set.js');
+const { LABEL_TABLE_SIZE } = require('../lib/labels/label-table.js');
 
 const said = globalThis[Symbol.for('otelpyroscope.diagnostics.v1')];
 

@@ -1,6 +1,6 @@
 // The addon's face to JavaScript: converts values and registers hooks.
 //
-// What it exports is described in src/native.ts. Nothing but `abi` and
+// What it exports is described in src/addon/loader.ts. Nothing but `abi` and
 // `sameBuild` may be used before JavaScript has looked at both: Node-API
 // modules carry no version check, and the rest of this library knows the V8 of
 // one Node ABI only, built in one way.

@@ -1,4 +1,4 @@
-// A batch of samples as arrays of numbers and texts, as src/native.ts has them.
+// A batch of samples as arrays of numbers and texts, as src/addon/loader.ts has them.
 #ifndef NATIVE_ADDON_BATCH_ARRAYS_H_
 #define NATIVE_ADDON_BATCH_ARRAYS_H_
 

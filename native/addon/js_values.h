@@ -22,9 +22,9 @@ uint64_t ToUint64(const Napi::Value& value);
 // moment.
 Napi::Value ToArray(Napi::Env env, const std::vector<uint32_t>& words);
 Napi::Value ToArray(Napi::Env env, const std::vector<std::string_view>& texts);
-// NativeForeignBatch of src/native.ts.
+// NativeForeignBatch of src/addon/loader.ts.
 Napi::Object ToObject(Napi::Env env, const SampleBatch& batch);
-// NativeMetrics of src/native.ts.
+// NativeMetrics of src/addon/loader.ts.
 Napi::Object ToObject(Napi::Env env, const SamplerMetrics& metrics);
 
 }  // namespace otelpyroscope

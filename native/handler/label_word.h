@@ -32,7 +32,7 @@ class LabelWord {
 // the place, and clears all of it before it takes the aggregated samples.
 class SampledLabels {
  public:
-  // Power of two; equals LABEL_TABLE_SIZE in src/active-labels.ts, which
+  // Power of two; equals LABEL_TABLE_SIZE in src/labels/active-labels.ts, which
   // compares the two when it connects.
   static constexpr size_t kSize = 32768;
 

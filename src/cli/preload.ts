@@ -1,12 +1,16 @@
 /** What `otelpyroscope run` loads into the program before its first line: labels, sampler, and the profile at the end. */
 import { writeFileSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
-import '../cpu-profiler.js';
-import { startLiveViewer } from '../live-viewer.js';
-import { resolveCpuProfilerOptions, takeRunSettings, type RunSettings } from '../options.js';
-import { sharedSampler } from '../shared-sampler.js';
-import { startViewer } from '../viewer-server.js';
-import { register } from '../register.js';
+import '../profiler/cpu-profiler.js';
+import { startLiveViewer } from '../viewer-server/live-viewer.js';
+import {
+  resolveCpuProfilerOptions,
+  takeRunSettings,
+  type RunSettings,
+} from '../options/options.js';
+import { sharedSampler } from '../profiler/profile-windows.js';
+import { startViewer } from '../viewer-server/server.js';
+import { register } from '../otel/register.js';
 
 /** Signals that end a program that does not listen to them, and that it could listen to. */
 const ENDING_SIGNALS: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGINT', 'SIGTERM'];

@@ -8,9 +8,9 @@ import {
   environmentForRun,
   MAX_INTERVAL_MICROS,
   MIN_INTERVAL_MICROS,
-} from '../options.js';
+} from '../options/options.js';
 import { CommandError, parseCommand, UsageError, wholeNumber } from './arguments.js';
-import { readProfileFile } from './profile-file.js';
+import { readProfileFile } from './load-profile.js';
 import { summary } from './summary.js';
 
 export const RUN_HELP = `Usage: otelpyroscope run [options] program.js [args]

@@ -1,6 +1,6 @@
 /** The summary of a profile in a few lines: CPU by span name, the most expensive traces, the top functions (pure). */
-import type { Profile } from '../profile-model.js';
-import { allOf, labelRows, topOf, totalOf, type LabelRow } from '../profile-query.js';
+import type { Profile } from '../profile/model.js';
+import { allOf, labelRows, topOf, totalOf, type LabelRow } from '../profile/query.js';
 import { amount, cutEnd, percent, printable, styleFor, WIDTH } from './text.js';
 import { topTable } from './top.js';
 

@@ -1,9 +1,9 @@
 /** `otelpyroscope top`: flat and cumulative CPU of a pprof file, as text or JSON. */
 import { basename } from 'node:path';
-import type { Profile } from '../profile-model.js';
-import { parseFilter, select, topOf, totalOf, type Filter, type TopRow } from '../profile-query.js';
+import type { Profile } from '../profile/model.js';
+import { parseFilter, select, topOf, totalOf, type Filter, type TopRow } from '../profile/query.js';
 import { parseCommand, UsageError, wholeNumber } from './arguments.js';
-import { readProfileFile } from './profile-file.js';
+import { readProfileFile } from './load-profile.js';
 import { amount, cutEnd, cutStart, percent, place, printable, styleFor, WIDTH } from './text.js';
 
 export const TOP_HELP = `Usage: otelpyroscope top FILE [options]

@@ -1,12 +1,12 @@
 /** `otelpyroscope view`: serves the viewer's page for one profile on the loopback interface. */
 import { once } from 'node:events';
 import { basename } from 'node:path';
-import { hasDisplay } from '../options.js';
-import { startViewer } from '../viewer-server.js';
-import { fileSource } from '../viewer-source.js';
+import { hasDisplay } from '../options/options.js';
+import { startViewer } from '../viewer-server/server.js';
+import { fileSource } from '../viewer-server/source.js';
 import { CommandError, parseCommand, UsageError, wholeNumber } from './arguments.js';
 import { openBrowser } from './open-browser.js';
-import { isUrl, readProfileFrom } from './profile-file.js';
+import { isUrl, readProfileFrom } from './load-profile.js';
 import { printable } from './text.js';
 
 export const VIEW_HELP = `Usage: otelpyroscope view FILE|URL [options]

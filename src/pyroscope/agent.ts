@@ -1,13 +1,13 @@
 /** The push agent: one profile after another, uploaded to Pyroscope, and nothing thrown at anyone. */
-import { CpuProfiler } from '../cpu-profiler.js';
-import { deliverHeldWarnings, warn, warnOnce } from '../diagnostics.js';
-import { resolvePyroscopeConfig, type PyroscopeConfig } from '../options-pyroscope.js';
-import type { ResolvedPyroscopeConfig } from '../options-pyroscope.js';
-import { asOwnWork } from '../own-work.js';
-import { processWide } from '../process-wide.js';
-import { serviceOfResource } from '../service.js';
+import { CpuProfiler } from '../profiler/cpu-profiler.js';
+import { deliverHeldWarnings, warn, warnOnce } from '../util/diagnostics.js';
+import { resolvePyroscopeConfig, type PyroscopeConfig } from '../options/pyroscope.js';
+import type { ResolvedPyroscopeConfig } from '../options/pyroscope.js';
+import { asOwnWork } from '../otel/run-untraced.js';
+import { processWide } from '../util/thread-singleton.js';
+import { serviceOfResource } from '../otel/resource.js';
 import { renameLabels } from './label-names.js';
-import { DEFAULT_PROFILE_LIMITS, fitProfile } from './profile-limits.js';
+import { DEFAULT_PROFILE_LIMITS, fitProfile } from './server-limits.js';
 import type { Series } from './upload-request.js';
 import { Uploader } from './uploader.js';
 

@@ -1,6 +1,6 @@
 /** One try to upload, by the global `fetch`: bounded in time and memory, and never holding the process. */
 import { subscribe } from 'node:diagnostics_channel';
-import { asOwnWork } from '../own-work.js';
+import { asOwnWork } from '../otel/run-untraced.js';
 import type { Answer } from './upload-answer.js';
 import { USER_AGENT, type UploadRequest } from './upload-request.js';
 

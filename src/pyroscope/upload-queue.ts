@@ -1,5 +1,5 @@
 /** The profiles that wait to be uploaded, oldest first: bounded by their bytes and by their age. */
-import type { ProfileSummary } from './profile-limits.js';
+import type { ProfileSummary } from './server-limits.js';
 
 /**
  * Bytes of gzipped pprof in the queue. An hour of windows of 15 s fits in as long as they have

@@ -2,14 +2,14 @@
 import { randomUUID } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { warnOnce } from '../diagnostics.js';
-import { gunzipInSlices } from '../gunzip.js';
-import type { ResolvedPyroscopeConfig } from '../options-pyroscope.js';
-import { inSlices } from '../slices.js';
-import { VERSION } from '../version.js';
+import { warnOnce } from '../util/diagnostics.js';
+import { gunzipInSlices } from '../util/gunzip.js';
+import type { ResolvedPyroscopeConfig } from '../options/pyroscope.js';
+import { inSlices } from '../util/time-slices.js';
+import { VERSION } from '../util/version.js';
 import { withShownNames } from './label-names.js';
-import { encodeOtlp } from './otlp.js';
-import type { ProfileSummary } from './profile-limits.js';
+import { encodeOtlp } from './protocols/otlp.js';
+import type { ProfileSummary } from './server-limits.js';
 
 const gzipAsync = promisify(gzip);
 

@@ -1,7 +1,7 @@
 /** Uploads profiles one after another: retries, backs off, drops what cannot be delivered, and counts. */
-import { warnOnce } from '../diagnostics.js';
-import type { ResolvedPyroscopeConfig } from '../options-pyroscope.js';
-import { halveProfile } from './profile-limits.js';
+import { warnOnce } from '../util/diagnostics.js';
+import type { ResolvedPyroscopeConfig } from '../options/pyroscope.js';
+import { halveProfile } from './server-limits.js';
 import { judgeAnswer, type Verdict } from './upload-answer.js';
 import { attemptUpload, UploadFailure } from './upload-attempt.js';
 import { UploadQueue, type NewProfile, type QueuedProfile } from './upload-queue.js';

@@ -1,7 +1,7 @@
 /** How quick the viewer's page is, in the browser's own clock, beside an empty page. */
-import { readProfile } from '../../lib/profile-reader.js';
-import { startViewer } from '../../lib/viewer-server.js';
-import { fileSource } from '../../lib/viewer-source.js';
+import { readProfile } from '../../lib/profile/reader.js';
+import { startViewer } from '../../lib/viewer-server/server.js';
+import { fileSource } from '../../lib/viewer-server/source.js';
 import { hasBrowser, openBrowser } from '../support/browser.mjs';
 import { largeProfile, makeProfile } from '../support/make-profile.mjs';
 import { runAsProgram } from './as-program.mjs';

@@ -40,7 +40,7 @@ describe('call graph of the signal handler', function () {
     let graph;
 
     before(async function () {
-      this.timeout(120_000);
+      this.timeout(300_000);
       buildNative(node, { quiet: true });
       const objects = objectsBelow(path.join(addonBuildDirectory(node), 'build', 'Release'));
       graph = await reach(objects, roots);
@@ -61,7 +61,7 @@ describe('call graph of the signal handler', function () {
     let graph;
 
     before(async function () {
-      this.timeout(120_000);
+      this.timeout(300_000);
       const include = path.join(findHeaders(node), 'include', 'node');
       const sources = nativeFiles('.cc')
         .filter((file) => path.dirname(file) !== 'addon')

@@ -9,7 +9,7 @@ const {
   DEFAULT_PROFILE_LIMITS,
   fitProfile,
   halveProfile,
-} = require('../../lib/pyroscope/profile-limits.js');
+} = require('../../lib/pyroscope/server-limits.js');
 
 const limits = { ...DEFAULT_PROFILE_LIMITS, labels: 22 };
 const series = { service_name: 'shop' };

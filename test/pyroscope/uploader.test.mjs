@@ -10,7 +10,7 @@ import { makeWindow } from '../support/make-window.mjs';
 import { PyroscopeServer } from '../support/pyroscope-server.mjs';
 
 const require = createRequire(import.meta.url);
-const { DEFAULT_PROFILE_LIMITS, fitProfile } = require('../../lib/pyroscope/profile-limits.js');
+const { DEFAULT_PROFILE_LIMITS, fitProfile } = require('../../lib/pyroscope/server-limits.js');
 const { Uploader } = require('../../lib/pyroscope/uploader.js');
 
 const limits = { ...DEFAULT_PROFILE_LIMITS, labels: 22 };

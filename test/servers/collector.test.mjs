@@ -16,7 +16,7 @@ import {
 import { eventually, freePort } from './processes.mjs';
 
 const require = createRequire(import.meta.url);
-const { DEFAULT_PROFILE_LIMITS, fitProfile } = require('../../lib/pyroscope/profile-limits.js');
+const { DEFAULT_PROFILE_LIMITS, fitProfile } = require('../../lib/pyroscope/server-limits.js');
 const { Uploader } = require('../../lib/pyroscope/uploader.js');
 const { uploadRequest } = require('../../lib/pyroscope/upload-request.js');
 const { noteNotRun } = require('./not-run.cjs');

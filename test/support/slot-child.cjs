@@ -1,9 +1,9 @@
 /** A program whose labelled callbacks throw: prints what the slot says in unlabelled code. */
 const { AsyncResource } = require('node:async_hooks');
-const { ActiveLabels } = require('../../lib/active-labels.js');
-const { MAX_SCOPES } = require('../../lib/label-slot.js');
-const { createLabelSet, createUserLabels } = require('../../lib/label-set.js');
-const { LABEL_TABLE_SIZE } = require('../../lib/label-table.js');
+const { ActiveLabels } = require('../../lib/labels/active-labels.js');
+const { MAX_SCOPES } = require('../../lib/labels/slot-hook.js');
+const { createLabelSet, createUserLabels } = require('../../lib/labels/label-set.js');
+const { LABEL_TABLE_SIZE } = require('../../lib/labels/label-table.js');
 
 const labels = new ActiveLabels();
 const native = {

@@ -1,9 +1,9 @@
 /** The viewer's page in a browser, as tests open it, look at it and wait for it. */
 import assert from 'node:assert/strict';
 import path from 'node:path';
-import { readProfile } from '../../lib/profile-reader.js';
-import { startViewer } from '../../lib/viewer-server.js';
-import { fileSource } from '../../lib/viewer-source.js';
+import { readProfile } from '../../lib/profile/reader.js';
+import { startViewer } from '../../lib/viewer-server/server.js';
+import { fileSource } from '../../lib/viewer-server/source.js';
 import { PICTURES } from './browser.mjs';
 
 /** Pages of one browser, each with a server of its own. */

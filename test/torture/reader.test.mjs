@@ -97,7 +97,7 @@ tortures('torture by damaged profiles', function () {
         const packed = gzipSync(chunk);
         writeFileSync(file, Buffer.concat([gzipSync(begin), ...members.map(() => packed)]));
         const code = `
-          const { readProfile } = require('./lib/profile-reader.js');
+          const { readProfile } = require('./lib/profile/reader.js');
           readProfile(require('node:fs').readFileSync(${JSON.stringify(file)})).then(
             () => undefined,
             ({ message, constructor }) => ({ message, name: constructor.name }),

@@ -16,7 +16,7 @@ const SPANS = 200;
 const require = createRequire(import.meta.url);
 const profiler = await startProfiler(process.argv[2]);
 const ts = require('typescript');
-const source = readFileSync(new URL('../../../src/shared-sampler.ts', import.meta.url), 'utf8');
+const source = readFileSync(new URL('../../../src/profiler/profile-windows.ts', import.meta.url), 'utf8');
 const transpile = () =>
   ts.transpileModule(source, { compilerOptions: { module: ts.ModuleKind.CommonJS } });
 

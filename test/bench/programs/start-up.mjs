@@ -14,7 +14,7 @@ function load() {
   require('express');
   require('fastify');
   const ts = require('typescript');
-  const source = readFileSync(new URL('../../../src/shared-sampler.ts', import.meta.url), 'utf8');
+  const source = readFileSync(new URL('../../../src/profiler/profile-windows.ts', import.meta.url), 'utf8');
   ts.transpileModule(source, { compilerOptions: { module: ts.ModuleKind.CommonJS } });
 }
 

@@ -6,11 +6,11 @@
 import assert from 'node:assert/strict';
 import { gunzipSync } from 'node:zlib';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
-import { callTree } from '../../../lib/call-tree.js';
-import { mergeProfiles } from '../../../lib/profile-model.js';
-import { allOf, labelNames, labelRows, topOf, totalOf } from '../../../lib/profile-query.js';
-import { readProfile } from '../../../lib/profile-reader.js';
-import { atOnce } from '../../../lib/slices.js';
+import { callTree } from '../../../lib/profile/call-tree.js';
+import { mergeProfiles } from '../../../lib/profile/model.js';
+import { allOf, labelNames, labelRows, topOf, totalOf } from '../../../lib/profile/query.js';
+import { readProfile } from '../../../lib/profile/reader.js';
+import { atOnce } from '../../../lib/util/time-slices.js';
 import { makeProfile, shopProfile, traceId } from '../../support/make-profile.mjs';
 import { mutate } from '../../support/mutate-profile.mjs';
 import { mainThreadNanos } from '../../support/thread-cpu.mjs';

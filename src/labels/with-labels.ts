@@ -1,0 +1,100 @@
+/** Labels of the user's own: `withLabels` and `getLabels`. */
+import { activeLabels } from './active-labels.js';
+import type { TraceLabels } from './label-set.js';
+import {
+  createLabelSet,
+  createUserLabels,
+  cutValue,
+  labelsOfSet,
+  mergeUserLabels,
+  type LabelSet,
+} from './label-set.js';
+
+const NAME = /^[A-Za-z_][A-Za-z0-9_.]*$/;
+const RESERVED: ReadonlySet<string> = new Set(['__name__', 'profile_id', 'thread_name']);
+
+/** The labels that spans set, and where they are kept. */
+const SPAN_LABELS: ReadonlyMap<string, 'traceIdLabel' | 'spanIdLabel' | 'spanNameLabel'> = new Map([
+  ['trace_id', 'traceIdLabel'],
+  ['span_id', 'spanIdLabel'],
+  ['span_name', 'spanNameLabel'],
+] as const);
+
+const NO_TRACE: TraceLabels = {
+  traceId: '',
+  rootSpanId: '',
+  rootSampled: false,
+  rootName: '',
+  traceIdLabel: '',
+  spanIdLabel: '',
+  spanNameLabel: '',
+};
+
+/**
+ * Calls `fn` with `labels` merged over those in force, and returns what it returns. They are in
+ * force during the call and in everything asynchronous that it starts, and restored on return or
+ * throw. They hold with and without a running profiler.
+ *
+ * They stay in force whatever span becomes active inside: a span's labels are merged with them,
+ * and a span keeps those in force at its start wherever its context is entered. `trace_id`,
+ * `span_id` and `span_name` belong to spans: set here, they hold until the next span of its own.
+ *
+ * Names match `[A-Za-z_][A-Za-z0-9_.]*` and are not `__name__`, `profile_id` or `thread_name`;
+ * values are strings. A TypeError otherwise, before `fn` is called. Values are cut at 2,048 bytes
+ * of UTF-8 and at most 32 labels are in force: more is dropped, counted, and said once by `diag`.
+ */
+export function withLabels<T>(labels: Record<string, string>, fn: () => T): T {
+  checkLabels(labels);
+  if (typeof fn !== 'function') throw new TypeError(`fn must be a function, got ${typeof fn}`);
+  const set = mergedOverCurrent(labels);
+  if (set === undefined) return fn();
+  try {
+    return activeLabels.run(set, fn, undefined, []);
+  } finally {
+    activeLabels.release(set);
+  }
+}
+
+/** A copy of the labels in force here, spans' and the user's own; empty where there are none. */
+export function getLabels(): Record<string, string> {
+  const set = activeLabels.current();
+  return set === undefined ? {} : { ...labelsOfSet(set) };
+}
+
+function checkLabels(labels: unknown): asserts labels is Record<string, string> {
+  if (typeof labels !== 'object' || labels === null || Array.isArray(labels)) {
+    throw new TypeError('labels must be an object of strings');
+  }
+  for (const [name, value] of Object.entries(labels)) {
+    if (!NAME.test(name) || RESERVED.has(name)) {
+      throw new TypeError(
+        `label name ${JSON.stringify(name)} must match ${NAME.source} and not be ${[...RESERVED].join(', ')}`,
+      );
+    }
+    if (typeof value !== 'string') {
+      throw new TypeError(
+        `label ${name} must be a string, got ${value === null ? 'null' : typeof value}`,
+      );
+    }
+  }
+}
+
+/** The set to put in force; undefined where the labels in force say the same already. */
+function mergedOverCurrent(labels: Record<string, string>): LabelSet | undefined {
+  const current = activeLabels.current();
+  let trace: { -readonly [K in keyof TraceLabels]: TraceLabels[K] } | undefined;
+  const values = new Map<string, string>();
+  for (const [name, value] of Object.entries(labels)) {
+    const spanLabel = SPAN_LABELS.get(name);
+    if (spanLabel === undefined) {
+      values.set(name, cutValue(value));
+    } else {
+      trace ??= { ...(current?.trace ?? NO_TRACE) };
+      trace[spanLabel] = cutValue(value);
+    }
+  }
+  const added = values.size === 0 ? undefined : createUserLabels(values);
+  const user = mergeUserLabels(current?.user, added);
+  if (trace === undefined && user === current?.user) return undefined;
+  return createLabelSet(trace ?? current?.trace, user, undefined, '', current?.base);
+}

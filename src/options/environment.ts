@@ -1,0 +1,94 @@
+/** How options are read from the environment: what text means, and what is said where it is wrong. */
+import { warnOnce } from '../util/diagnostics.js';
+import { describe, readEnvironment, Scope } from './options.js';
+
+/** Options that the environment may give, and what is wrong with those that it gives. */
+export class Environment {
+  readonly #problems: string[] = [];
+
+  /** The option as given, else as the environment has it, else `check(undefined)`: the default. */
+  option<T>(
+    given: unknown,
+    variable: string,
+    parse: (text: string) => unknown,
+    check: (value: unknown) => T,
+  ): T {
+    if (given !== undefined) return check(given);
+    const text = readEnvironment(variable);
+    if (text !== undefined) {
+      try {
+        return check(parse(text));
+      } catch (error) {
+        this.problem(`${variable}: ${(error as Error).message}`);
+      }
+    }
+    return check(undefined);
+  }
+
+  problem(text: string): void {
+    this.#problems.push(text);
+  }
+
+  report(): void {
+    if (this.#problems.length === 0) return;
+    const problems = this.#problems.join('; ');
+    warnOnce(`environment ${problems}`, `ignored in the environment: ${problems}`);
+  }
+}
+
+/** Of options that are text. */
+export const asText = (text: string): unknown => text;
+
+/** `name=value,name=value`. */
+export function parsePairs(text: string): Record<string, string> {
+  const pairs: [string, string][] = [];
+  for (const pair of text.split(',').filter((part) => part.trim() !== '')) {
+    const at = pair.indexOf('=');
+    if (at < 1) throw new TypeError(`${describe(pair.trim())} is not name=value`);
+    pairs.push([pair.slice(0, at).trim(), pair.slice(at + 1).trim()]);
+  }
+  // A name may be any text, such as __proto__: an assignment would not keep that.
+  return Object.fromEntries(pairs);
+}
+
+/** Values are percent-encoded: https://opentelemetry.io/docs/specs/otel/resource/sdk/ */
+export function parseResourceAttributes(text: string): Record<string, string> {
+  const pairs = Object.entries(parsePairs(text));
+  return Object.fromEntries(
+    pairs.map(([name, value]) => [name, decodeURIComponent(value.replace(/^"(.*)"$/, '$1'))]),
+  );
+}
+
+const FLAGS = new Map([
+  ['true', true],
+  ['1', true],
+  ['false', false],
+  ['0', false],
+]);
+const SCOPES = new Map([
+  ['none', Scope.None],
+  ['root', Scope.RootSpan],
+  ['all', Scope.AllSpans],
+]);
+
+/** Other text stays text, for the check to refuse. */
+export function parseFlag(text: string): unknown {
+  return FLAGS.get(text.toLowerCase()) ?? text;
+}
+
+/** `none`, `root`, `all`. */
+export function parseScope(text: string): Scope {
+  const found = SCOPES.get(text.toLowerCase());
+  if (found === undefined) throw new TypeError(`must be none, root or all, got ${describe(text)}`);
+  return found;
+}
+
+/** For a check that wants an object. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // The parser's own message repeats the text, which may hold a secret.
+    throw new TypeError('must be a JSON object');
+  }
+}

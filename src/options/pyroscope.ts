@@ -1,0 +1,305 @@
+/** The options of the Pyroscope agent: types, defaults, checks, and their names in the environment. */
+import {
+  asText,
+  Environment,
+  parseFlag,
+  parseJson,
+  parsePairs,
+  parseResourceAttributes,
+  parseScope,
+} from './environment.js';
+import {
+  checkNames,
+  CPU_OPTION_NAMES,
+  describe,
+  flag,
+  integer,
+  readEnvironment,
+  resolveCpuProfilerOptions,
+  type CpuProfilerOptions,
+  type LabelOptions,
+  type ResolvedCpuProfilerOptions,
+  type Scope,
+} from './options.js';
+
+/** How profiles are uploaded. */
+export type PyroscopeProtocol = 'ingest' | 'connect' | 'otlp';
+
+/** Where profiles go, and under what name; what is not given is taken from the environment. */
+export interface PyroscopeConfig extends CpuProfilerOptions {
+  /** `PYROSCOPE_APPLICATION_NAME`, `OTEL_SERVICE_NAME`, the resource's `service.name`. */
+  applicationName?: string | undefined;
+  /** `PYROSCOPE_SERVER_ADDRESS`. Default http://localhost:4040. */
+  serverAddress?: string | undefined;
+  /** Labels of every profile: at most 16. `PYROSCOPE_TAGS`: k=v,k=v. */
+  tags?: Record<string, string> | undefined;
+  /** Bearer token. `PYROSCOPE_AUTH_TOKEN`. */
+  authToken?: string | undefined;
+  /** `PYROSCOPE_BASIC_AUTH_USER`. */
+  basicAuthUser?: string | undefined;
+  /** `PYROSCOPE_BASIC_AUTH_PASSWORD`. */
+  basicAuthPassword?: string | undefined;
+  /** Header `X-Scope-OrgID`. `PYROSCOPE_TENANT_ID`. */
+  tenantId?: string | undefined;
+  /** Sent with every upload. `PYROSCOPE_HTTP_HEADERS`: a JSON object. */
+  headers?: Record<string, string> | undefined;
+  /** Length of a profile in ms: 1_000 … 300_000. Default 15_000. `PYROSCOPE_FLUSH_INTERVAL_MS`. */
+  flushIntervalMs?: number | undefined;
+  /** Of one try to upload, in ms: 100 … 60_000. Default 10_000. `PYROSCOPE_TIMEOUT_MS`. */
+  timeoutMs?: number | undefined;
+  /** Default `ingest`. `PYROSCOPE_PROTOCOL`. */
+  protocol?: PyroscopeProtocol | undefined;
+}
+
+/** `PyroscopeConfig` and its environment, checked, with every default filled in. */
+export interface ResolvedPyroscopeConfig {
+  /** False: `PYROSCOPE_PROFILING_ENABLED=false`. */
+  readonly enabled: boolean;
+  /** Undefined where only the resource of a tracer provider can tell. */
+  readonly applicationName: string | undefined;
+  readonly serviceNamespace: string | undefined;
+  /** Without a slash at its end, user information, query and fragment. */
+  readonly serverAddress: string;
+  readonly tags: Readonly<Record<string, string>>;
+  /** Those of the user, authorization and tenant. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly flushIntervalMs: number;
+  readonly timeoutMs: number;
+  readonly protocol: PyroscopeProtocol;
+  readonly profiler: ResolvedCpuProfilerOptions;
+}
+
+/** Pyroscope takes 30 label names in a series: the rest is for the server's and the samples' own. */
+export const MAX_TAGS = 16;
+const MAX_TAG_BYTES = 2_048;
+/** Pyroscope refuses deeper stacks than 1,000; the mark of truncation counts. */
+const MAX_PYROSCOPE_FRAMES = 999;
+const TAG_NAME = /^[A-Za-z_][A-Za-z0-9_.]{0,1023}$/;
+const RESERVED_TAGS = ['__name__', 'profile_id', 'span_id', 'trace_id', 'thread_name'];
+const PROTOCOLS = ['ingest', 'connect', 'otlp'];
+
+const OPTION_NAMES = [
+  ...CPU_OPTION_NAMES,
+  'applicationName',
+  'serverAddress',
+  'tags',
+  'authToken',
+  'basicAuthUser',
+  'basicAuthPassword',
+  'tenantId',
+  'headers',
+  'flushIntervalMs',
+  'timeoutMs',
+  'protocol',
+];
+
+/**
+ * Checks `config`, adds what the environment says of the rest, and fills in the defaults. Throws a
+ * TypeError or RangeError that names a wrong option; wrong values of the environment are named in
+ * one `diag.warn`, and the default is taken.
+ */
+export function resolvePyroscopeConfig(config: PyroscopeConfig = {}): ResolvedPyroscopeConfig {
+  checkNames(config, OPTION_NAMES, () => false);
+  const environment = new Environment();
+  const millis = (name: 'flushIntervalMs' | 'timeoutMs', variable: string, range: number[]) => {
+    const [fallback, min, max] = range as [number, number, number];
+    const check = (value: unknown): number => integer(name, value, fallback, min, max);
+    return environment.option(config[name], variable, Number, check);
+  };
+  const text = (name: keyof PyroscopeConfig, variable: string): string | undefined =>
+    environment.option(config[name], variable, asText, (value) => nonEmpty(name, value));
+
+  const resourceAttributes = environment.option(
+    undefined,
+    'OTEL_RESOURCE_ATTRIBUTES',
+    parseResourceAttributes,
+    (value) => (value ?? {}) as Record<string, string>,
+  );
+  const address = environment.option(
+    config.serverAddress,
+    'PYROSCOPE_SERVER_ADDRESS',
+    asText,
+    checkAddress,
+  );
+  const { intervalMicros, maxFrames, lineNumbers, sourceMaps } = config;
+  const cpu = { maxFrames, lineNumbers, sourceMaps };
+  const profiler = environment.option(
+    intervalMicros,
+    'PYROSCOPE_SAMPLING_INTERVAL_MICROS',
+    Number,
+    (value) => resolveCpuProfilerOptions({ ...cpu, intervalMicros: value as number }),
+  );
+  const resolved = {
+    enabled: environment.option(undefined, ENABLED, parseFlag, (value) =>
+      flag('profiling', value, true),
+    ),
+    applicationName:
+      text('applicationName', 'PYROSCOPE_APPLICATION_NAME') ??
+      readEnvironment('OTEL_SERVICE_NAME') ??
+      resourceAttributes['service.name'],
+    serviceNamespace: resourceAttributes['service.namespace'],
+    serverAddress: address.base,
+    tags: environment.option(config.tags, 'PYROSCOPE_TAGS', parsePairs, checkTags),
+    headers: headersOf(config, environment, text, address),
+    flushIntervalMs: millis(
+      'flushIntervalMs',
+      'PYROSCOPE_FLUSH_INTERVAL_MS',
+      [15_000, 1_000, 300_000],
+    ),
+    timeoutMs: millis('timeoutMs', 'PYROSCOPE_TIMEOUT_MS', [10_000, 100, 60_000]),
+    protocol: environment.option(config.protocol, 'PYROSCOPE_PROTOCOL', asText, checkProtocol),
+    profiler: { ...profiler, maxFrames: Math.min(profiler.maxFrames, MAX_PYROSCOPE_FRAMES) },
+  };
+  environment.report();
+  return resolved;
+}
+
+const ENABLED = 'PYROSCOPE_PROFILING_ENABLED';
+
+/** What `otelpyroscope/register` does, as the environment has it. */
+export interface RegisterEnvironment {
+  readonly enabled: boolean;
+  readonly hasServer: boolean;
+  readonly labels: LabelOptions;
+}
+
+/** Reads it; never throws: wrong values are named in one `diag.warn`, and the default is taken. */
+export function readRegisterEnvironment(): RegisterEnvironment {
+  const environment = new Environment();
+  const scopeOf = (variable: string): Scope | undefined =>
+    environment.option(undefined, variable, parseScope, (value) => value as Scope | undefined);
+  const read = {
+    enabled: environment.option(undefined, ENABLED, parseFlag, (value) =>
+      flag('profiling', value, true),
+    ),
+    hasServer: readEnvironment('PYROSCOPE_SERVER_ADDRESS') !== undefined,
+    labels: {
+      spanIdScope: scopeOf('PYROSCOPE_OTEL_SPAN_ID_SCOPE'),
+      spanNameScope: scopeOf('PYROSCOPE_OTEL_SPAN_NAME_SCOPE'),
+    },
+  };
+  // With an agent to start, its configuration names the wrong switch as well: once is enough.
+  environment.report();
+  return read;
+}
+
+interface Address {
+  readonly base: string;
+  readonly user: string;
+  readonly password: string;
+}
+
+function checkAddress(value: unknown): Address {
+  const given = value ?? 'http://localhost:4040';
+  const url = typeof given === 'string' ? parseUrl(given) : undefined;
+  if (url === undefined) {
+    // Without the value: it may hold a password.
+    throw new TypeError('serverAddress must be an http: or https: URL');
+  }
+  return {
+    base: `${url.origin}${url.pathname.replace(/\/+$/, '')}`,
+    user: decodeURIComponent(url.username),
+    password: decodeURIComponent(url.password),
+  };
+}
+
+function parseUrl(text: string): URL | undefined {
+  try {
+    // What people write: "pyroscope:4040". A host is no scheme.
+    const url = new URL(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`);
+    return url.protocol === 'http:' || url.protocol === 'https:' ? url : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function headersOf(
+  config: PyroscopeConfig,
+  environment: Environment,
+  text: (name: keyof PyroscopeConfig, variable: string) => string | undefined,
+  address: Address,
+): Record<string, string> {
+  if (config.authToken !== undefined && config.basicAuthUser !== undefined) {
+    throw new TypeError('authToken and basicAuthUser exclude each other');
+  }
+  const headers = environment.option(
+    config.headers,
+    'PYROSCOPE_HTTP_HEADERS',
+    parseJson,
+    checkHeaders,
+  );
+  const user = text('basicAuthUser', 'PYROSCOPE_BASIC_AUTH_USER') ?? address.user;
+  const password = text('basicAuthPassword', 'PYROSCOPE_BASIC_AUTH_PASSWORD') ?? address.password;
+  const tenant = text('tenantId', 'PYROSCOPE_TENANT_ID');
+  const given = new Set(Object.keys(headers).map((name) => name.toLowerCase()));
+  if (!given.has('authorization')) {
+    const token = text('authToken', 'PYROSCOPE_AUTH_TOKEN');
+    const chosen = config.authToken ?? (config.basicAuthUser === undefined ? token : undefined);
+    if (chosen !== undefined) headers.authorization = `Bearer ${chosen}`;
+    else if (user !== '') headers.authorization = basicAuth(user, password);
+  }
+  if (tenant !== undefined && !given.has('x-scope-orgid')) headers['x-scope-orgid'] = tenant;
+  return checkHeaders(headers);
+}
+
+function basicAuth(user: string, password: string): string {
+  return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+}
+
+function checkHeaders(value: unknown): Record<string, string> {
+  const headers = entriesOf('headers', value);
+  for (const [name, text] of headers) {
+    try {
+      new Headers([[name, text]]);
+    } catch {
+      // The reason that fetch gives repeats the value, which may be a secret.
+      throw new TypeError(`headers: ${describe(name)} or its value is not allowed in HTTP`);
+    }
+  }
+  return Object.fromEntries(headers);
+}
+
+function checkTags(value: unknown): Record<string, string> {
+  const tags: [string, string][] = [];
+  for (const [name, text] of entriesOf('tags', value)) {
+    if (!TAG_NAME.test(name) || RESERVED_TAGS.includes(name)) {
+      throw new TypeError(
+        `tags: name ${describe(name)} must match [A-Za-z_][A-Za-z0-9_.]* and not be ${RESERVED_TAGS.join(', ')}`,
+      );
+    }
+    if (Buffer.byteLength(text) > MAX_TAG_BYTES) {
+      throw new TypeError(`tags: ${name} is longer than ${String(MAX_TAG_BYTES)} bytes`);
+    }
+    if (text !== '') tags.push([name, text]);
+  }
+  if (tags.length > MAX_TAGS) {
+    throw new TypeError(`tags must be ${String(MAX_TAGS)} at most`);
+  }
+  return Object.fromEntries(tags);
+}
+
+function checkProtocol(value: unknown): PyroscopeProtocol {
+  if (value === undefined) return 'ingest';
+  if (PROTOCOLS.includes(value as string)) return value as PyroscopeProtocol;
+  throw new TypeError(`protocol must be one of ${PROTOCOLS.join(', ')}, got ${describe(value)}`);
+}
+
+function nonEmpty(name: string, value: unknown): string | undefined {
+  if (value === undefined) return undefined;
+  // Without the value: some of these are secrets.
+  if (typeof value !== 'string') throw new TypeError(`${name} must be a string`);
+  if (value.trim() === '') throw new TypeError(`${name} must not be empty`);
+  return value;
+}
+
+function entriesOf(name: string, value: unknown): [string, string][] {
+  if (value === undefined) return [];
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new TypeError(`${name} must be an object of strings`);
+  }
+  const entries = Object.entries(value as Record<string, unknown>);
+  for (const [key, text] of entries) {
+    if (typeof text !== 'string') throw new TypeError(`${name}: ${describe(key)} must be a string`);
+  }
+  return entries as [string, string][];
+}

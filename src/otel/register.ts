@@ -1,0 +1,163 @@
+/** `register`: labels on whatever tracer provider is the global one, now or later. */
+import type {
+  Context,
+  Span,
+  SpanOptions,
+  TracerProvider as ApiTracerProvider,
+} from '@opentelemetry/api';
+import { onProviderProxy, type ProviderProxy } from './api-globals.js';
+import { patchedContextManager } from './context-manager-patch.js';
+import { warn } from '../util/diagnostics.js';
+import {
+  resolveLabelOptions,
+  type LabelOptions,
+  type ResolvedLabelOptions,
+} from '../options/options.js';
+import { onSpanStart } from './span-labels.js';
+import { stopLabelling, TracerProvider } from './tracer-provider.js';
+
+interface SdkTracer {
+  startSpan: (name: string, options?: SpanOptions, context?: Context) => Span;
+}
+
+/**
+ * Wraps the global tracer provider, and each that becomes the global one, as `new TracerProvider`
+ * would. Tracers that the SDK has handed out before are labelled too. Returns what undoes it.
+ *
+ * Throws a TypeError where an option is unknown or wrong; see `LabelOptions` for the defaults.
+ * Where it is called twice, the options of the first call hold.
+ */
+export function register(options?: LabelOptions): () => void {
+  const registration = new Registration(options);
+  return () => {
+    registration.undo();
+  };
+}
+
+class Registration {
+  readonly resolved: ResolvedLabelOptions;
+  readonly #options: LabelOptions | undefined;
+  readonly #wrappers = new Map<object, TracerProvider>();
+  readonly #hooks = new Set<ProxyHook>();
+  readonly #endListening: () => void;
+
+  constructor(options: LabelOptions | undefined) {
+    this.resolved = resolveLabelOptions(options);
+    this.#options = options;
+    this.#endListening = onProviderProxy((proxy) => {
+      const hook = ProxyHook.of(proxy);
+      if (hook === undefined) return;
+      this.#hooks.add(hook);
+      hook.add(this);
+    });
+    patchedContextManager();
+  }
+
+  undo(): void {
+    this.#endListening();
+    for (const hook of this.#hooks) hook.remove(this);
+    for (const wrapper of this.#wrappers.values()) stopLabelling(wrapper);
+    this.#hooks.clear();
+    this.#wrappers.clear();
+  }
+
+  wrap(delegate: object): object {
+    if (delegate instanceof TracerProvider) return delegate;
+    let wrapper = this.#wrappers.get(delegate);
+    try {
+      wrapper ??= new TracerProvider(delegate as ApiTracerProvider, this.#options);
+      this.#wrappers.set(delegate, wrapper);
+      return wrapper;
+    } catch (error) {
+      warn('the spans of the global tracer provider have no labels', error);
+      return delegate;
+    }
+  }
+}
+
+const hooks = new WeakMap<ProviderProxy, ProxyHook>();
+
+/** Stands in the way of `setDelegate` of the api's proxy, and wraps for the first registration. */
+class ProxyHook {
+  readonly #proxy: ProviderProxy;
+  readonly #setDelegate: (this: ProviderProxy, delegate: object) => void;
+  readonly #registrations: Registration[] = [];
+  #delegate: object | undefined;
+  readonly #restore: (() => void)[] = [];
+
+  /** Undefined where this is not the api's proxy. */
+  static of(proxy: ProviderProxy): ProxyHook | undefined {
+    const { setDelegate } = proxy;
+    let hook = hooks.get(proxy);
+    if (hook === undefined && typeof setDelegate === 'function') {
+      hook = new ProxyHook(proxy, setDelegate);
+      hooks.set(proxy, hook);
+    }
+    if (hook === undefined) warn('the global tracer provider is unknown: it has no labels');
+    return hook;
+  }
+
+  constructor(proxy: ProviderProxy, setDelegate: (this: ProviderProxy, delegate: object) => void) {
+    this.#proxy = proxy;
+    this.#setDelegate = setDelegate;
+  }
+
+  add(registration: Registration): void {
+    if (this.#registrations.push(registration) > 1) return;
+    const proxy = this.#proxy;
+    proxy.setDelegate = (delegate) => {
+      this.#delegate = delegate;
+      this.#apply();
+    };
+    this.#restore.push(() => {
+      delete proxy.setDelegate;
+    });
+    this.#delegate = delegateOf(proxy);
+    this.#apply();
+    if (this.#delegate !== undefined) this.#adoptTracers(this.#delegate);
+  }
+
+  remove(registration: Registration): void {
+    const at = this.#registrations.indexOf(registration);
+    if (at < 0) return;
+    this.#registrations.splice(at, 1);
+    this.#apply();
+    if (this.#registrations.length > 0) return;
+    for (const step of this.#restore.splice(0)) step();
+    hooks.delete(this.#proxy);
+  }
+
+  #apply(): void {
+    if (this.#delegate === undefined) return;
+    const delegate = this.#registrations[0]?.wrap(this.#delegate) ?? this.#delegate;
+    this.#setDelegate.call(this.#proxy, delegate);
+  }
+
+  /** What instrumentations have got from the SDK before never asks the wrapper. */
+  #adoptTracers(delegate: object): void {
+    const tracers = (delegate as { _tracers?: unknown })._tracers;
+    if (!(tracers instanceof Map)) return;
+    const registrations = this.#registrations;
+    for (const tracer of tracers.values() as Iterable<SdkTracer>) {
+      const { startSpan } = tracer;
+      // The SDK's startActiveSpan calls this as well.
+      tracer.startSpan = function (name, spanOptions, context) {
+        const span = startSpan.call(this, name, spanOptions, context);
+        const options = registrations[0]?.resolved;
+        if (options !== undefined) {
+          onSpanStart(span, context ?? patchedContextManager()?.active(), name, options);
+        }
+        return span;
+      };
+      this.#restore.push(() => {
+        delete (tracer as Partial<SdkTracer>).startSpan;
+      });
+    }
+  }
+}
+
+/** The provider behind the proxy; undefined where none has been set. */
+function delegateOf(proxy: ProviderProxy): object | undefined {
+  if (proxy.getDelegateTracer?.('otelpyroscope') === undefined) return undefined;
+  return proxy.getDelegate?.();
+}

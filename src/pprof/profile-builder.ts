@@ -1,0 +1,391 @@
+/** Turns samples into a pprof profile: pure, from numbers to bytes. */
+import { fileURLToPath } from 'node:url';
+import {
+  emptyTableToken,
+  Function as PprofFunction,
+  Location,
+  Profile,
+  StringTable,
+  ValueType,
+  type ProfileInput,
+} from 'pprof-format';
+import { GrowingMap, IdMap } from '../util/growing-maps.js';
+import { NumberKey } from '../util/number-key.js';
+import { SampleWriter } from './sample-writer.js';
+import { atOnce, joined } from '../util/time-slices.js';
+import { StringList } from './string-list.js';
+
+/** Samples as the sampler counts them, their label ids already resolved. */
+export interface SampleBatch {
+  /** Of function `i`: its name at `2 * i` and its URL ('' for none) at `2 * i + 1`. */
+  readonly names: readonly string[];
+  /** Of function `i`: the 1-based line where it starts, 0 for unknown. */
+  readonly startLines: Uint32Array;
+  /** Of function `i`: the 1-based column where it starts, 0 for unknown. */
+  readonly startColumns: Uint32Array;
+  /** Of frame `i`: its function at `2 * i`, and at `2 * i + 1` the 1-based line, 0 for unknown. */
+  readonly frames: Uint32Array;
+  /** Records of weight, number n of frames, label id and n frame numbers, leaf first. */
+  readonly stacks: Uint32Array;
+  /** The labels behind the label ids, always the same object for the same set; undefined: none. */
+  readonly labels: LabelsById;
+}
+
+/** A function at the place in its file where it begins. */
+export interface SourceFunction {
+  readonly name: string;
+  /** '' for none. */
+  readonly url: string;
+  /** 1-based, 0 for unknown; the same for `column`. */
+  readonly line: number;
+  readonly column: number;
+}
+
+/** Where compiled code comes from (source-maps.ts). */
+export interface OriginalPositions {
+  /** The original of a function; the function itself where that is not known. */
+  functionAt(compiled: SourceFunction): SourceFunction;
+  /**
+   * The original line of a place in a function, in the file of the function's original; undefined
+   * where that is not known. `column` is 0 where only the line is known.
+   */
+  lineAt(compiled: SourceFunction, line: number, column: number): number | undefined;
+}
+
+type Labels = Readonly<Record<string, string>>;
+
+/** A Map, or what makes the labels only when they are asked for. */
+export interface LabelsById {
+  get(id: number): Labels | undefined;
+}
+
+export interface ProfileTimes {
+  /** Begin of the window, in nanoseconds since 1970. */
+  readonly startNanos: bigint;
+  /** Length of the window in nanoseconds. */
+  readonly durationNanos: bigint;
+  /** CPU time that one sample stands for, in nanoseconds. */
+  readonly periodNanos: number;
+  /** Where given, names, files and lines are the original ones. */
+  readonly originals?: OriginalPositions | undefined;
+}
+
+/**
+ * Different stacks with labels that one window keeps. What comes after goes to one stack
+ * "(stack table full)" per label set, and without labels beyond twice this number.
+ */
+const MAX_STACKS = 65_536;
+/**
+ * Different functions, and frames (functions at a line), that one window keeps. In place of each
+ * that comes after, stacks have a frame "(stack table full)".
+ */
+const MAX_FUNCTIONS = 131_072;
+const MAX_LOCATIONS = 524_288;
+
+/** Words of stacks that wait to be merged, 4 bytes each; what comes then is merged at once. */
+const MAX_WAITING_WORDS = 262_144;
+/** Messages of a kind that are encoded in one step. */
+const STEP_MESSAGES = 8;
+/** Samples, functions or frames that are merged, and samples that are encoded, in one step. */
+const STEP_ITEMS = 16;
+/** What a label's number is multiplied by in the key of a sample; more than stacks there can be. */
+const LABEL_FACTOR = 2 ** 24;
+/** Of Profile: `repeated string string_table = 6`. */
+const STRING_TABLE = 6;
+/** Frames for which there is room at first; 4 bytes each. */
+const SCRATCH_FRAMES = 256;
+
+const STACK_TABLE_FULL = { name: '(stack table full)', url: '', line: 0, column: 0 };
+
+interface FunctionLine {
+  readonly functionId: number;
+  readonly line: number;
+}
+
+/**
+ * The samples of one window, from any number of batches, as one profile: format
+ * https://github.com/google/pprof/blob/main/proto/profile.proto
+ */
+export class ProfileBuilder {
+  readonly #strings = new StringList(STRING_TABLE);
+  /** By id - 1: 0 is not a valid id. */
+  readonly #functions: SourceFunction[] = [];
+  readonly #locations: FunctionLine[] = [];
+  /** Function ids by name, file and start. */
+  readonly #functionIds = new GrowingMap<string, number>();
+  /** Location ids by line, by function id - 1. */
+  readonly #locationIds: Map<number, number>[] = [];
+  /** Location ids, leaf first, of each different stack, and their numbers by these ids' bytes. */
+  readonly #stacks: number[][] = [];
+  readonly #stackNumbers = new GrowingMap<string, number>();
+  /** Sets of labels; their numbers begin at 1, for 0 is none. */
+  readonly #labels: (Labels | undefined)[] = [undefined];
+  readonly #labelNumbers = new GrowingMap<Labels, number>();
+  /** Stack, label and weight of each sample, and their numbers by label and stack. */
+  readonly #samples: { stack: number[]; label: number[]; weight: number[] } = {
+    stack: [],
+    label: [],
+    weight: [],
+  };
+  readonly #sampleNumbers = new IdMap();
+  #scratch = new NumberKey(SCRATCH_FRAMES);
+  /** The number of the stack that stands for those without room. */
+  #fullStack: number | undefined;
+  /** The id of the function in it. */
+  #fullFunction: number | undefined;
+  readonly #lineNumbers: boolean;
+  /** Not merged yet. */
+  readonly #waiting: SampleBatch[] = [];
+  #waitingWords = 0;
+
+  /** Without `lineNumbers` frames are their functions: each is where its function starts. */
+  constructor(lineNumbers = true) {
+    this.#lineNumbers = lineNumbers;
+  }
+
+  add(batch: SampleBatch): void {
+    this.#waiting.push(batch);
+    this.#waitingWords += batch.stacks.length;
+    while (this.#waitingWords > MAX_WAITING_WORDS) atOnce(this.#mergeNext());
+  }
+
+  /** Merges what was added; in steps, as `encode`. */
+  *merge(): Generator<void, void> {
+    while (this.#waiting.length > 0) yield* this.#mergeNext();
+  }
+
+  /** The files that functions of merged samples are in, each at least once. */
+  *urls(): Generator<string> {
+    for (const { url } of this.#functions) if (url !== '') yield url;
+  }
+
+  /**
+   * The bytes of what was merged, not compressed: messages of a profile, one after the other, are
+   * one profile (https://protobuf.dev/programming-guides/encoding/#last-one-wins).
+   */
+  *encode(times: ProfileTimes): Generator<void, Uint8Array> {
+    const { originals } = times;
+    const parts = [this.#encodeHead(times)];
+    yield* this.#encodeSamples(parts, times.periodNanos);
+    yield* encodeInSteps(parts, this.#locations.entries(), (locations) => ({
+      location: locations.map((location) => this.#encodeLocation(location, originals)),
+    }));
+    yield* encodeInSteps(parts, this.#functions.entries(), (functions) => ({
+      function: functions.map((compiled) => this.#encodeFunction(compiled, originals)),
+    }));
+    // Now that all are known.
+    parts.push(...this.#strings.parts());
+    return yield* joined(parts);
+  }
+
+  /**
+   * First, and with times as numbers, good to 256 ns: V8 optimizes the encoder by the numbers that it
+   * has met, and would have to do so again after the only large ones, or after any bigint.
+   */
+  #encodeHead({ startNanos, durationNanos, periodNanos }: ProfileTimes): Uint8Array {
+    const value = (type: string, unit: string): ValueType =>
+      new ValueType({ type: this.#strings.dedup(type), unit: this.#strings.dedup(unit) });
+    return new Profile({
+      sampleType: [value('samples', 'count'), value('cpu', 'nanoseconds')],
+      stringTable: new StringTable(emptyTableToken),
+      timeNanos: Number(startNanos),
+      durationNanos: Number(durationNanos),
+      periodType: value('cpu', 'nanoseconds'),
+      period: periodNanos,
+    }).encode();
+  }
+
+  *#mergeNext(): Generator<void, void> {
+    const batch = this.#waiting.shift() as SampleBatch;
+    const { stacks } = batch;
+    this.#waitingWords -= stacks.length;
+    const ids = yield* this.#locationsOf(batch);
+    for (let at = 0; at < stacks.length;) {
+      at = this.#mergeStep(batch, ids, at);
+      yield;
+    }
+  }
+
+  /** Merges some samples from `begin` on; returns where the next one begins. */
+  #mergeStep({ stacks, labels }: SampleBatch, ids: Uint32Array, begin: number): number {
+    let at = begin;
+    for (let i = 0; i < STEP_ITEMS && at < stacks.length; i++) {
+      const weight = stacks[at] as number;
+      const end = at + 3 + (stacks[at + 1] as number);
+      const label = this.#labelNumber(labels.get(stacks[at + 2] as number));
+      this.#addSample(this.#stackNumber(stacks, at + 3, end, ids), label, weight);
+      at = end;
+    }
+    return at;
+  }
+
+  #addSample(stack: number, label: number, weight: number): void {
+    if (stack >= 0 && this.#addWeight(stack, label, weight, MAX_STACKS)) return;
+    const kept = this.#samples.weight.length < 2 * MAX_STACKS ? label : 0;
+    this.#fullStack ??= this.#stacks.push([this.#locationId(this.#fullFunctionId(), 0)]) - 1;
+    this.#addWeight(this.#fullStack, kept, weight, Infinity);
+  }
+
+  /** False: it would be one more than `limit` samples. */
+  #addWeight(stack: number, label: number, weight: number, limit: number): boolean {
+    const key = label * LABEL_FACTOR + stack;
+    const samples = this.#samples;
+    const known = this.#sampleNumbers.get(key);
+    if (known !== undefined) {
+      (samples.weight[known] as number) += weight;
+      return true;
+    }
+    if (this.#samples.weight.length >= limit) return false;
+    this.#sampleNumbers.set(key, samples.weight.length);
+    samples.stack.push(stack);
+    samples.label.push(label);
+    samples.weight.push(weight);
+    return true;
+  }
+
+  #labelNumber(labels: Labels | undefined): number {
+    if (labels === undefined) return 0;
+    let number = this.#labelNumbers.get(labels);
+    if (number === undefined) {
+      number = this.#labels.push(labels) - 1;
+      this.#labelNumbers.add(labels, number);
+    }
+    return number;
+  }
+
+  /** -1 for a new one where there is no room for another sample. */
+  #stackNumber(frames: Uint32Array, begin: number, end: number, ids: Uint32Array): number {
+    const count = end - begin;
+    if (this.#scratch.ids.length < count) this.#scratch = new NumberKey(2 * count);
+    const scratch = this.#scratch;
+    for (let i = 0; i < count; i++) scratch.ids[i] = ids[frames[begin + i] as number] as number;
+    const key = scratch.keyOf(count);
+    let number = this.#stackNumbers.get(key);
+    if (number === undefined) {
+      if (this.#samples.weight.length >= MAX_STACKS) return -1;
+      number = this.#stacks.push(Array.from(scratch.ids.subarray(0, count))) - 1;
+      this.#stackNumbers.add(key, number);
+    }
+    return number;
+  }
+
+  /** The profile's location ids, by the batch's frame numbers. */
+  *#locationsOf(batch: SampleBatch): Generator<void, Uint32Array> {
+    const { names, startLines, startColumns, frames } = batch;
+    const functionIds = new Uint32Array(startLines.length);
+    for (let i = 0; i < functionIds.length; i++) {
+      functionIds[i] = this.#functionId({
+        name: names[2 * i] as string,
+        url: names[2 * i + 1] as string,
+        line: startLines[i] as number,
+        column: startColumns[i] as number,
+      });
+      if (i % STEP_ITEMS === 0) yield;
+    }
+    const ids = new Uint32Array(frames.length / 2);
+    for (let i = 0; i < ids.length; i++) {
+      const functionId = functionIds[frames[2 * i] as number] as number;
+      ids[i] = this.#locationId(functionId, this.#lineNumbers ? (frames[2 * i + 1] as number) : 0);
+      if (i % STEP_ITEMS === 0) yield;
+    }
+    return ids;
+  }
+
+  #locationId(functionId: number, line: number): number {
+    const ofFunction = this.#locationIds[functionId - 1] as Map<number, number>;
+    let id = ofFunction.get(line);
+    if (id === undefined) {
+      if (this.#locations.length >= MAX_LOCATIONS && functionId !== this.#fullFunction) {
+        return this.#locationId(this.#fullFunctionId(), 0);
+      }
+      id = this.#locations.push({ functionId, line });
+      ofFunction.set(line, id);
+    }
+    return id;
+  }
+
+  #functionId(found: SourceFunction): number {
+    const { name, url, line, column } = found;
+    const key = `${name}\0${url}\0${String(line)}:${String(column)}`;
+    const known = this.#functionIds.get(key);
+    if (known !== undefined) return known;
+    if (this.#functions.length >= MAX_FUNCTIONS && found !== STACK_TABLE_FULL) {
+      return this.#fullFunctionId();
+    }
+    const id = this.#functions.push(found);
+    this.#locationIds.push(new Map());
+    this.#functionIds.add(key, id);
+    return id;
+  }
+
+  #fullFunctionId(): number {
+    return (this.#fullFunction ??= this.#functionId(STACK_TABLE_FULL));
+  }
+
+  *#encodeSamples(parts: Uint8Array[], periodNanos: number): Generator<void, void> {
+    const { stack, label, weight } = this.#samples;
+    const shared = { stacks: this.#stacks, labels: this.#labels };
+    const writer = new SampleWriter(this.#strings, shared, periodNanos);
+    for (let i = 0; i < weight.length; i++) {
+      writer.write(stack[i] as number, label[i] as number, weight[i] as number);
+      if (i % STEP_ITEMS === 0) yield;
+    }
+    parts.push(...writer.parts());
+  }
+
+  #encodeFunction(
+    [index, compiled]: readonly [number, SourceFunction],
+    originals: OriginalPositions | undefined,
+  ): PprofFunction {
+    const { name, url, line } = originals?.functionAt(compiled) ?? compiled;
+    const nameIndex = this.#strings.dedup(name);
+    return new PprofFunction({
+      id: index + 1,
+      name: nameIndex,
+      systemName: nameIndex,
+      filename: this.#strings.dedup(fileName(url)),
+      startLine: line,
+    });
+  }
+
+  #encodeLocation(
+    [index, { functionId, line }]: readonly [number, FunctionLine],
+    originals: OriginalPositions | undefined,
+  ): Location {
+    const compiled = this.#functions[functionId - 1] as SourceFunction;
+    const at = (found: number): Location =>
+      new Location({ id: index + 1, line: [{ functionId, line: found }] });
+    if (!this.#lineNumbers) return at((originals?.functionAt(compiled) ?? compiled).line);
+    // The sampler tells the line alone, not the column in it.
+    return at((line === 0 ? undefined : originals?.lineAt(compiled, line, 0)) ?? line);
+  }
+}
+
+function* encodeInSteps<Item>(
+  parts: Uint8Array[],
+  items: Iterable<Item>,
+  toMessages: (items: Item[]) => ProfileInput,
+): Generator<void, void> {
+  let step: Item[] = [];
+  const encode = (): void => {
+    const stringTable = new StringTable(emptyTableToken);
+    parts.push(new Profile({ ...toMessages(step), stringTable }).encode());
+    step = [];
+  };
+  for (const item of items) {
+    if (step.push(item) < STEP_MESSAGES) continue;
+    encode();
+    yield;
+  }
+  encode();
+}
+
+/** `file:` URLs as paths; everything else (`node:fs`, a path, `evalmachine.<anonymous>`) as it is. */
+function fileName(url: string): string {
+  if (!url.startsWith('file:')) return url;
+  try {
+    return fileURLToPath(url);
+  } catch {
+    return url;
+  }
+}

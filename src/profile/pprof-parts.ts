@@ -1,0 +1,321 @@
+/** A part of a pprof profile as a profile of its own: samples are copied, texts numbered anew. */
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+import { joined } from '../util/time-slices.js';
+import {
+  FIELD,
+  SAMPLE_FIELD,
+  SampleReader,
+  type PprofIndex,
+  type TypeOfValue,
+} from './pprof-index.js';
+
+/** Messages that are written in one step; of samples fewer, which are large. */
+const STEP_MESSAGES = 32;
+const STEP_SAMPLES = 8;
+/** Numbers that are merged in one step of sorting. */
+const STEP_SORTED = 1_024;
+
+/** What samples without room are called. */
+const TRIMMED = '(trimmed)';
+
+const LABELS_WITHOUT_SERIES: ReadonlySet<string> = new Set(['span_id', 'trace_id']);
+
+/** What `partialProfile` takes of a profile. */
+export interface Selection {
+  /** Numbers of samples. */
+  readonly samples: Uint32Array;
+  /** Number of the part; times of parts are apart by a nanosecond. */
+  readonly part: number;
+  /** Which labels are kept; all without it. */
+  readonly filter?: LabelFilter | undefined;
+  /** Samples whose sum is one more sample, `(trimmed)`, without labels. */
+  readonly trimmed?: readonly Uint32Array[];
+}
+
+/** What labels a sample may have; see `ProfileLimits`. */
+interface LabelLimits {
+  readonly labels: number;
+  readonly labelName: number;
+}
+
+/** The number of every sample. */
+export function sampleNumbers({ samples }: PprofIndex): Uint32Array {
+  const numbers = new Uint32Array(samples.length);
+  for (let i = 0; i < numbers.length; i++) numbers[i] = i;
+  return numbers;
+}
+
+/** Takes labels with too long names from samples, and the last ones where there are too many. */
+export class LabelFilter {
+  readonly #profile: PprofIndex;
+  readonly #limits: LabelLimits;
+  #room = 0;
+
+  constructor(profile: PprofIndex, limits: LabelLimits) {
+    this.#profile = profile;
+    this.#limits = limits;
+  }
+
+  /** To be called before the labels of a sample, which are asked for in their order. */
+  begin(): void {
+    this.#room = this.#limits.labels;
+  }
+
+  keeps(key: number): boolean {
+    const name = this.#profile.text(key);
+    if (LABELS_WITHOUT_SERIES.has(name)) return true;
+    return Buffer.byteLength(name) <= this.#limits.labelName && this.#room-- > 0;
+  }
+
+  /** How many labels of all samples are not kept. */
+  *countDropped(): Generator<void, number> {
+    const reader = new SampleReader(this.#profile);
+    let dropped = 0;
+    for (let sample = 0; sample < this.#profile.samples.length; sample++) {
+      this.begin();
+      reader.each(sample, (field) => {
+        if (field !== SAMPLE_FIELD.label) reader.skip();
+        else if (!this.keeps(reader.readLabel().key)) dropped++;
+      });
+      if (sample % STEP_SAMPLES === 0) yield;
+    }
+    return dropped;
+  }
+}
+
+/** The numbers of all samples, by their first value, the largest first; else in their order. */
+export function* heaviestFirst(profile: PprofIndex): Generator<void, Uint32Array> {
+  const reader = new SampleReader(profile);
+  const count = profile.samples.length;
+  const weights = new Float64Array(count);
+  for (let sample = 0; sample < count; sample++) {
+    weights[sample] = reader.values(sample)[0] ?? 0;
+    if (sample % STEP_SAMPLES === 0) yield;
+  }
+  // A merge sort, because Array.prototype.sort is one step.
+  let from = sampleNumbers(profile);
+  let to: Uint32Array = new Uint32Array(count);
+  for (let width = 1; width < count; width *= 2) {
+    let steps = 0;
+    for (let begin = 0; begin < count; begin += 2 * width) {
+      const middle = Math.min(begin + width, count);
+      const end = Math.min(begin + 2 * width, count);
+      let left = begin;
+      let right = middle;
+      for (let at = begin; at < end; at++) {
+        const isLeft =
+          left < middle &&
+          (right >= end ||
+            (weights[from[left] as number] as number) >=
+              (weights[from[right] as number] as number));
+        to[at] = from[isLeft ? left++ : right++] as number;
+        if (++steps % STEP_SORTED === 0) yield;
+      }
+    }
+    [from, to] = [to, from];
+  }
+  return from;
+}
+
+/** The profile of a selection, with only what its samples refer to; in steps. */
+export function partialProfile(
+  profile: PprofIndex,
+  selection: Selection,
+): Generator<void, Uint8Array> {
+  return new PartialProfile(profile, selection).encode();
+}
+
+class PartialProfile {
+  readonly #profile: PprofIndex;
+  readonly #selection: Selection;
+  readonly #reader: SampleReader;
+  readonly #writer = new BinaryWriter();
+  readonly #parts: Uint8Array[] = [];
+  /** By number in the whole profile; 0: not used so far, or the empty string. */
+  readonly #newStrings: Uint32Array;
+  /** Numbers of the strings used. */
+  readonly #strings: number[] = [0];
+  readonly #usedLocations: Uint8Array;
+  readonly #usedFunctions: Uint8Array;
+
+  constructor(profile: PprofIndex, selection: Selection) {
+    this.#profile = profile;
+    this.#selection = selection;
+    this.#reader = new SampleReader(profile);
+    this.#newStrings = new Uint32Array(profile.strings.length);
+    this.#usedLocations = new Uint8Array(profile.locations.length);
+    this.#usedFunctions = new Uint8Array(profile.functions.length);
+  }
+
+  *encode(): Generator<void, Uint8Array> {
+    this.#writeHead();
+    const { samples, trimmed } = this.#selection;
+    for (let i = 0; i < samples.length; i++) {
+      this.#writeSample(samples[i] as number);
+      if (i % STEP_SAMPLES === 0) yield this.#endPart();
+    }
+    const { locations, functions } = this.#profile;
+    for (let i = 0; i < locations.length; i++) {
+      if (this.#usedLocations[i] !== 0) this.#copyLocation(i);
+      if (i % STEP_MESSAGES === 0) yield this.#endPart();
+    }
+    for (let i = 0; i < functions.length; i++) {
+      if (this.#usedFunctions[i] !== 0) this.#writeFunction(i);
+      if (i % STEP_MESSAGES === 0) yield this.#endPart();
+    }
+    if (trimmed !== undefined) yield* this.#writeTrimmed(trimmed);
+    for (let i = 0; i < this.#strings.length; i++) {
+      this.#copyString(this.#strings[i] as number);
+      if (i % STEP_MESSAGES === 0) yield this.#endPart();
+    }
+    // The last string of all, because it is none of the whole profile.
+    if (trimmed !== undefined) this.#field(FIELD.string).string(TRIMMED);
+    this.#endPart();
+    return yield* joined(this.#parts);
+  }
+
+  #endPart(): void {
+    this.#parts.push(this.#writer.finish());
+  }
+
+  #writeHead(): void {
+    const { sampleTypes, periodType, timeNanos, durationNanos, period } = this.#profile;
+    for (const type of sampleTypes) this.#writeType(FIELD.sampleType, type);
+    if (periodType !== undefined) this.#writeType(FIELD.periodType, periodType);
+    // Apart by a nanosecond, so that no server takes one for a copy of the other.
+    this.#number(FIELD.timeNanos, timeNanos + BigInt(this.#selection.part));
+    this.#number(FIELD.durationNanos, durationNanos);
+    this.#number(FIELD.period, period);
+  }
+
+  #writeType(field: number, { type, unit }: TypeOfValue): void {
+    this.#field(field).fork();
+    this.#number(1, this.#newString(type));
+    this.#number(2, this.#newString(unit));
+    this.#writer.join();
+  }
+
+  #writeSample(sample: number): void {
+    const { filter } = this.#selection;
+    const reader = this.#reader;
+    filter?.begin();
+    this.#field(FIELD.sample).fork();
+    reader.each(sample, (field) => {
+      if (field !== SAMPLE_FIELD.label) {
+        const begin = reader.begin;
+        if (field === SAMPLE_FIELD.location) reader.numbers((id) => this.#useLocation(id));
+        else reader.skip();
+        this.#copy(begin, reader.offset);
+        return;
+      }
+      const { key, value } = reader.readLabel();
+      if (filter?.keeps(key) === false) return;
+      this.#field(SAMPLE_FIELD.label).fork();
+      this.#number(1, this.#newString(key));
+      this.#number(2, this.#newString(value));
+      this.#writer.join();
+    });
+    this.#writer.join();
+  }
+
+  #useLocation(id: number): void {
+    const location = this.#profile.locationOf.get(id);
+    if (location === undefined) throw new Error('a location is missing');
+    this.#usedLocations[location] = 1;
+  }
+
+  /** As it is, for it names no strings. */
+  #copyLocation(location: number): void {
+    const { locations, functionOf } = this.#profile;
+    const [begin, end] = [locations.begin(location), locations.end(location)];
+    this.#field(FIELD.location).uint32(end - begin);
+    this.#copy(begin, end);
+    const reader = this.#reader;
+    reader.enter(begin, end);
+    while (reader.next()) {
+      if (reader.field !== 4) {
+        reader.skip();
+        continue;
+      }
+      reader.message(() => {
+        while (reader.next()) {
+          if (reader.field !== 1) {
+            reader.skip();
+            continue;
+          }
+          const used = functionOf.get(reader.number());
+          if (used === undefined) throw new Error('a function is missing');
+          this.#usedFunctions[used] = 1;
+        }
+      });
+    }
+  }
+
+  #writeFunction(index: number): void {
+    const { functions } = this.#profile;
+    const reader = this.#reader;
+    this.#field(FIELD.function).fork();
+    reader.enter(functions.begin(index), functions.end(index));
+    while (reader.next()) {
+      const { field } = reader;
+      // Name, system name and file.
+      const isString = field >= 2 && field <= 4;
+      this.#number(field, isString ? this.#newString(reader.number()) : reader.number());
+    }
+    this.#writer.join();
+  }
+
+  *#writeTrimmed(trimmed: readonly Uint32Array[]): Generator<void, void> {
+    const sums = this.#profile.sampleTypes.map(() => 0);
+    for (const samples of trimmed) {
+      for (let i = 0; i < samples.length; i++) {
+        const values = this.#reader.values(samples[i] as number);
+        for (let of = 0; of < sums.length; of++) (sums[of] as number) += values[of] ?? 0;
+        if (i % STEP_SAMPLES === 0) yield;
+      }
+    }
+    this.#field(FIELD.sample).fork();
+    this.#field(SAMPLE_FIELD.location).fork().uint32(1).join();
+    this.#field(SAMPLE_FIELD.value).fork();
+    for (const sum of sums) this.#writer.int64(sum);
+    this.#writer.join().join();
+    this.#field(FIELD.location).fork();
+    this.#number(1, 1);
+    this.#field(4).fork().tag(1, WireType.Varint).int64(1).join();
+    this.#writer.join();
+    const name = this.#strings.length;
+    this.#field(FIELD.function).fork();
+    for (const [field, value] of [1, name, name].entries()) this.#number(field + 1, value);
+    this.#writer.join();
+  }
+
+  #copyString(index: number): void {
+    const { strings } = this.#profile;
+    const [begin, end] = [strings.begin(index), strings.end(index)];
+    this.#field(FIELD.string).uint32(end - begin);
+    this.#copy(begin, end);
+  }
+
+  #newString(index: number): number {
+    if (index === 0) return 0;
+    if (!(index < this.#newStrings.length)) throw new Error('a string is missing');
+    let number = this.#newStrings[index] as number;
+    if (number === 0) {
+      number = this.#strings.push(index) - 1;
+      this.#newStrings[index] = number;
+    }
+    return number;
+  }
+
+  #copy(begin: number, end: number): void {
+    this.#writer.raw(this.#profile.bytes.subarray(begin, end));
+  }
+
+  #field(field: number): BinaryWriter {
+    return this.#writer.tag(field, WireType.LengthDelimited);
+  }
+
+  #number(field: number, value: number | bigint): void {
+    this.#writer.tag(field, WireType.Varint).int64(value);
+  }
+}

@@ -1,0 +1,251 @@
+/** What the command line and the viewer ask of a profile: selections of samples, and sums over them (pure). */
+import type { LabelSet, Profile } from './model.js';
+
+/** One condition on the labels of a sample. The value '' stands for "without that label". */
+export interface Filter {
+  readonly label: string;
+  /** `~`: of other traces whose span name with the most CPU is that of the trace `value`. */
+  readonly operator: '=' | '!=' | '~';
+  readonly value: string;
+}
+
+/** Numbers of samples. */
+export type Selection = Uint32Array;
+
+/** What `topOf` adds up by: `function`, `line`, or a label. */
+export type Grouping = string;
+
+/** A row of a table of self and total time. */
+export interface TopRow {
+  readonly name: string;
+  /** '' for unknown, or where the row is a label's value. */
+  readonly file: string;
+  /** 0 for unknown or not asked for. */
+  readonly line: number;
+  /** With this function innermost. */
+  readonly flat: number;
+  /** With this function anywhere on the stack. */
+  readonly cum: number;
+}
+
+/** A label's value, or a trace or span, and what it has cost. */
+export interface LabelRow {
+  readonly value: string;
+  readonly total: number;
+  readonly samples: number;
+  /** The span name with the most CPU in these samples, '' for none. */
+  readonly spanName: string;
+  /** The trace id of the first of these samples, '' for none. */
+  readonly traceId: string;
+}
+
+const CONDITION = /^([^=!~]+)(=|!=|~)(.*)$/s;
+
+/** `LABEL=VALUE`, `LABEL!=VALUE` or `trace_id~ID`; undefined for anything else. */
+export function parseFilter(text: string): Filter | undefined {
+  const [, label, operator, value] = CONDITION.exec(text) ?? [];
+  if (label === undefined || operator === undefined || value === undefined) return undefined;
+  return { label, operator: operator as Filter['operator'], value };
+}
+
+/** The samples that meet all conditions. */
+export function select(profile: Profile, filters: readonly Filter[]): Selection {
+  const tests = filters.map((filter) => conditionOf(profile, filter));
+  const wanted = profile.labelSets.map((labels) => tests.every((test) => test(labels)));
+  const found = new Uint32Array(profile.values.length);
+  let count = 0;
+  for (let i = 0; i < found.length; i++) {
+    if (wanted[profile.labelSetOf[i] as number] === true) found[count++] = i;
+  }
+  return found.subarray(0, count);
+}
+
+function conditionOf(profile: Profile, filter: Filter): (labels: LabelSet) => boolean {
+  const { label, operator, value } = filter;
+  if (operator === '=') return (labels) => (labels.get(label) ?? '') === value;
+  if (operator === '!=') return (labels) => (labels.get(label) ?? '') !== value;
+  const names = new Map(
+    labelRows(profile, allOf(profile), label).map((row) => [row.value, row.spanName]),
+  );
+  const name = names.get(value);
+  return (labels) => {
+    const other = labels.get(label) ?? '';
+    return other !== '' && other !== value && names.get(other) === name;
+  };
+}
+
+/** All samples. */
+export function allOf(profile: Profile): Selection {
+  return Uint32Array.from(profile.values.keys());
+}
+
+/** The sum of the samples' values. */
+export function totalOf(profile: Profile, selection: Selection): number {
+  let total = 0;
+  for (const sample of selection) total += profile.values[sample] as number;
+  return total;
+}
+
+/** Names of all labels with the number of their values, the span's own first. */
+export function labelNames(profile: Profile): { name: string; values: number }[] {
+  const values = new Map<string, Set<string>>();
+  for (const labels of profile.labelSets) {
+    for (const [name, value] of labels) {
+      const known = values.get(name);
+      if (known === undefined) values.set(name, new Set([value]));
+      else known.add(value);
+    }
+  }
+  const rank = (name: string): number => {
+    const index = ['trace_id', 'span_id', 'span_name', 'thread_name'].indexOf(name);
+    return index < 0 ? 4 : index;
+  };
+  return [...values]
+    .map(([name, { size }]) => ({ name, values: size }))
+    .sort((a, b) => rank(a.name) - rank(b.name) || (a.name < b.name ? -1 : 1));
+}
+
+/** The selection by the values of one label, most first; samples without it under ''. */
+export function labelRows(profile: Profile, selection: Selection, label: string): LabelRow[] {
+  const perSet = new Map<number, { total: number; samples: number }>();
+  for (const sample of selection) {
+    const set = profile.labelSetOf[sample] as number;
+    const sums = perSet.get(set) ?? { total: 0, samples: 0 };
+    sums.total += profile.values[sample] as number;
+    sums.samples++;
+    perSet.set(set, sums);
+  }
+  const rows = new Map<
+    string,
+    { total: number; samples: number; traceId: string; names: Map<string, number> }
+  >();
+  for (const [set, { total, samples }] of perSet) {
+    const labels = profile.labelSets[set] as LabelSet;
+    const value = labels.get(label) ?? '';
+    const row = rows.get(value) ?? {
+      total: 0,
+      samples: 0,
+      traceId: labels.get('trace_id') ?? '',
+      names: new Map<string, number>(),
+    };
+    row.total += total;
+    row.samples += samples;
+    const name = labels.get('span_name');
+    if (name !== undefined) row.names.set(name, (row.names.get(name) ?? 0) + total);
+    rows.set(value, row);
+  }
+  return [...rows]
+    .map(([value, { names, ...row }]) => ({ value, ...row, spanName: greatest(names) }))
+    .sort((a, b) => b.total - a.total || (a.value < b.value ? -1 : 1));
+}
+
+function greatest(sums: ReadonlyMap<string, number>): string {
+  let best = '';
+  let most = -Infinity;
+  for (const [name, sum] of sums) {
+    if (sum > most) [best, most] = [name, sum];
+  }
+  return best;
+}
+
+/** How many different values a label has among the samples, none not counted. */
+export function countValues(profile: Profile, selection: Selection, label: string): number {
+  const values = new Set<string | undefined>();
+  for (const sample of selection) {
+    values.add((profile.labelSets[profile.labelSetOf[sample] as number] as LabelSet).get(label));
+  }
+  values.delete(undefined);
+  return values.size;
+}
+
+/**
+ * Self and total time, most self time first. Functions are told apart by name and file, as in
+ * `go tool pprof -filefunctions`; a function that calls itself counts once for a sample.
+ */
+export function topOf(profile: Profile, selection: Selection, by: Grouping): TopRow[] {
+  if (by !== 'function' && by !== 'line') {
+    return labelRows(profile, selection, by).map(({ value, total }) => ({
+      name: value,
+      file: '',
+      line: 0,
+      flat: total,
+      cum: total,
+    }));
+  }
+  const groups = new FrameGroups(profile, by);
+  const flat = new Float64Array(groups.size);
+  const cum = new Float64Array(groups.size);
+  /** The last sample in which the group was seen, plus one. */
+  const seen = new Uint32Array(groups.size);
+  for (const sample of selection) {
+    const value = profile.values[sample] as number;
+    const begin = profile.stackStarts[sample] as number;
+    const end = profile.stackStarts[sample + 1] as number;
+    for (let at = begin; at < end; at++) {
+      const group = groups.of[profile.stacks[at] as number] as number;
+      if (at === begin) flat[group] = (flat[group] as number) + value;
+      if (seen[group] === sample + 1) continue;
+      seen[group] = sample + 1;
+      cum[group] = (cum[group] as number) + value;
+    }
+  }
+  const rows: TopRow[] = [];
+  for (let group = 0; group < groups.size; group++) {
+    if (seen[group] === 0) continue;
+    const { name, file, line } = groups.describe(group);
+    rows.push({ name, file, line, flat: flat[group] as number, cum: cum[group] as number });
+  }
+  return rows.sort(
+    (a, b) =>
+      b.flat - a.flat || b.cum - a.cum || compare(a.name, b.name) || compare(a.file, b.file),
+  );
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** Frames that a table or a graph takes for the same. */
+export class FrameGroups {
+  /** Groups by frame. */
+  readonly of: Uint32Array;
+  readonly #profile: Profile;
+  readonly #byLine: boolean;
+  /** A frame of each group. */
+  readonly #frames: number[] = [];
+
+  constructor(profile: Profile, by: 'function' | 'line') {
+    this.#profile = profile;
+    this.#byLine = by === 'line';
+    this.of = new Uint32Array(profile.functionOf.length);
+    const known = new Map<string, number>();
+    for (let frame = 0; frame < this.of.length; frame++) {
+      const { name, file, line } = this.#frame(frame);
+      const key = `${name}\0${file}\0${String(line)}`;
+      let group = known.get(key);
+      if (group === undefined) {
+        group = this.#frames.push(frame) - 1;
+        known.set(key, group);
+      }
+      this.of[frame] = group;
+    }
+  }
+
+  get size(): number {
+    return this.#frames.length;
+  }
+
+  /** Name, file, and the line where groups are lines, else 0. */
+  describe(group: number): { name: string; file: string; line: number } {
+    return this.#frame(this.#frames[group] as number);
+  }
+
+  #frame(frame: number): { name: string; file: string; line: number } {
+    const index = this.#profile.functionOf[frame] as number;
+    return {
+      name: this.#profile.names[index] as string,
+      file: this.#profile.files[index] as string,
+      line: this.#byLine ? (this.#profile.lineOf[frame] as number) : 0,
+    };
+  }
+}

@@ -1,0 +1,139 @@
+/** The profiler that users start, collect from and stop. */
+import { activeLabels } from '../labels/active-labels.js';
+import { ProfilerError } from '../util/errors.js';
+import {
+  resolveCpuProfilerOptions,
+  type CpuProfilerOptions,
+  type ResolvedCpuProfilerOptions,
+} from '../options/options.js';
+import { sharedSampler, type ProfileWindow } from './profile-windows.js';
+
+// A profile covers all threads that have loaded the package, whichever starts it.
+sharedSampler.join();
+
+/** What the sampler of this thread has counted since it started; plain numbers. */
+export interface ProfilerMetrics {
+  /** Timer signals that arrived. */
+  signals: number;
+  /** Samples recorded and added to a profile; one stands for one or more intervals. */
+  samples: number;
+  /** Samples for which there was no room; their CPU is in the profile as `(dropped samples)`. */
+  droppedSamples: number;
+  /** Stacks deeper than `maxFrames`, cut at the root end. */
+  truncatedStacks: number;
+  /** Samples taken under a label. */
+  labelledSamples: number;
+  /** Samples older than a change of V8's heap: only code that is known to be where it was is named. */
+  staleSamples: number;
+  /** Frames whose address belongs to no known function. */
+  unresolvedFrames: number;
+  /** Inlined frames recovered. */
+  inlinedFrames: number;
+  /** Failed self-checks of V8's memory layout; each leaves a frame as it was. */
+  layoutFallbacks: number;
+  /** Code ranges known: of functions that samples have hit. */
+  codeEntries: number;
+  /** Memory that they take, in bytes, roughly. */
+  codeBytes: number;
+  /** Label sets of spans and flows that have not ended. */
+  activeLabelSets: number;
+  /** Label sets lost to the limit of the table, since the package was loaded. */
+  droppedLabelSets: number;
+  /**
+   * Files whose source map was left out of a profile: it was broken, over a limit, or not read in
+   * time. Their names, files and lines are the compiled ones there.
+   */
+  skippedSourceMaps: number;
+  /** Time in the signal handler, in nanoseconds. */
+  handlerNanos: number;
+  /** CPU time turning samples into stacks, in nanoseconds. */
+  drainNanos: number;
+  /** Time noting V8's code events, in nanoseconds; 0 where they need not be followed. */
+  jitEventNanos: number;
+}
+
+/**
+ * Takes CPU profiles of the process, in pprof format, with the labels in force in every sample.
+ *
+ * All threads that have loaded the package are in it, before or after `start()`; samples of workers
+ * have the label `thread_name`. What the other threads of the process have used is in it as
+ * `(other threads)`. Any number of profilers may run at once, in any threads, each with a window of
+ * its own; they share one sampler in each thread.
+ */
+export class CpuProfiler {
+  readonly #options: ResolvedCpuProfilerOptions;
+  #window: ProfileWindow | undefined;
+
+  /** Throws a TypeError or RangeError that names a wrong option. */
+  constructor(options?: CpuProfilerOptions) {
+    this.#options = resolveCpuProfilerOptions(options);
+  }
+
+  /** Whether `start()` was called and `stop()` was not. */
+  get running(): boolean {
+    return this.#window !== undefined;
+  }
+
+  /**
+   * Begins to sample. Blocks for some milliseconds while V8 lists the code that exists.
+   * Throws a ProfilerError: ERR_ALREADY_STARTED; ERR_UNSUPPORTED_PLATFORM (not Linux);
+   * ERR_NATIVE_MISSING (no binary for this ABI and libc); ERR_TIMER_REFUSED (the kernel or a
+   * sandbox forbids it).
+   */
+  start(): void {
+    if (this.#window !== undefined) {
+      throw new ProfilerError('ERR_ALREADY_STARTED', 'this profiler has been started already');
+    }
+    this.#window = sharedSampler.open(this.#options);
+  }
+
+  /**
+   * Resolves to the gzipped pprof profile of the time since `start()` or the last `collect()`;
+   * sampling goes on. Waits up to a second for threads that are busy with something else. Rejects
+   * with a ProfilerError: ERR_NOT_STARTED.
+   */
+  async collect(): Promise<Uint8Array> {
+    return sharedSampler.collect(this.#runningWindow());
+  }
+
+  /**
+   * Ends sampling at once and resolves to the last window, as `collect()` does. Rejects with a
+   * ProfilerError: ERR_NOT_STARTED. The profiler can be started again.
+   */
+  async stop(): Promise<Uint8Array> {
+    const window = this.#runningWindow();
+    this.#window = undefined;
+    return sharedSampler.close(window);
+  }
+
+  /** Counts of this thread's sampler since it was started; zeros before the first start. */
+  metrics(): ProfilerMetrics {
+    return {
+      signals: 0,
+      samples: 0,
+      droppedSamples: 0,
+      truncatedStacks: 0,
+      labelledSamples: 0,
+      staleSamples: 0,
+      unresolvedFrames: 0,
+      inlinedFrames: 0,
+      layoutFallbacks: 0,
+      codeEntries: 0,
+      codeBytes: 0,
+      skippedSourceMaps: 0,
+      handlerNanos: 0,
+      drainNanos: 0,
+      jitEventNanos: 0,
+      ...sharedSampler.metrics(),
+      activeLabelSets: activeLabels.activeLabelSets,
+      droppedLabelSets: activeLabels.droppedLabelSets,
+    };
+  }
+
+  #runningWindow(): ProfileWindow {
+    if (this.#window === undefined) {
+      throw new ProfilerError('ERR_NOT_STARTED', 'this profiler has not been started');
+    }
+    return this.#window;
+  }
+}

@@ -1,0 +1,197 @@
+/** This thread's part in the profile of the process: it joins, hands its samples on, and leaves. */
+import * as workerThreads from 'node:worker_threads';
+import { activeLabels } from '../labels/active-labels.js';
+import { warnOnce } from '../util/diagnostics.js';
+import { cutValue, labelsOfSet, type Labels, type LabelSet } from '../labels/label-set.js';
+import { openNativeSampler, type NativeForeignBatch, type NativeSampler } from '../addon/loader.js';
+import type { LabelsById, SampleBatch } from '../pprof/profile-builder.js';
+
+/**
+ * How long a stopped sampler goes on to follow what code V8 makes, in milliseconds. Scrapes start
+ * and stop one every 15 s: without this, each would block while V8 lists all code, and would not
+ * know the loops that V8 has replaced on the stack, which it never lists.
+ */
+const FORGET_AFTER_MS = 60_000;
+/** Equal label sets of other threads that a window knows again; more only make the profile larger. */
+const MAX_FOREIGN_LABELS = 65_536;
+
+const THREAD_NAME = 'thread_name';
+const NO_LABELS: Labels = Object.freeze({});
+
+/** Where this thread's samples go to, beside the windows of other threads. */
+export interface OwnWindows {
+  /** Whether there are any. */
+  readonly wanted: boolean;
+  add(batch: SampleBatch): void;
+  /** Called in turns of the event loop: other threads may have handed in something. */
+  look(): void;
+}
+
+export class ThreadSampler {
+  readonly native: NativeSampler;
+  readonly #own: OwnWindows;
+  readonly #threadName = nameOfThread();
+  readonly #named = new WeakMap<Labels, Labels>();
+  readonly #onExit = (): void => this.flush();
+  #sampling = false;
+  #forgetTimer: NodeJS.Timeout | undefined;
+
+  /** Throws a ProfilerError where there is no sampler. */
+  constructor(own: OwnWindows) {
+    this.#own = own;
+    this.native = openNativeSampler(this.#threadName, () => this.#onWake());
+    activeLabels.prepare(this.native);
+    this.follow();
+  }
+
+  /** Samples this thread, or stops to, as the profilers of all threads ask for. */
+  follow(): void {
+    const state = this.native.follow();
+    if (state === 'refused') {
+      warnOnce('thread-refused', 'the system refuses a CPU timer for this thread');
+    }
+    if (state === 'sampling') this.connect();
+    else this.#disconnect();
+  }
+
+  /** To be called when the thread samples, or is about to. */
+  connect(): void {
+    if (this.#sampling) return;
+    this.#sampling = true;
+    clearTimeout(this.#forgetTimer);
+    activeLabels.connect(this.native);
+    // A worker that ends by itself: its last labels. The main thread ends with the process.
+    if (this.#threadName !== '') process.on('exit', this.#onExit);
+  }
+
+  /** Hands on what was sampled: to the windows of this thread and to those of others. */
+  flush(): void {
+    activeLabels.beginCollect();
+    const { labelIds, batches, hasListeners } = this.native.beginFlush(this.#own.wanted);
+    const sets = new Map<number, LabelSet>();
+    try {
+      for (const id of labelIds) {
+        const set = activeLabels.setOf(id);
+        if (set !== undefined) sets.set(id, set);
+      }
+      activeLabels.endCollect();
+      const labels = this.#labelsBehind(sets);
+      for (const batch of batches) this.#own.add({ ...batch, labels });
+    } finally {
+      if (hasListeners) this.native.endFlush(...encodeLabels(sets));
+      else this.native.endFlush();
+    }
+  }
+
+  #disconnect(): void {
+    if (!this.#sampling) return;
+    this.#sampling = false;
+    activeLabels.disconnect();
+    process.off('exit', this.#onExit);
+    this.#forgetTimer = setTimeout(() => this.native.forget(), FORGET_AFTER_MS);
+    this.#forgetTimer.unref();
+  }
+
+  #onWake(): void {
+    try {
+      this.follow();
+      this.flush();
+      this.#own.look();
+    } catch (error) {
+      warnOnce('thread-sampler', 'samples of this thread may be lost', error);
+    }
+  }
+
+  /** Made when the samples are merged, which is done in slices; those of workers are named. */
+  #labelsBehind(sets: ReadonlyMap<number, LabelSet>): LabelsById {
+    const isNamed = this.#threadName !== '';
+    return {
+      get: (id) => {
+        const set = sets.get(id);
+        const labels = set === undefined ? undefined : labelsOfSet(set);
+        return isNamed ? this.#name(labels ?? NO_LABELS) : labels;
+      },
+    };
+  }
+
+  #name(labels: Labels): Labels {
+    let named = this.#named.get(labels);
+    if (named === undefined) {
+      named = { ...labels, [THREAD_NAME]: this.#threadName };
+      this.#named.set(labels, named);
+    }
+    return named;
+  }
+}
+
+/** Makes one object of equal label sets that other threads send again and again. */
+export class ForeignLabels {
+  readonly #known = new Map<string, Labels>();
+
+  /** The batch with its labels as this thread's batches have them. */
+  resolve(batch: NativeForeignBatch): SampleBatch {
+    const { labelSets, labelTexts, threadName } = batch;
+    const labels = new Map<number, Labels>();
+    const named = threadName === '' ? [] : [THREAD_NAME, threadName];
+    const unlabelled = named.length === 0 ? undefined : this.#intern(named);
+    let at = 0;
+    for (let i = 0; i < labelSets.length; i += 2) {
+      const end = at + (labelSets[i + 1] as number);
+      labels.set(labelSets[i] as number, this.#intern([...labelTexts.slice(at, end), ...named]));
+      at = end;
+    }
+    if (unlabelled !== undefined) {
+      const { stacks } = batch;
+      for (let i = 0; i < stacks.length; i += 3 + (stacks[i + 1] as number)) {
+        const id = stacks[i + 2] as number;
+        if (!labels.has(id)) labels.set(id, unlabelled);
+      }
+    }
+    return { ...batch, labels };
+  }
+
+  #intern(texts: readonly string[]): Labels {
+    const key = JSON.stringify(texts);
+    let labels = this.#known.get(key);
+    if (labels === undefined) {
+      const made: Record<string, string> = Object.create(null) as Record<string, string>;
+      for (let i = 0; i < texts.length; i += 2) made[texts[i] as string] = texts[i + 1] as string;
+      labels = made;
+      if (this.#known.size < MAX_FOREIGN_LABELS) this.#known.set(key, labels);
+    }
+    return labels;
+  }
+}
+
+/** CPU of the threads that nobody samples: the pool's, V8's, those of addons. */
+export function othersBatch(intervals: number): SampleBatch {
+  return {
+    names: ['(other threads)', ''],
+    startLines: Uint32Array.of(0),
+    startColumns: Uint32Array.of(0),
+    frames: Uint32Array.of(0, 0),
+    stacks: Uint32Array.of(intervals, 1, 0, 0),
+    labels: new Map(),
+  };
+}
+
+function encodeLabels(labelSets: ReadonlyMap<number, LabelSet>): [Uint32Array, string[]] {
+  const sets: number[] = [];
+  const texts: string[] = [];
+  for (const [id, set] of labelSets) {
+    const entries = Object.entries(labelsOfSet(set)).flat();
+    sets.push(id, entries.length);
+    texts.push(...entries);
+  }
+  return [Uint32Array.from(sets), texts];
+}
+
+/** '' for the main thread; a worker's own name where it has one that this Node.js tells. */
+function nameOfThread(): string {
+  const { isMainThread, threadId } = workerThreads;
+  if (isMainThread) return '';
+  // Since Node 22.20 and 24.6; the latter's name for those without one is 'WorkerThread'.
+  const { threadName } = workerThreads as { threadName?: string };
+  const named = threadName !== undefined && threadName !== '' && threadName !== 'WorkerThread';
+  return named ? cutValue(threadName) : `worker-${String(threadId)}`;
+}

@@ -1,0 +1,185 @@
+/** Makes profiles fit what a Pyroscope server takes: splits them, and trims what does not split. */
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import { gunzipInSlices } from '../util/gunzip.js';
+import { ProtobufReader } from '../profile/protobuf-reader.js';
+import { inSlices } from '../util/time-slices.js';
+import { FIELD, PprofIndex, SAMPLE_FIELD } from '../profile/pprof-index.js';
+import {
+  heaviestFirst,
+  LabelFilter,
+  partialProfile,
+  sampleNumbers,
+} from '../profile/pprof-parts.js';
+
+const gzipAsync = promisify(gzip);
+
+/** The limits of Pyroscope's defaults, with some room where a protocol adds to the profile. */
+export interface ProfileLimits {
+  /** Samples of one profile. Server: 16,000. */
+  readonly samples: number;
+  /** Bytes of one profile. Server: 4 MiB. */
+  readonly bytes: number;
+  /** Bytes of the compressed profile. */
+  readonly gzippedBytes: number;
+  /** Profiles that one window becomes; what is more goes to one sample `(trimmed)`. */
+  readonly parts: number;
+  /** Labels of one sample that become labels of a series. */
+  readonly labels: number;
+  /** Characters of a label's name. */
+  readonly labelName: number;
+}
+
+/** Beside `labels`, which depends on the number of tags. */
+export const DEFAULT_PROFILE_LIMITS = {
+  samples: 15_900,
+  bytes: 4_000_000,
+  gzippedBytes: 1_400_000,
+  parts: 8,
+  labelName: 1_024,
+};
+
+/** What of a profile is known without decoding all of it. */
+export interface ProfileSummary {
+  readonly samples: number;
+  readonly startNanos: bigint;
+  readonly durationNanos: bigint;
+  readonly periodNanos: number;
+}
+
+interface Scan extends ProfileSummary {
+  readonly maxLabels: number;
+  readonly maxString: number;
+}
+
+/** A window, ready to be uploaded. */
+export interface FittedProfile {
+  readonly parts: readonly { readonly gzipped: Uint8Array; readonly summary: ProfileSummary }[];
+  /** Samples whose stack went into `(trimmed)`. */
+  readonly trimmedSamples: number;
+  /** Labels taken away from samples. */
+  readonly droppedLabels: number;
+}
+
+/** Bytes that are gone through in one step, and the message that is under way then. */
+const STEP_BYTES = 8_192;
+
+/**
+ * One or more gzipped pprof profiles of what `gzipped` has; none where that has no samples. CPU is
+ * never lost: stacks that do not fit are one sample `(trimmed)`. Rejects where the bytes are not
+ * a gzipped profile.
+ */
+export async function fitProfile(
+  gzipped: Uint8Array,
+  limits: ProfileLimits,
+): Promise<FittedProfile> {
+  const bytes = await gunzipInSlices(gzipped);
+  const scan = await inSlices(scanProfile(bytes));
+  if (scan.samples === 0) return { parts: [], trimmedSamples: 0, droppedLabels: 0 };
+  const labelsFit = scan.maxLabels <= limits.labels && scan.maxString <= limits.labelName;
+  if (
+    labelsFit &&
+    scan.samples <= limits.samples &&
+    bytes.length <= limits.bytes &&
+    gzipped.length <= limits.gzippedBytes
+  ) {
+    return { parts: [{ gzipped, summary: scan }], trimmedSamples: 0, droppedLabels: 0 };
+  }
+  const profile = await inSlices(PprofIndex.of(bytes));
+  const filter = labelsFit ? undefined : new LabelFilter(profile, limits);
+  const droppedLabels = filter === undefined ? 0 : await inSlices(filter.countDropped());
+  return { ...(await splitProfile(profile, filter, limits)), droppedLabels };
+}
+
+/** Two halves of a profile that a server found too large; undefined where it has one sample. */
+export async function halveProfile(gzipped: Uint8Array): Promise<FittedProfile | undefined> {
+  const profile = await inSlices(PprofIndex.of(await gunzipInSlices(gzipped)));
+  const samples = sampleNumbers(profile);
+  const half = samples.length >> 1;
+  if (half === 0) return undefined;
+  const parts = [];
+  for (const [part, own] of [samples.subarray(0, half), samples.subarray(half)].entries()) {
+    parts.push(await pack(await inSlices(partialProfile(profile, { samples: own, part }))));
+  }
+  return { parts, trimmedSamples: 0, droppedLabels: 0 };
+}
+
+function* scanProfile(bytes: Uint8Array): Generator<void, Scan> {
+  const reader = new ProtobufReader(bytes);
+  const scan = { samples: 0, maxLabels: 0, maxString: 0, startNanos: 0n, durationNanos: 0n };
+  let periodNanos = 0;
+  let stepEnd = STEP_BYTES;
+  while (reader.next()) {
+    if (reader.field === FIELD.sample) {
+      scan.samples += 1;
+      scan.maxLabels = Math.max(scan.maxLabels, countLabels(reader));
+    } else if (reader.field === FIELD.string) {
+      const begin = reader.content();
+      scan.maxString = Math.max(scan.maxString, reader.offset - begin);
+    } else if (reader.field === FIELD.timeNanos) scan.startNanos = reader.bigint();
+    else if (reader.field === FIELD.durationNanos) scan.durationNanos = reader.bigint();
+    else if (reader.field === FIELD.period) periodNanos = reader.number();
+    else reader.skip();
+    if (reader.offset < stepEnd) continue;
+    stepEnd = reader.offset + STEP_BYTES;
+    yield;
+  }
+  return { ...scan, periodNanos };
+}
+
+function countLabels(reader: ProtobufReader): number {
+  let count = 0;
+  reader.message(() => {
+    while (reader.next()) {
+      if (reader.field === SAMPLE_FIELD.label) count += 1;
+      reader.skip();
+    }
+  });
+  return count;
+}
+
+/** The heaviest samples come first, so that it is the lightest that are trimmed. */
+async function splitProfile(
+  profile: PprofIndex,
+  filter: LabelFilter | undefined,
+  limits: ProfileLimits,
+): Promise<Pick<FittedProfile, 'parts' | 'trimmedSamples'>> {
+  const samples = await inSlices(heaviestFirst(profile));
+  const waiting: Uint32Array[] = [];
+  for (let at = 0; at < samples.length; at += limits.samples) {
+    waiting.push(samples.subarray(at, at + limits.samples));
+  }
+  const trimmed: Uint32Array[] = [];
+  const parts = [];
+  for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+    if (parts.length >= limits.parts - 1 && (waiting.length > 0 || trimmed.length > 0)) {
+      trimmed.push(next);
+      continue;
+    }
+    const selection = { samples: next, part: parts.length, filter };
+    const part = await packIfFits(await inSlices(partialProfile(profile, selection)), limits);
+    if (part !== undefined) parts.push(part);
+    else if (next.length === 1) trimmed.push(next);
+    else waiting.unshift(next.subarray(0, next.length >> 1), next.subarray(next.length >> 1));
+  }
+  if (trimmed.length > 0) {
+    const selection = { samples: new Uint32Array(0), part: parts.length, trimmed };
+    parts.push(await pack(await inSlices(partialProfile(profile, selection))));
+  }
+  const trimmedSamples = trimmed.reduce((sum, { length }) => sum + length, 0);
+  return { parts, trimmedSamples };
+}
+
+async function packIfFits(
+  bytes: Uint8Array,
+  limits: ProfileLimits,
+): Promise<FittedProfile['parts'][number] | undefined> {
+  if (bytes.length > limits.bytes) return undefined;
+  const part = await pack(bytes);
+  return part.gzipped.length > limits.gzippedBytes ? undefined : part;
+}
+
+async function pack(bytes: Uint8Array): Promise<FittedProfile['parts'][number]> {
+  const gzipped = await gzipAsync(bytes);
+  return { gzipped, summary: await inSlices(scanProfile(bytes)) };
+}

@@ -1,0 +1,115 @@
+/** One compiled file and its source map: from compiled places to original ones (pure). */
+import { CompiledText } from './compiled-text.js';
+import type { SourceFunction } from '../pprof/profile-builder.js';
+import { scanSourceMap, type MapContent } from './map-json.js';
+import { Mappings, type Original } from './mappings.js';
+
+/** A compiled file whose map was read. */
+export class MappedFile {
+  /** Memory held, roughly. */
+  readonly bytes: number;
+  readonly #text: CompiledText;
+  readonly #sections: readonly MapContent[];
+  readonly #mappings: Mappings;
+  /** The URL of the map, which sources are relative to. */
+  readonly #url: string;
+  /** URLs of sources by section and number. */
+  readonly #sourceUrls = new Map<string, string | undefined>();
+
+  /** For `of`. */
+  constructor(
+    text: CompiledText,
+    sections: readonly MapContent[],
+    mappings: Mappings,
+    url: string,
+  ) {
+    this.#text = text;
+    this.#sections = sections;
+    this.#mappings = mappings;
+    this.#url = url;
+    this.bytes = text.bytes + mappings.bytes;
+    for (const { sources, names } of sections) this.bytes += sources.bytes + names.bytes;
+  }
+
+  /**
+   * Reads a map, plain or of sections, in steps. `url` is where it lies, `text` the compiled file.
+   * Throws a SourceMapError where the map is broken or too large.
+   */
+  static *of(json: Buffer, url: string, text: Buffer): Generator<void, MappedFile> {
+    const sections = yield* scanSourceMap(json);
+    const mappings = yield* Mappings.of(json, sections);
+    return new MappedFile(yield* CompiledText.of(text), sections, mappings, url);
+  }
+
+  /** The original of a function, or undefined: the map has none. */
+  functionAt({ name, line, column }: SourceFunction): SourceFunction | undefined {
+    if (line === 0) return undefined;
+    const found = this.#lookUp(line, column);
+    if (found === undefined) return undefined;
+    const originalName = column === 0 ? undefined : this.#originalName(name, line, column);
+    return { ...found, name: originalName ?? name };
+  }
+
+  /**
+   * The original line of a place within `owner`, a function of this file. Where the map leads into
+   * another file (the columns of one long line are not known) it is the function's own.
+   */
+  lineAt(owner: SourceFunction, line: number, column: number): number | undefined {
+    const original = this.functionAt(owner);
+    if (original === undefined) return undefined;
+    // Of one long line only the function's place in it is known.
+    if (column === 0 && line === owner.line) return original.line;
+    const found = this.#lookUp(line, column);
+    return found?.url === original.url ? found.line : original.line;
+  }
+
+  /** Line and column 1-based; column 0: the first that the map knows of that line. */
+  #lookUp(line: number, column: number): Omit<SourceFunction, 'name'> | undefined {
+    const found =
+      column === 0 ? this.#mappings.first(line - 1) : this.#mappings.before(line - 1, column - 1);
+    const url = found === undefined ? undefined : this.#sourceUrl(found);
+    if (found === undefined || url === undefined) return undefined;
+    return { url, line: found.line + 1, column: found.column + 1 };
+  }
+
+  /** Undefined where a damaged map names a source that is not there. */
+  #sourceUrl({ section, source }: Original): string | undefined {
+    const key = `${String(section)}:${String(source)}`;
+    if (this.#sourceUrls.has(key)) return this.#sourceUrls.get(key);
+    const url = this.#resolve(this.#sections[section] as MapContent, source);
+    this.#sourceUrls.set(key, url);
+    return url;
+  }
+
+  /** Schemes of bundlers ("webpack://") as the map has them, else the resolved URL. */
+  #resolve({ sources, sourceRoot }: MapContent, source: number): string | undefined {
+    const written = sources.at(source);
+    if (written === undefined || written === '') return undefined;
+    if (/^(?!file:)[a-z][a-z\d+.-]+:\/\//i.test(written)) return written;
+    const root = sourceRoot === '' || sourceRoot.endsWith('/') ? sourceRoot : `${sourceRoot}/`;
+    try {
+      return new URL(root + written, this.#url).href;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /**
+   * What the function was called before it was compiled: where the map gives a name to the
+   * identifier that stands before the function's parameters, as in `name(a, b)`, or before the
+   * function, as in `name=function(a, b)` and `name:a=>b`.
+   */
+  #originalName(name: string, line: number, column: number): string | undefined {
+    if (!/^[\w$]+$/.test(name)) return undefined;
+    const before = this.#text.before(line - 1, column - 1, name.length + 40);
+    if (before === undefined) return undefined;
+    const match = /([\w$]+)\s*(?:[=:]\s*(?:async\s*)?(?:function\b\s*\*?\s*)?)?$/.exec(before);
+    if (match?.[1] !== name) return undefined;
+    const start = column - 1 - (before.length - match.index);
+    // The mapping has to begin there: the one before it may name something else.
+    if (!this.#mappings.beginsAt(line - 1, start)) return undefined;
+    const found = this.#mappings.before(line - 1, start);
+    if (found?.name === undefined) return undefined;
+    return this.#sections[found.section]?.names.at(found.name);
+  }
+}

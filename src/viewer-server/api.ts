@@ -1,0 +1,190 @@
+/** The questions that the viewer's page asks, and their answers (pure). */
+import { callTree } from '../profile/call-tree.js';
+import type { Profile } from '../profile/model.js';
+import {
+  allOf,
+  countValues,
+  labelNames,
+  labelRows,
+  parseFilter,
+  select,
+  topOf,
+  totalOf,
+  type Filter,
+  type LabelRow,
+  type Selection,
+  type TopRow,
+} from '../profile/query.js';
+
+/** Rows of a list or a table in one answer; what is behind is found by searching. */
+export const MAX_ROWS = 500;
+/** Conditions of one selection. */
+const MAX_FILTERS = 32;
+
+/** A question that cannot be answered; the message goes to the page. */
+export class QueryError extends Error {}
+
+export interface ProfileAnswer {
+  readonly valueType: Profile['valueType'];
+  readonly timeNanos: number;
+  readonly durationNanos: number;
+  readonly total: number;
+  readonly stacks: number;
+  readonly labels: { name: string; values: number }[];
+}
+
+export interface SelectionAnswer {
+  readonly total: number;
+  readonly traces: number;
+}
+
+interface DiffRow extends TopRow {
+  readonly flatB: number;
+  readonly cumB: number;
+  /** Self time of the first selection less that of the second, each by its `scale`. */
+  readonly delta: number;
+}
+
+/** Answers `name` with the parameters of its URL. Throws a QueryError; undefined: no such question. */
+export function answer(profile: Profile, name: string, query: URLSearchParams): object | undefined {
+  if (name === 'profile') return describeProfile(profile);
+  if (name === 'rows') return rows(profile, query);
+  if (name === 'graph') return graph(profile, query);
+  if (name === 'top') return topTable(profile, query);
+  return undefined;
+}
+
+function describeProfile(profile: Profile): ProfileAnswer {
+  const { valueType, timeNanos, durationNanos } = profile;
+  const all = allOf(profile);
+  const total = totalOf(profile, all);
+  const labels = labelNames(profile);
+  return { valueType, timeNanos, durationNanos, total, stacks: all.length, labels };
+}
+
+/** `label`, `search`, and the selection `a`: the label's values. */
+function rows(profile: Profile, query: URLSearchParams): object {
+  const label = query.get('label') ?? 'trace_id';
+  const selection = selectionOf(profile, query, 'a');
+  const found = labelRows(profile, selection, label);
+  // What is without the label is what one looks for least.
+  found.sort((x, y) => Number(x.value === '') - Number(y.value === ''));
+  const term = (query.get('search') ?? '').toLowerCase();
+  const matching = found.filter(
+    ({ value, spanName }: LabelRow) =>
+      value.toLowerCase().includes(term) || spanName.toLowerCase().includes(term),
+  );
+  return {
+    total: totalOf(profile, selection),
+    count: matching.length,
+    rows: matching.slice(0, MAX_ROWS),
+  };
+}
+
+/** The selections `a` and `b`, `inverse`, `split`, `zoom` and `search`. */
+function graph(profile: Profile, query: URLSearchParams): object {
+  const { a, b, sums } = selections(profile, query);
+  const zoom = (query.get('zoom') ?? '').split('.').filter((key) => key !== '');
+  const options = {
+    a,
+    ...(b === undefined ? {} : { b }),
+    inverse: query.get('inverse') === '1',
+    split: query.get('split') ?? undefined,
+  };
+  const zoomed = callTree(profile, { ...options, zoom });
+  const root = zoomed ?? callTree(profile, options);
+  const term = query.get('search') ?? '';
+  const matched = term === '' ? undefined : matchedTotal(profile, a, term);
+  return { ...sums, zoomed: zoomed !== undefined, matched, root };
+}
+
+/** The selections `a` and `b`, `by` (function or line), `search`, and `sort` (self or total). */
+function topTable(profile: Profile, query: URLSearchParams): object {
+  const { a, b, sums } = selections(profile, query);
+  const by = query.get('by') ?? 'function';
+  const found = b === undefined ? topOf(profile, a, by) : diffRows(profile, { a, b, by, sums });
+  if (query.get('sort') === 'total') found.sort((x, y) => y.cum - x.cum || y.flat - x.flat);
+  const term = (query.get('search') ?? '').toLowerCase();
+  const matching = found.filter(
+    ({ name, file }) => name.toLowerCase().includes(term) || file.toLowerCase().includes(term),
+  );
+  return { ...sums, count: matching.length, rows: matching.slice(0, MAX_ROWS) };
+}
+
+interface Sums {
+  readonly a: SelectionAnswer;
+  readonly b: SelectionAnswer | undefined;
+  /** What the selections' values are divided by before they are compared. */
+  readonly scale: { by: 'trace' | 'share'; a: number; b: number } | undefined;
+}
+
+function selections(
+  profile: Profile,
+  query: URLSearchParams,
+): { a: Selection; b: Selection | undefined; sums: Sums } {
+  const a = selectionOf(profile, query, 'a');
+  const b = query.get('compare') === '1' ? selectionOf(profile, query, 'b') : undefined;
+  const describe = (selection: Selection): SelectionAnswer => ({
+    total: totalOf(profile, selection),
+    traces: countValues(profile, selection, 'trace_id'),
+  });
+  const [sumA, sumB] = [describe(a), b === undefined ? undefined : describe(b)];
+  return { a, b, sums: { a: sumA, b: sumB, scale: sumB && scaleOf(sumA, sumB) } };
+}
+
+/** One trace against many: by trace. Without traces on either side: by share of the CPU. */
+function scaleOf(a: SelectionAnswer, b: SelectionAnswer): Sums['scale'] {
+  if (a.traces > 0 && b.traces > 0) return { by: 'trace', a: a.traces, b: b.traces };
+  return { by: 'share', a: a.total === 0 ? 1 : a.total, b: b.total === 0 ? 1 : b.total };
+}
+
+function diffRows(
+  profile: Profile,
+  { a, b, by, sums }: { a: Selection; b: Selection; by: string; sums: Sums },
+): DiffRow[] {
+  const key = ({ name, file, line }: TopRow): string => `${name}\0${file}\0${String(line)}`;
+  const others = new Map(topOf(profile, b, by).map((row) => [key(row), row]));
+  const scale = sums.scale ?? { a: 1, b: 1 };
+  const join = (row: TopRow, other: TopRow | undefined): DiffRow => {
+    const { flat: flatB, cum: cumB } = other ?? { flat: 0, cum: 0 };
+    return { ...row, flatB, cumB, delta: row.flat / scale.a - flatB / scale.b };
+  };
+  const joined = topOf(profile, a, by).map((row) => {
+    const other = others.get(key(row));
+    others.delete(key(row));
+    return join(row, other);
+  });
+  const onlyB = [...others.values()].map((row) => join({ ...row, flat: 0, cum: 0 }, row));
+  return [...joined, ...onlyB].sort((x, y) => y.delta - x.delta);
+}
+
+/** Of the samples that have a matching function anywhere on the stack. */
+function matchedTotal(profile: Profile, selection: Selection, search: string): number {
+  const term = search.toLowerCase();
+  const matches = profile.names.map(
+    (name, index) =>
+      name.toLowerCase().includes(term) ||
+      (profile.files[index] as string).toLowerCase().includes(term),
+  );
+  let total = 0;
+  for (const sample of selection) {
+    const end = profile.stackStarts[sample + 1] as number;
+    for (let at = profile.stackStarts[sample] as number; at < end; at++) {
+      if (matches[profile.functionOf[profile.stacks[at] as number] as number] !== true) continue;
+      total += profile.values[sample] as number;
+      break;
+    }
+  }
+  return total;
+}
+
+function selectionOf(profile: Profile, query: URLSearchParams, name: string): Selection {
+  const texts = query.getAll(name);
+  if (texts.length > MAX_FILTERS) throw new QueryError(`more than ${String(MAX_FILTERS)} filters`);
+  const filters = texts.map((text): Filter => {
+    const filter = parseFilter(text);
+    if (filter === undefined) throw new QueryError(`"${text}" is no LABEL=VALUE`);
+    return filter;
+  });
+  return select(profile, filters);
+}
