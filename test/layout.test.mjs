@@ -263,6 +263,13 @@ describe('layout of src/', () => {
     assert.ok(loaders.length > 0);
   });
 
+  it('spells what belongs to a kind of profile in its row alone', () => {
+    const users = sourceFiles.filter((file) =>
+      /process_cpu|['"`]cpu['"`]|\/debug\/pprof\/(?!\.\.\.)/.test(codeOf(file)),
+    );
+    assert.deepEqual(users, ['src/util/profile-types.ts']);
+  });
+
   it('exports names, and explicitly from the index', () => {
     for (const file of sourceFiles) assert.doesNotMatch(codeOf(file), /\bexport\s+default\b/, file);
     for (const file of ['src/index.ts', 'src/index.mts']) {

@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { CPU_PROFILE } from '../lib/util/profile-types.js';
 import { ProfileBuilder } from '../lib/pprof/profile-builder.js';
 import { mergeProfiles } from '../lib/profile/model.js';
 import { readProfile } from '../lib/profile/reader.js';
@@ -13,7 +14,7 @@ import { atOnce, inSlices } from '../lib/util/time-slices.js';
 import { longestTurn } from './support/longest-turn.mjs';
 
 const require = createRequire(import.meta.url);
-const { encodeOtlp } = require('../lib/pyroscope/protocols/otlp.js');
+const { encodeOtlp } = require('../lib/pyroscope/protocols/otlp-encoder.js');
 const {
   DEFAULT_PROFILE_LIMITS,
   fitProfile,
@@ -29,7 +30,7 @@ const TIMES = { startNanos: 1n, durationNanos: 2n, periodNanos: 1e7 };
 
 /** Merged: each sample has a stack and a label set of its own. */
 function filledBuilder() {
-  const builder = new ProfileBuilder();
+  const builder = new ProfileBuilder(CPU_PROFILE);
   const stacks = new Uint32Array(SAMPLES * (3 + DEPTH));
   let random = 1;
   for (let sample = 0, at = 0; sample < SAMPLES; sample++) {
@@ -88,7 +89,9 @@ describe('no long turn of the event loop', function () {
     });
 
     it('that makes it OTLP', async () => {
-      assertShort(await longestTurn(() => inSlices(encodeOtlp(pprof, { 'service.name': 'x' }))));
+      assertShort(
+        await longestTurn(() => inSlices(encodeOtlp(CPU_PROFILE, pprof, { 'service.name': 'x' }))),
+      );
     });
 
     it('that fits it to the limits of a server', async () => {

@@ -1,6 +1,7 @@
 /** Batches become the samples of a profile: shared stacks and labels, of any size. */
 
 import assert from 'node:assert/strict';
+import { CPU_PROFILE } from '../lib/util/profile-types.js';
 import { ProfileBuilder } from '../lib/pprof/profile-builder.js';
 import { atOnce } from '../lib/util/time-slices.js';
 import { readProfile } from './support/read-profile.mjs';
@@ -24,7 +25,7 @@ function batch(samples, labels = new Map()) {
 }
 
 function encode(...batches) {
-  const builder = new ProfileBuilder();
+  const builder = new ProfileBuilder(CPU_PROFILE);
   for (const added of batches) builder.add(added);
   atOnce(builder.merge());
   return readProfile(atOnce(builder.encode({ ...TIMES, periodNanos: PERIOD_NANOS })));

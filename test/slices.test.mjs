@@ -1,6 +1,7 @@
 /** Work in slices: the application's events come in between, and the result is the same. */
 
 import assert from 'node:assert/strict';
+import { CPU_PROFILE } from '../lib/util/profile-types.js';
 import { ProfileBuilder } from '../lib/pprof/profile-builder.js';
 import { atOnce, inSlices, joined } from '../lib/util/time-slices.js';
 
@@ -14,7 +15,7 @@ function filledBuilder() {
     stacks.push(1, DEPTH, i % 100);
     for (let frame = 0; frame < DEPTH; frame++) stacks.push((i * 7 + frame * frame) % 1_000);
   }
-  const builder = new ProfileBuilder();
+  const builder = new ProfileBuilder(CPU_PROFILE);
   builder.add({
     names: Array.from({ length: 1_000 }, (_, i) => [`function${i}`, 'file:///a.js']).flat(),
     startLines: Uint32Array.from({ length: 1_000 }, (_, i) => i + 1),

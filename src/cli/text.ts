@@ -1,5 +1,5 @@
 /** Text for terminals: columns that fit, units, and names that cannot control the terminal (pure). */
-import type { ValueType } from '../profile/model.js';
+import type { ValueType } from '../util/profile-types.js';
 
 /** Columns of the narrowest terminal that output is made for. */
 export const WIDTH = 80;

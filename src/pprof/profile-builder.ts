@@ -1,4 +1,5 @@
 /** Turns samples into a pprof profile: pure, from numbers to bytes. */
+import type { ProfileType } from '../util/profile-types.js';
 import { fileURLToPath } from 'node:url';
 import {
   emptyTableToken,
@@ -133,13 +134,15 @@ export class ProfileBuilder {
   #fullStack: number | undefined;
   /** The id of the function in it. */
   #fullFunction: number | undefined;
+  readonly #type: ProfileType;
   readonly #lineNumbers: boolean;
   /** Not merged yet. */
   readonly #waiting: SampleBatch[] = [];
   #waitingWords = 0;
 
   /** Without `lineNumbers` frames are their functions: each is where its function starts. */
-  constructor(lineNumbers = true) {
+  constructor(type: ProfileType, lineNumbers = true) {
+    this.#type = type;
     this.#lineNumbers = lineNumbers;
   }
 
@@ -183,14 +186,15 @@ export class ProfileBuilder {
    * has met, and would have to do so again after the only large ones, or after any bigint.
    */
   #encodeHead({ startNanos, durationNanos, periodNanos }: ProfileTimes): Uint8Array {
-    const value = (type: string, unit: string): ValueType =>
+    const { count, main } = this.#type;
+    const value = ({ type, unit }: { type: string; unit: string }): ValueType =>
       new ValueType({ type: this.#strings.dedup(type), unit: this.#strings.dedup(unit) });
     return new Profile({
-      sampleType: [value('samples', 'count'), value('cpu', 'nanoseconds')],
+      sampleType: [value(count), value(main)],
       stringTable: new StringTable(emptyTableToken),
       timeNanos: Number(startNanos),
       durationNanos: Number(durationNanos),
-      periodType: value('cpu', 'nanoseconds'),
+      periodType: value(main),
       period: periodNanos,
     }).encode();
   }

@@ -1,5 +1,5 @@
 /** The calls in one or two selections of a profile as a tree, no larger than what a screen can show (pure). */
-import type { LabelSet, Profile } from './model.js';
+import type { ProfileLabels, Profile } from './model.js';
 import { FrameGroups, type Selection } from './query.js';
 
 /** Most nodes below the zoomed one; the smallest are left out, their values stay in their parents'. */
@@ -83,7 +83,7 @@ class TreeBuilder {
     const { split } = options;
     if (split !== undefined) {
       const numbers = new Map<string, number>();
-      this.#splitOf = Uint32Array.from(profile.labelSets, (labels: LabelSet) => {
+      this.#splitOf = Uint32Array.from(profile.labelSets, (labels: ProfileLabels) => {
         const value = labels.get(split) ?? '(none)';
         const number = numbers.get(value) ?? this.#splitNames.push(value) - 1;
         numbers.set(value, number);

@@ -1,6 +1,8 @@
 /** Decodes pprof bytes into columns, within limits: what comes from a file is not trusted. */
+import { PROFILE_TYPES } from '../util/profile-types.js';
 import { IdMap } from '../util/growing-maps.js';
-import { float64Column, uint32Column, type Profile, type ValueType } from './model.js';
+import { float64Column, uint32Column, type Profile } from './model.js';
+import type { ValueType } from '../util/profile-types.js';
 import { resolveLabels } from './profile-labels.js';
 import { limit, MAX_OF, MAX_TEXT_BYTES, ProfileReadError } from './read-limits.js';
 import { ProtobufReader } from './protobuf-reader.js';
@@ -214,7 +216,8 @@ export class ProfileDecoder {
     }));
     const known = (name: string): number => types.findIndex(({ type }) => type === name);
     const fallback = this.#defaultType === 0 ? -1 : known(this.#text(this.#defaultType));
-    const candidates = [known('cpu'), fallback, types.length - 1];
+    const own = PROFILE_TYPES.map(({ main }) => known(main.type));
+    const candidates = [...own, fallback, types.length - 1];
     const index = candidates.find((candidate) => candidate >= 0) as number;
     return { index, valueType: types[index] as ValueType };
   }

@@ -1,14 +1,8 @@
 /** A profile as the command line and the viewer look at it: columns of numbers, so that 50,000 samples are little. */
+import { CPU_PROFILE, type ValueType } from '../util/profile-types.js';
 import { GrowingMap } from '../util/growing-maps.js';
 
-export interface ValueType {
-  /** Such as `cpu`. */
-  readonly type: string;
-  /** Such as `nanoseconds`. */
-  readonly unit: string;
-}
-
-export type LabelSet = ReadonlyMap<string, string>;
+export type ProfileLabels = ReadonlyMap<string, string>;
 
 /** Sample `i` has `values[i]`, the labels `labelSets[labelSetOf[i]]` and a stack. */
 export interface Profile {
@@ -32,7 +26,7 @@ export interface Profile {
   readonly stacks: Uint32Array;
   readonly labelSetOf: Uint32Array;
   /** Different from each other; the first is empty. */
-  readonly labelSets: readonly LabelSet[];
+  readonly labelSets: readonly ProfileLabels[];
 }
 
 /** Numbers of one piece of a column: as many as 16 bits count. */
@@ -109,11 +103,11 @@ export function float64Column(): NumberColumn<Float64Array> {
 }
 
 /** Numbers label sets: equal ones get the same number, the empty one 0. */
-export class LabelSetTable {
-  readonly sets: LabelSet[] = [new Map()];
+export class ProfileLabelsTable {
+  readonly sets: ProfileLabels[] = [new Map()];
   readonly #numbers = new GrowingMap<string, number>();
 
-  number(labels: LabelSet): number {
+  number(labels: ProfileLabels): number {
     if (labels.size === 0) return 0;
     const key = JSON.stringify([...labels].sort(([a], [b]) => (a < b ? -1 : 1)));
     const known = this.#numbers.get(key);
@@ -134,7 +128,7 @@ export function* mergeProfiles(profiles: readonly Profile[]): Generator<void, Pr
   const ends = profiles.map(({ timeNanos, durationNanos }) => timeNanos + durationNanos);
   const timeNanos = profiles.length === 0 ? 0 : Math.min(...begins);
   return {
-    valueType: only?.valueType ?? { type: 'cpu', unit: 'nanoseconds' },
+    valueType: only?.valueType ?? CPU_PROFILE.main,
     timeNanos,
     durationNanos: profiles.length === 0 ? 0 : Math.max(...ends) - timeNanos,
     ...(yield* merge.columns()),
@@ -154,7 +148,7 @@ class Merge {
   readonly #stackStarts = uint32Column();
   readonly #stacks = uint32Column();
   readonly #labelSetOf = uint32Column();
-  readonly #labelSets = new LabelSetTable();
+  readonly #labelSets = new ProfileLabelsTable();
 
   constructor() {
     this.#stackStarts.push(0);

@@ -1,6 +1,6 @@
 /** Label sets of a decoded pprof profile: each once, by the numbers of its texts. */
 import { GrowingMap } from '../util/growing-maps.js';
-import { LabelSetTable, type LabelSet, type NumberColumn, type Profile } from './model.js';
+import { ProfileLabelsTable, type ProfileLabels, type NumberColumn, type Profile } from './model.js';
 import { limit } from './read-limits.js';
 
 /** Samples whose labels are resolved in one step. */
@@ -15,7 +15,7 @@ export function* resolveLabels(
   columns: NumberColumn<Float64Array>,
   text: (index: number | undefined) => string,
 ): Generator<void, Pick<Profile, 'labelSetOf' | 'labelSets'>> {
-  const table = new LabelSetTable();
+  const table = new ProfileLabelsTable();
   const count = starts.length;
   const labelSetOf = new Uint32Array(count);
   const parts = yield* columns.take();
@@ -44,7 +44,10 @@ export function* resolveLabels(
   return { labelSetOf, labelSets: table.sets };
 }
 
-function labelSet(parts: Float64Array, textOf: (index: number | undefined) => string): LabelSet {
+function labelSet(
+  parts: Float64Array,
+  textOf: (index: number | undefined) => string,
+): ProfileLabels {
   const labels = new Map<string, string>();
   for (let at = 0; at < parts.length; at += 4) {
     const [key, text, number, unit] = parts.subarray(at, at + 4) as unknown as number[];

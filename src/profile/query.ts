@@ -1,5 +1,5 @@
 /** What the command line and the viewer ask of a profile: selections of samples, and sums over them (pure). */
-import type { LabelSet, Profile } from './model.js';
+import type { ProfileLabels, Profile } from './model.js';
 
 /** One condition on the labels of a sample. The value '' stands for "without that label". */
 export interface Filter {
@@ -60,7 +60,7 @@ export function select(profile: Profile, filters: readonly Filter[]): Selection 
   return found.subarray(0, count);
 }
 
-function conditionOf(profile: Profile, filter: Filter): (labels: LabelSet) => boolean {
+function conditionOf(profile: Profile, filter: Filter): (labels: ProfileLabels) => boolean {
   const { label, operator, value } = filter;
   if (operator === '=') return (labels) => (labels.get(label) ?? '') === value;
   if (operator === '!=') return (labels) => (labels.get(label) ?? '') !== value;
@@ -120,7 +120,7 @@ export function labelRows(profile: Profile, selection: Selection, label: string)
     { total: number; samples: number; traceId: string; names: Map<string, number> }
   >();
   for (const [set, { total, samples }] of perSet) {
-    const labels = profile.labelSets[set] as LabelSet;
+    const labels = profile.labelSets[set] as ProfileLabels;
     const value = labels.get(label) ?? '';
     const row = rows.get(value) ?? {
       total: 0,
@@ -152,7 +152,9 @@ function greatest(sums: ReadonlyMap<string, number>): string {
 export function countValues(profile: Profile, selection: Selection, label: string): number {
   const values = new Set<string | undefined>();
   for (const sample of selection) {
-    values.add((profile.labelSets[profile.labelSetOf[sample] as number] as LabelSet).get(label));
+    values.add(
+      (profile.labelSets[profile.labelSetOf[sample] as number] as ProfileLabels).get(label),
+    );
   }
   values.delete(undefined);
   return values.size;

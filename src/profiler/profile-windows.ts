@@ -1,4 +1,5 @@
 /** The windows of this thread's profilers, over the samplers of all threads of the process. */
+import { CPU_PROFILE } from '../util/profile-types.js';
 import { promisify } from 'node:util';
 import { gzip, gzipSync } from 'node:zlib';
 import { warn } from '../util/diagnostics.js';
@@ -33,7 +34,7 @@ class ProfileSegment {
   #durationNanos = 0n;
 
   constructor(lineNumbers: boolean) {
-    this.#builder = new ProfileBuilder(lineNumbers);
+    this.#builder = new ProfileBuilder(CPU_PROFILE, lineNumbers);
   }
 
   add(batch: SampleBatch): void {

@@ -4,11 +4,12 @@ import { deliverHeldWarnings, warn, warnOnce } from '../util/diagnostics.js';
 import { resolvePyroscopeConfig, type PyroscopeConfig } from '../options/pyroscope.js';
 import type { ResolvedPyroscopeConfig } from '../options/pyroscope.js';
 import { asOwnWork } from '../otel/run-untraced.js';
+import { CPU_PROFILE } from '../util/profile-types.js';
 import { processWide } from '../util/thread-singleton.js';
 import { serviceOfResource } from '../otel/resource.js';
-import { renameLabels } from './label-names.js';
+import { renameLabels } from './protocols/label-names.js';
 import { DEFAULT_PROFILE_LIMITS, fitProfile } from './server-limits.js';
-import type { Series } from './upload-request.js';
+import type { Series } from './protocols/upload.js';
 import { Uploader } from './uploader.js';
 
 /** How long the application may have to wait for the last upload, in milliseconds. */
@@ -179,7 +180,7 @@ class Agent {
         this.#trimmedSamples += fitted.trimmedSamples;
         this.#droppedLabels += fitted.droppedLabels;
         this.#reportLimits(fitted.trimmedSamples, fitted.droppedLabels);
-        this.#uploader.add(fitted.parts);
+        this.#uploader.add(CPU_PROFILE, fitted.parts);
       } catch (error) {
         // After stop() there is no window: nothing is lost then.
         if (!this.#profiler.running && !last) return;

@@ -1,4 +1,5 @@
 /** Makes profiles fit what a Pyroscope server takes: splits them, and trims what does not split. */
+import type { ProfileSummary } from './protocols/upload.js';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { gunzipInSlices } from '../util/gunzip.js';
@@ -39,12 +40,10 @@ export const DEFAULT_PROFILE_LIMITS = {
   labelName: 1_024,
 };
 
-/** What of a profile is known without decoding all of it. */
-export interface ProfileSummary {
-  readonly samples: number;
-  readonly startNanos: bigint;
-  readonly durationNanos: bigint;
-  readonly periodNanos: number;
+/** A whole profile, or a part of one. */
+export interface ProfilePart {
+  readonly gzipped: Uint8Array;
+  readonly summary: ProfileSummary;
 }
 
 interface Scan extends ProfileSummary {
@@ -54,7 +53,7 @@ interface Scan extends ProfileSummary {
 
 /** A window, ready to be uploaded. */
 export interface FittedProfile {
-  readonly parts: readonly { readonly gzipped: Uint8Array; readonly summary: ProfileSummary }[];
+  readonly parts: readonly ProfilePart[];
   /** Samples whose stack went into `(trimmed)`. */
   readonly trimmedSamples: number;
   /** Labels taken away from samples. */

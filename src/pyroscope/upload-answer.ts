@@ -1,6 +1,6 @@
 /** What a server's answer to an upload means (pure). */
 import type { PyroscopeProtocol } from '../options/pyroscope.js';
-import { decodeOtlpAnswer } from './protocols/otlp.js';
+import { decodeOtlpAnswer } from './protocols/otlp-encoder.js';
 
 /** `cause` is short and stable, `reason` for people. */
 export type Verdict =

@@ -1,5 +1,6 @@
 /** The profiles that wait to be uploaded, oldest first: bounded by their bytes and by their age. */
-import type { ProfileSummary } from './server-limits.js';
+import type { ProfileType } from '../util/profile-types.js';
+import type { ProfilePart } from './server-limits.js';
 
 /**
  * Bytes of gzipped pprof in the queue. An hour of windows of 15 s fits in as long as they have
@@ -12,9 +13,8 @@ export const MAX_QUEUED_BYTES = 32 * 1024 * 1024;
  */
 export const MAX_AGE_MS = 60 * 60_000;
 
-export interface QueuedProfile {
-  readonly gzipped: Uint8Array;
-  readonly summary: ProfileSummary;
+export interface QueuedProfile extends ProfilePart {
+  readonly type: ProfileType;
   /** Tries to upload it so far. */
   tries: number;
   /** Those that failed although the server has taken another profile since the one before. */
@@ -26,7 +26,7 @@ export interface QueuedProfile {
 }
 
 /** What of a profile to be queued is known. */
-export type NewProfile = Pick<QueuedProfile, 'gzipped' | 'summary'>;
+export type NewProfile = Pick<QueuedProfile, 'type' | 'gzipped' | 'summary'>;
 
 export class UploadQueue {
   #profiles: QueuedProfile[] = [];
@@ -75,11 +75,13 @@ export class UploadQueue {
   }
 
   /** Puts the parts of a halved profile in its place, unless it had to go meanwhile. */
-  replace(profile: QueuedProfile, parts: readonly NewProfile[]): void {
+  replace(profile: QueuedProfile, parts: readonly ProfilePart[]): void {
     const at = this.#profiles.indexOf(profile);
     if (at < 0) return;
     this.remove(profile);
-    const halves = parts.map((part) => queued(part, profile.halvings + 1));
+    const halves = parts.map((part) =>
+      queued({ type: profile.type, ...part }, profile.halvings + 1),
+    );
     this.#profiles.splice(at, 0, ...halves);
     for (const { gzipped } of parts) this.#bytes += gzipped.length;
   }
@@ -100,6 +102,6 @@ export class UploadQueue {
   }
 }
 
-function queued({ gzipped, summary }: NewProfile, halvings: number): QueuedProfile {
-  return { gzipped, summary, tries: 0, ownFailures: 0, uploadsAtFailure: Infinity, halvings };
+function queued({ type, gzipped, summary }: NewProfile, halvings: number): QueuedProfile {
+  return { type, gzipped, summary, tries: 0, ownFailures: 0, uploadsAtFailure: Infinity, halvings };
 }

@@ -1,11 +1,13 @@
 /** Uploads profiles one after another: retries, backs off, drops what cannot be delivered, and counts. */
+import type { ProfileType } from '../util/profile-types.js';
 import { warnOnce } from '../util/diagnostics.js';
 import type { ResolvedPyroscopeConfig } from '../options/pyroscope.js';
-import { halveProfile } from './server-limits.js';
+import { halveProfile, type ProfilePart } from './server-limits.js';
 import { judgeAnswer, type Verdict } from './upload-answer.js';
 import { attemptUpload, UploadFailure } from './upload-attempt.js';
-import { UploadQueue, type NewProfile, type QueuedProfile } from './upload-queue.js';
-import { uploadRequest, type Series } from './upload-request.js';
+import { UploadQueue, type QueuedProfile } from './upload-queue.js';
+import type { Series } from './protocols/upload.js';
+import { uploadRequest } from './upload-request.js';
 
 /**
  * A profile is given up after so many failed tries of its own, between which the server has taken
@@ -65,9 +67,9 @@ export class Uploader {
    * is no more than it gets from us when all is well, one request for each window. Between two
    * windows the back-off goes on growing, and the server's own `Retry-After` is kept.
    */
-  add(parts: readonly NewProfile[]): void {
+  add(type: ProfileType, parts: readonly ProfilePart[]): void {
     for (const part of parts) {
-      for (const dropped of this.#queue.add(part, this.#uploading)) {
+      for (const dropped of this.#queue.add({ type, ...part }, this.#uploading)) {
         this.#drop(dropped, 'queue', 'the queue is full');
       }
     }
@@ -167,8 +169,9 @@ export class Uploader {
     const attempt = new AbortController();
     this.#attempt = attempt;
     try {
-      const { gzipped, summary } = profile;
-      const request = await uploadRequest(this.#config, this.#series(), gzipped, summary);
+      const { type, gzipped, summary } = profile;
+      const upload = { type, series: this.#series(), gzipped, summary };
+      const request = await uploadRequest(this.#config, upload);
       const answer = await attemptUpload(request, timeoutMs, attempt.signal);
       return judgeAnswer(answer, protocol, Date.now());
     } catch (error) {

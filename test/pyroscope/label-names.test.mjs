@@ -6,7 +6,11 @@ import { makeWindow } from '../support/make-window.mjs';
 import { decodePprof } from '../support/pyroscope-rules.mjs';
 
 const require = createRequire(import.meta.url);
-const { renameLabels, shownName, withShownNames } = require('../../lib/pyroscope/label-names.js');
+const {
+  renameLabels,
+  shownName,
+  withShownNames,
+} = require('../../lib/pyroscope/protocols/label-names.js');
 
 const labelsOf = (gzipped) =>
   decodePprof(gzipped).samples.map(({ labels }) => Object.fromEntries(labels));

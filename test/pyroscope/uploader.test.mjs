@@ -12,6 +12,7 @@ import { PyroscopeServer } from '../support/pyroscope-server.mjs';
 const require = createRequire(import.meta.url);
 const { DEFAULT_PROFILE_LIMITS, fitProfile } = require('../../lib/pyroscope/server-limits.js');
 const { Uploader } = require('../../lib/pyroscope/uploader.js');
+const { CPU_PROFILE } = require('../../lib/util/profile-types.js');
 
 const limits = { ...DEFAULT_PROFILE_LIMITS, labels: 22 };
 const series = () => ({ serviceName: 'shop', serviceNamespace: 'eu', tags: { zone: 'a' } });
@@ -47,7 +48,7 @@ describe('uploads', () => {
     return uploader;
   };
   const addProfile = async (uploader, samples = 3) => {
-    uploader.add((await fitProfile(makeWindow(samples), limits)).parts);
+    uploader.add(CPU_PROFILE, (await fitProfile(makeWindow(samples), limits)).parts);
   };
   const counts = ({ uploads, droppedProfiles, queued }) => ({ uploads, droppedProfiles, queued });
 
@@ -90,7 +91,7 @@ describe('uploads', () => {
     const none = { trace_id: '0'.repeat(32), span_id: '0'.repeat(16) };
     const labels = [ids, { ...ids, route: '/a' }, { span_id: ids.span_id }, {}, none];
     const gzipped = makeWindow(5, (index) => labels[index]);
-    uploader.add((await fitProfile(gzipped, limits)).parts);
+    uploader.add(CPU_PROFILE, (await fitProfile(gzipped, limits)).parts);
     await uploader.drain();
     const { profile } = server.uploads[0];
     assert.equal(profile.linked, 2);
@@ -110,7 +111,7 @@ describe('uploads', () => {
     const [first, second] = profile.function;
     Object.assign(second, { name: first.name, systemName: first.systemName });
     profile.location[1].line[0].line = profile.location[0].line[0].line;
-    uploader.add((await fitProfile(gzipSync(profile.encode()), limits)).parts);
+    uploader.add(CPU_PROFILE, (await fitProfile(gzipSync(profile.encode()), limits)).parts);
     await uploader.drain();
     const leaves = server.uploads[0].profile.samples.map(({ stack }) => stack[0].name);
     assert.deepEqual(leaves, ['work_1', 'work_1']);
@@ -183,7 +184,7 @@ describe('uploads', () => {
     server.respond = (req, res) => isBad(req) && (status(500, 'down')(res), true);
     const { parts } = await fitProfile(makeWindow(3), limits);
     const bad = parts[0].summary.startNanos;
-    uploader.add(parts);
+    uploader.add(CPU_PROFILE, parts);
     const hurry = setInterval(() => uploader.hurry(), 5);
     let others = 0;
     for (; uploader.droppedProfiles === 0 && others < 50; others++) {
@@ -299,7 +300,7 @@ describe('uploads', () => {
     for (let i = 0; i < 236; i++) {
       // The clock is not waited for: the first of these windows is as old as one that has waited.
       const window = makeWindow(1, undefined, 59 * 60_000 - i * 15_000);
-      uploader.add((await fitProfile(window, limits)).parts);
+      uploader.add(CPU_PROFILE, (await fitProfile(window, limits)).parts);
     }
     await server.until(({ requests }) => requests >= 2);
     server.respond = undefined;
@@ -312,7 +313,10 @@ describe('uploads', () => {
     const uploader = start();
     const { parts } = await fitProfile(makeWindow(3), limits);
     const startNanos = BigInt(Date.now() - 61 * 60_000) * 1_000_000n;
-    uploader.add(parts.map((part) => ({ ...part, summary: { ...part.summary, startNanos } })));
+    uploader.add(
+      CPU_PROFILE,
+      parts.map((part) => ({ ...part, summary: { ...part.summary, startNanos } })),
+    );
     await uploader.drain();
     assert.deepEqual(counts(uploader), { uploads: 0, droppedProfiles: 1, queued: 0 });
     assert.equal(server.requests, 0);

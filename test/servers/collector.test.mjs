@@ -18,6 +18,7 @@ import { eventually, freePort } from './processes.mjs';
 const require = createRequire(import.meta.url);
 const { DEFAULT_PROFILE_LIMITS, fitProfile } = require('../../lib/pyroscope/server-limits.js');
 const { Uploader } = require('../../lib/pyroscope/uploader.js');
+const { CPU_PROFILE } = require('../../lib/util/profile-types.js');
 const { uploadRequest } = require('../../lib/pyroscope/upload-request.js');
 const { noteNotRun } = require('./not-run.cjs');
 
@@ -120,7 +121,7 @@ describe('OTLP through an OpenTelemetry Collector', () => {
   let uploader;
 
   const add = async (gzipped) => {
-    uploader.add((await fitProfile(gzipped, limits)).parts);
+    uploader.add(CPU_PROFILE, (await fitProfile(gzipped, limits)).parts);
   };
   const received = (count) =>
     eventually(`${count} requests`, () => sink.requests.length >= count && sink.requests);
@@ -177,7 +178,12 @@ describe('OTLP through an OpenTelemetry Collector', () => {
     const gzipped = await realProfile();
     const config = { serverAddress: 'http://127.0.0.1', headers: {}, protocol: 'otlp' };
     const [{ summary }] = (await fitProfile(gzipped, limits)).parts;
-    const { headers, body } = await uploadRequest(config, series(), gzipped, summary);
+    const { headers, body } = await uploadRequest(config, {
+      type: CPU_PROFILE,
+      series: series(),
+      gzipped,
+      summary,
+    });
     assert.equal(headers['content-encoding'], 'gzip');
     assertIs(gunzipSync(body), gzipped, { received: false });
   });

@@ -1,4 +1,5 @@
 /** The dictionary of an OTLP profile: what its samples share, each once. */
+import type { ValueType } from '../../util/profile-types.js';
 import { WireType } from '@bufbuild/protobuf/wire';
 import { GrowingMap, IdMap } from '../../util/growing-maps.js';
 import { FieldList } from '../../pprof/field-list.js';
@@ -112,7 +113,7 @@ export class Dictionary {
     });
   }
 
-  valueType(type: string, unit: string): Uint8Array {
+  valueType({ type, unit }: ValueType): Uint8Array {
     const [typeIndex, unitIndex] = [this.#strings.dedup(type), this.#strings.dedup(unit)];
     return bytes((writer) => {
       int32(writer, 1, typeIndex);

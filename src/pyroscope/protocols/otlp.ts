@@ -1,97 +1,31 @@
-/** A pprof profile as an OTLP profile (pure). */
-import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
-import { joined } from '../../util/time-slices.js';
-import { VERSION } from '../../util/version.js';
-import { Dictionary } from './otlp-dictionary.js';
-import { bytes, framed, message, raw, text } from './otlp-fields.js';
-import { PprofIndex } from '../../profile/pprof-index.js';
+/** The protocol `otlp`: a profile of OpenTelemetry's, with the series as its resource. */
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import { gunzipInSlices } from '../../util/gunzip.js';
+import { inSlices } from '../../util/time-slices.js';
+import { encodeOtlp } from './otlp-encoder.js';
+import { SPY, type ProtocolRequest, type Series, type Upload } from './upload.js';
 
-/** Labels of a resource: names as OpenTelemetry has them. */
-export type ResourceAttributes = Readonly<Record<string, string>>;
+const gzipAsync = promisify(gzip);
 
-/** Samples that are encoded in one step. */
-const STEP_SAMPLES = 8;
-
-/**
- * An ExportProfilesServiceRequest with one profile, of sample type `samples/count` and period type
- * `cpu/nanoseconds`, whose samples are linked to their spans; in steps. Throws where `pprof` is no
- * profile. Format: opentelemetry-proto 1.10,
- * https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/profiles/v1development/profiles.proto
- * (the numbers below are its field numbers).
- */
-export function* encodeOtlp(
-  pprof: Uint8Array,
-  resource: ResourceAttributes,
-): Generator<void, Uint8Array> {
-  const profile = yield* PprofIndex.of(pprof);
-  const dictionary = new Dictionary(profile);
-  const samples: Uint8Array[] = [];
-  const writer = new BinaryWriter();
-  for (let i = 0; i < profile.samples.length; i++) {
-    raw(writer, 2, dictionary.sample(i));
-    if (i % STEP_SAMPLES !== 0) continue;
-    samples.push(writer.finish());
-    yield;
-  }
-  samples.push(writer.finish());
-  const count = dictionary.valueType('samples', 'count');
-  const nanos = dictionary.valueType('cpu', 'nanoseconds');
-  const profileParts = [
-    bytes((to) => {
-      raw(to, 1, count);
-    }),
-    ...samples,
-    bytes((to) => {
-      to.tag(3, WireType.Bit64).fixed64(profile.timeNanos);
-      to.tag(4, WireType.Varint).uint64(profile.durationNanos);
-      raw(to, 5, nanos);
-      to.tag(6, WireType.Varint).int64(profile.period);
-    }),
-  ];
-  const scopeProfiles = [scope(), ...framed(2, profileParts)];
-  const resourceProfiles = [resourceOf(resource), ...framed(2, scopeProfiles)];
-  return yield* joined([...framed(1, resourceProfiles), ...framed(2, dictionary.parts())]);
+export async function otlpRequest({ type, series, gzipped }: Upload): Promise<ProtocolRequest> {
+  const pprof = await gunzipInSlices(gzipped);
+  const body = await gzipAsync(await inSlices(encodeOtlp(type, pprof, resourceOf(series))));
+  return {
+    path: '/v1development/profiles',
+    headers: { 'content-type': 'application/x-protobuf', 'content-encoding': 'gzip' },
+    body,
+  };
 }
 
-function resourceOf(attributes: ResourceAttributes): Uint8Array {
-  return bytes((writer) => {
-    message(writer, 1, () => {
-      for (const [name, value] of Object.entries(attributes)) {
-        message(writer, 1, () => {
-          text(writer, 1, name);
-          message(writer, 2, () => text(writer, 1, value));
-        });
-      }
-    });
-  });
-}
-
-function scope(): Uint8Array {
-  return bytes((writer) => {
-    message(writer, 1, () => {
-      text(writer, 1, 'otelpyroscope');
-      text(writer, 2, VERSION);
-    });
-  });
-}
-
-/** How many profiles a server's answer says it has refused, and why. */
-export function decodeOtlpAnswer(answer: Uint8Array): { rejected: number; message: string } {
-  const result = { rejected: 0, message: '' };
-  const reader = new BinaryReader(answer);
-  while (reader.pos < reader.len) {
-    const [field, wireType] = reader.tag();
-    if (field !== 1) {
-      reader.skip(wireType, field);
-      continue;
-    }
-    const end = reader.uint32() + reader.pos;
-    while (reader.pos < end) {
-      const [inner, innerType] = reader.tag();
-      if (inner === 1) result.rejected = Number(reader.int64());
-      else if (inner === 2) result.message = reader.string();
-      else reader.skip(innerType, inner);
-    }
-  }
-  return result;
+/** Names as OpenTelemetry has them: of `service.name`, Pyroscope makes the label `service_name`. */
+function resourceOf({ tags, ...series }: Series): Record<string, string> {
+  const { service_name: name, service_namespace: namespace, ...others } = tags;
+  const serviceNamespace = namespace ?? others['service.namespace'] ?? series.serviceNamespace;
+  return {
+    pyroscope_spy: SPY,
+    ...others,
+    'service.name': name ?? others['service.name'] ?? series.serviceName,
+    ...(serviceNamespace === undefined ? {} : { 'service.namespace': serviceNamespace }),
+  };
 }

@@ -2,8 +2,8 @@
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
-import { warnOnce } from '../util/diagnostics.js';
-import { inSlices } from '../util/time-slices.js';
+import { warnOnce } from '../../util/diagnostics.js';
+import { inSlices } from '../../util/time-slices.js';
 
 const gunzipAsync = promisify(gunzip);
 const gzipAsync = promisify(gzip);
