@@ -88,7 +88,7 @@ bool ReadInlinedCalls(uintptr_t code, std::vector<InlinedCall>* calls) {
       !heap::ReadElement(data, at.literals_index, &literals) ||
       !heap::ReadElement(data, at.inlining_positions_index, &positions) ||
       !heap::ReadBytes(positions, &bytes) ||
-      at.inlined_function + sizeof(int32_t) > entry_bytes ||
+      sizeof(uint64_t) + sizeof(int32_t) > entry_bytes ||
       bytes.size() % entry_bytes != 0 ||
       bytes.size() / entry_bytes > kMaxInlinedCalls) {
     return false;
@@ -98,7 +98,7 @@ bool ReadInlinedCalls(uintptr_t code, std::vector<InlinedCall>* calls) {
     uint64_t position = 0;
     int32_t index = 0;
     memcpy(&position, &bytes[entry], sizeof(position));
-    memcpy(&index, &bytes[entry + at.inlined_function], sizeof(index));
+    memcpy(&index, &bytes[entry + sizeof(position)], sizeof(index));
     InlinedCall call;
     call.call = SourcePosition::Unpack(position);
     call.is_itself = index == -1;

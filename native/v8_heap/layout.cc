@@ -72,7 +72,6 @@ constexpr Layout kCommon = {
     .inlining_positions_index = 8,
     .function_wrapper_shared = 8,
     .inlining_position_bytes = 16,
-    .inlined_function = 8,
 };
 
 // Lengths of bytecodes: V8's interpreter/bytecodes.h, the sizes of each one's
@@ -227,7 +226,6 @@ constexpr Entry kEntries[] = {
     {"inlining_positions_index", &Layout::inlining_positions_index},
     {"function_wrapper_shared", &Layout::function_wrapper_shared},
     {"inlining_position_bytes", &Layout::inlining_position_bytes},
-    {"inlined_function", &Layout::inlined_function},
 };
 static_assert(sizeof(Layout) == sizeof(size_t) * std::size(kEntries));
 #endif

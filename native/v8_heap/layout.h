@@ -147,10 +147,10 @@ struct Layout {
   size_t function_index;
   size_t inlining_positions_index;
   size_t function_wrapper_shared;
-  // An inlined call in optimized code: a packed position, the index of the
-  // function in the literals (-1: the function itself), and padding.
+  // An inlined call in optimized code (InliningPosition): 64 bits of a packed
+  // position, then 32 of the function's index in the literals (-1: the function
+  // itself), and padding.
   size_t inlining_position_bytes;
-  size_t inlined_function;
 };
 
 // Where a DebugInfo has the script that it has taken the place of in its

@@ -55,7 +55,6 @@ const MUST_FALL_BACK = [
   'literals_index',
   'inlining_positions_index',
   'inlining_position_bytes',
-  'inlined_function',
 ];
 
 /** What the profile of the fixture says; it is all there, or its shares would say nothing. */

@@ -19,12 +19,13 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 // With what it keeps to itself: V8's own part is never called here.
 #include "base/safe_memory.h"
 #include "code/code_map.h"
-#include "context_label.cc"
+#include "handler/context_label.cc"
 #include "names/code_event_names.h"
 #include "names/demangle.h"
 #include "symbols/elf_file.h"
@@ -193,8 +194,19 @@ void FuzzProcessMaps(Input input) {
   const size_t size = input.Number(4);
   const uintptr_t low = input.Number(8);
   const std::string text = input.Text();
-  Use(FindSecondMappingIn(text.c_str(), address, size, low, UINTPTR_MAX));
-  Use(FindSecondMappingIn(text.c_str(), 0x400000, 0x1000, 0, UINTPTR_MAX));
+  const int maps = memfd_create("maps", MFD_CLOEXEC);
+  if (maps < 0 || write(maps, text.data(), text.size()) !=
+                      static_cast<ssize_t>(text.size())) {
+    abort();
+  }
+  for (const auto& [wanted, bytes, lowest] :
+       {std::tuple(address, size, low),
+        std::tuple(uintptr_t{0x400000}, size_t{0x1000}, uintptr_t{0})}) {
+    lseek(maps, 0, SEEK_SET);
+    Use(FindSecondMappingIn(maps, wanted, bytes, lowest, UINTPTR_MAX)
+            .value_or(0));
+  }
+  close(maps);
 }
 
 // --- V8's heap ---
@@ -280,7 +292,7 @@ class Heap {
     for (size_t i = 0; i < 2; i++) {
       const uint64_t position = (i + 5) << 1;
       memcpy(&inlinings[i * at().inlining_position_bytes], &position, 8);
-      inlinings[i * at().inlining_position_bytes + at().inlined_function] =
+      inlinings[i * at().inlining_position_bytes + sizeof(uint64_t)] =
           static_cast<uint8_t>(i);
     }
     const uintptr_t data = New(array_map, 128);
