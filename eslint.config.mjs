@@ -55,7 +55,7 @@ export default defineConfig(
     'coverage/',
     'lib/',
     'prebuilds/',
-    'test/frameworks/*/.*/',
+    'test/compat/frameworks/*/.*/',
   ]),
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   {
@@ -97,19 +97,19 @@ export default defineConfig(
   {
     files: [
       'viewer/**/*.mjs',
-      'test/viewer*.test.mjs',
+      'test/integration/viewer*.test.mjs',
       'test/support/viewer-page.mjs',
-      'test/bench/viewer.mjs',
+      'bench/viewer.mjs',
     ],
     languageOptions: { globals: browserGlobals },
   },
   {
-    files: ['test/frameworks/next/**/*.js'],
+    files: ['test/compat/frameworks/next/**/*.js'],
     languageOptions: { sourceType: 'module', globals: { Response: 'readonly' } },
   },
   // Configurations are what a default export is for.
   {
-    files: ['eslint.config.mjs', 'test/frameworks/next/next.config.mjs'],
+    files: ['eslint.config.mjs', 'test/compat/frameworks/next/next.config.mjs'],
     rules: { 'no-restricted-syntax': 'off' },
   },
 );

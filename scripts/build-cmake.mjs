@@ -15,7 +15,7 @@ import {
   packageRoot,
   publishBinary,
   wantsWerror,
-} from './native-build.mjs';
+} from './lib/native-build.mjs';
 
 function runCmakeJs(args, headers) {
   const require = createRequire(import.meta.url);

@@ -5,7 +5,7 @@
  */
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { buildNative, describeNode, messageOf, packageRoot } from './native-build.mjs';
+import { buildNative, describeNode, messageOf, packageRoot } from './lib/native-build.mjs';
 
 function main() {
   const { values } = parseArgs({

@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
-import { packageRoot } from './native-build.mjs';
+import { packageRoot } from './lib/native-build.mjs';
 
 const source = path.join(packageRoot, 'viewer');
 const target = path.join(packageRoot, 'lib', 'viewer');

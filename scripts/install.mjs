@@ -1,6 +1,12 @@
 /** npm's `install` script: makes sure that the binary for this Node is there, and never breaks a dependent's install. */
 import { existsSync } from 'node:fs';
-import { binaryPath, buildNative, describeNode, isCheckout, messageOf } from './native-build.mjs';
+import {
+  binaryPath,
+  buildNative,
+  describeNode,
+  isCheckout,
+  messageOf,
+} from './lib/native-build.mjs';
 
 function install() {
   if (process.platform !== 'linux') return;

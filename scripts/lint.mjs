@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { packageRoot } from './native-build.mjs';
+import { packageRoot } from './lib/native-build.mjs';
 
 const require = createRequire(import.meta.url);
 const fix = process.argv.includes('--fix');
@@ -17,13 +17,13 @@ function binary(packageName, name) {
 function cppFiles(directory) {
   const full = path.join(packageRoot, directory);
   if (!existsSync(full)) return [];
-  return readdirSync(full)
-    .filter((file) => /\.(cc|h)$/.test(file))
+  return readdirSync(full, { recursive: true })
+    .filter((file) => /\.(cc|h)$/.test(file) && !file.includes('node_modules'))
     .map((file) => path.join(directory, file));
 }
 
-/** Paths relative to the root; none of these has C++ in folders of its own. */
-const cpp = ['native', 'test/native', 'test/torture', 'test/bench'].flatMap(cppFiles);
+/** Paths relative to the root. */
+const cpp = ['native', 'test/native', 'test/robustness', 'bench'].flatMap(cppFiles);
 
 const linters = [
   ['eslint', binary('eslint', 'eslint'), ['.', '--max-warnings=0', ...(fix ? ['--fix'] : [])]],

@@ -7,8 +7,8 @@
 import path from 'node:path';
 import { statSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { binaryPath, messageOf, packageRoot, publishBinary } from './native-build.mjs';
-import { npmPack } from './pack.mjs';
+import { binaryPath, messageOf, packageRoot, publishBinary } from './lib/native-build.mjs';
+import { npmPack } from './lib/pack.mjs';
 import { buildPrebuild, prebuilds } from './prebuild.mjs';
 
 /** Prints what would be published with the binaries that are there. */

@@ -7,8 +7,8 @@
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { buildNative, describeNode, messageOf, packageRoot } from './native-build.mjs';
-import { installNode } from './nodes.mjs';
+import { buildNative, describeNode, messageOf, packageRoot } from './lib/native-build.mjs';
+import { installNode } from './lib/nodes.mjs';
 
 const require = createRequire(import.meta.url);
 
@@ -27,18 +27,15 @@ function run(command, args, options = {}) {
  * parses and formats, in plain JavaScript.
  */
 const SAME_ON_ALL = [
-  'test/bench/run.test.mjs',
+  'test/integration/bench.test.mjs',
   'test/native/native.test.mjs',
-  'test/native/sanitizers.test.mjs',
-  'test/cli/top.test.mjs',
-  'test/profile-reader.test.mjs',
-  'test/source-map-files.test.mjs',
-  'test/source-map-parsing.test.mjs',
-  'test/pprof-samples.test.mjs',
-  'test/viewer.test.mjs',
-  'test/viewer-demo.test.mjs',
-  'test/package/build.test.mjs',
-  'test/package/install.test.mjs',
+  'test/unit/cli/top.test.mjs',
+  'test/unit/profile/reader.test.mjs',
+  'test/unit/source-maps/map-files.test.mjs',
+  'test/unit/source-maps/mappings.test.mjs',
+  'test/unit/pprof/sample-writer.test.mjs',
+  'test/integration/viewer.test.mjs',
+  'test/integration/viewer-demo.test.mjs',
 ];
 
 /** True when the suite passes on that version. */
@@ -60,10 +57,12 @@ function testOn(version, mochaArguments) {
 
 const separator = process.argv.indexOf('--');
 const versions = process.argv.slice(2, separator < 0 ? undefined : separator);
-/** `npm run torture` is a suite of its own, for each version at leisure. */
-const LEFT_OUT = [...SAME_ON_ALL, 'test/torture/**'];
+/** The folders of `npm test`. */
+const suites = require('../package.json').scripts.test.split(' ').slice(1);
 const mochaArguments =
-  separator < 0 ? LEFT_OUT.map((file) => `--ignore=${file}`) : process.argv.slice(separator + 1);
+  separator < 0
+    ? [...SAME_ON_ALL.map((file) => `--ignore=${file}`), ...suites]
+    : process.argv.slice(separator + 1);
 
 const failed = [];
 try {

@@ -7,8 +7,8 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { buildNative, describeNode, messageOf, packageRoot } from './native-build.mjs';
-import { installNode } from './nodes.mjs';
+import { buildNative, describeNode, messageOf, packageRoot } from './lib/native-build.mjs';
+import { installNode } from './lib/nodes.mjs';
 
 /** Entries of the table that V8 exports for debuggers, some in all versions, some in a few. */
 const debugNames = {

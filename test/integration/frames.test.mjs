@@ -228,7 +228,7 @@ describe('frames', function () {
     it('are plain, or right all the same, and never wrong', async () => {
       const names = await layoutEntries();
       // By one word more or less, and each fourth entry, by turns with the versions of Node. All of them:
-      // test/torture/layout.test.mjs.
+      // test/robustness/wrong-offsets.test.mjs.
       const turn = Number.parseInt(process.versions.node, 10) / 2;
       const shifts = names
         .map((name, entry) => ({ entry, name, shift: (entry + turn) % 8 === 0 ? 8 : -8 }))

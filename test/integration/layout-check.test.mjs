@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
-import { binaryPath, describeNode } from '../../scripts/native-build.mjs';
+import { binaryPath, describeNode } from '../../scripts/lib/native-build.mjs';
 import { EMULATED, messageOf, PATIENCE, runNode } from '../support/run-child.mjs';
 
 const fixture = (name) => fileURLToPath(new URL(`fixtures/frames/${name}`, import.meta.url));

@@ -7,7 +7,7 @@ import {
   buildNative,
   describeNode,
   findHeaders,
-} from '../../scripts/native-build.mjs';
+} from '../../scripts/lib/native-build.mjs';
 import { allowed, allowedIndirect, reach, roots } from './call_graph.mjs';
 import {
   buildDirectory,

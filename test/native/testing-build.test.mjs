@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { binaryPath, describeNode } from '../../scripts/native-build.mjs';
+import { binaryPath, describeNode } from '../../scripts/lib/native-build.mjs';
 import { testingBuild } from '../support/testing-build.mjs';
 
 const require = createRequire(import.meta.url);

@@ -27,7 +27,7 @@ export const nativeFiles = (suffix) =>
 /** Where the programs of the native tests are built. */
 export const buildDirectory = path.join(packageRoot, '.cache', 'test-native');
 
-/** The compiler of this machine; for other machines, see scripts/zig.mjs. */
+/** The compiler of this machine; for other machines, see scripts/lib/zig.mjs. */
 const host = { compiler: process.env.CXX ?? 'c++', env: process.env };
 const commonFlags = [
   '-std=gnu++20',

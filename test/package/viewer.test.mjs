@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { packageRoot } from '../../scripts/native-build.mjs';
+import { packageRoot } from '../../scripts/lib/native-build.mjs';
 
 /** That the package may grow by, packed. */
 const MAX_BYTES = 300_000;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { cpSync } from 'node:fs';
 import path from 'node:path';
-import { installNode } from '../../scripts/nodes.mjs';
+import { installNode } from '../../scripts/lib/nodes.mjs';
 import { prebuilds } from '../../scripts/prebuild.mjs';
 import { ROOT } from '../support/run-child.mjs';
 import { Copy } from './copy.mjs';

@@ -13,7 +13,7 @@ import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { binaryPath } from '../../scripts/native-build.mjs';
+import { binaryPath } from '../../scripts/lib/native-build.mjs';
 import { ROOT } from '../support/run-child.mjs';
 
 const run = promisify(execFile);

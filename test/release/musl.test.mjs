@@ -8,7 +8,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { dynamicSymbols, missingSymbols, prebuilds } from '../../scripts/prebuild.mjs';
-import { muslSymbols } from '../../scripts/zig.mjs';
+import { muslSymbols } from '../../scripts/lib/zig.mjs';
 import { publishedBinary } from './published.mjs';
 
 const LINKER = '/lib/ld-musl-x86_64.so.1';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { zigCompilers, zigEnvironment } from '../../scripts/zig.mjs';
+import { zigCompilers, zigEnvironment } from '../../scripts/lib/zig.mjs';
 import { sharedSources, tests } from '../native/cases.mjs';
 import { buildDirectory, compile, compileObjects, testDirectory } from '../native/toolchain.mjs';
 import { requireQemu, runOnArm64 } from './qemu.mjs';

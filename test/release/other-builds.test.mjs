@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { describeNode } from '../../scripts/native-build.mjs';
+import { describeNode } from '../../scripts/lib/native-build.mjs';
 import { ROOT } from '../support/run-child.mjs';
 import { Copy } from './copy.mjs';
 import { publishedBinary } from './published.mjs';

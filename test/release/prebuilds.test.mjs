@@ -5,8 +5,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
-import { binaryPath, buildNative, describeNode } from '../../scripts/native-build.mjs';
-import { installNode } from '../../scripts/nodes.mjs';
+import { binaryPath, buildNative, describeNode } from '../../scripts/lib/native-build.mjs';
+import { installNode } from '../../scripts/lib/nodes.mjs';
 import { nodes, prebuilds, problemsOf } from '../../scripts/prebuild.mjs';
 import { ROOT } from '../support/run-child.mjs';
 import { Application } from '../support/tarball.mjs';

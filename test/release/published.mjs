@@ -1,7 +1,7 @@
 /** What a release publishes, made once for all tests of the run: the binaries, each checked, and the tarball. */
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { binaryPath, publishBinary } from '../../scripts/native-build.mjs';
+import { binaryPath, publishBinary } from '../../scripts/lib/native-build.mjs';
 import { buildPrebuild, prebuilds } from '../../scripts/prebuild.mjs';
 import { ROOT } from '../support/run-child.mjs';
 import { packPackage } from '../support/tarball.mjs';

@@ -1,11 +1,11 @@
-/** The OpenTelemetry SDKs of test/sdk/, installed on demand, with one face for all of them. */
+/** The OpenTelemetry SDKs of test/compat/sdk/, installed on demand, with one face for all of them. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const folders = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../sdk');
+const folders = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../compat/sdk');
 
 /** The registry that all copies of the api share. */
 export const API_GLOBAL = Symbol.for('opentelemetry.js.api.1');

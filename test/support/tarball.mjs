@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { npmPack } from '../../scripts/pack.mjs';
+import { npmPack } from '../../scripts/lib/pack.mjs';
 import { ROOT } from './run-child.mjs';
 
 const manifest = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));

@@ -13,7 +13,7 @@ import {
   describeNode,
   findHeaders,
   packageRoot,
-} from '../../scripts/native-build.mjs';
+} from '../../scripts/lib/native-build.mjs';
 import { compile, nativeDirectory, nativeFiles } from '../native/toolchain.mjs';
 
 /** What is compiled otherwise than for the published binary; the rest are that one's objects. */

@@ -1,0 +1,43 @@
+/** The profilers that ours is measured beside: installed into a folder of their own, on demand. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+// No code of ours is in it: within another package, ours could not be imported by its name.
+const FOLDER = fileURLToPath(new URL('peers/', import.meta.url));
+const readJson = (file) => JSON.parse(readFileSync(file, 'utf8'));
+
+/** Name → version, as its package.json pins them. */
+export function peerVersions() {
+  return readJson(path.join(FOLDER, 'package.json')).devDependencies;
+}
+
+function isInstalled([name, version]) {
+  const manifest = path.join(FOLDER, 'node_modules', name, 'package.json');
+  return existsSync(manifest) && readJson(manifest).version === version;
+}
+
+/** Loads one of them. */
+export const requirePeer = createRequire(path.join(FOLDER, 'package.json'));
+
+/** The environment without what npm tells its scripts: its settings must not leak into another npm. */
+export function plainEnvironment() {
+  return Object.fromEntries(
+    Object.entries(process.env).filter(
+      ([name]) => !/^npm_(config_(?!registry|cache|userconfig)|package_|lifecycle_)/i.test(name),
+    ),
+  );
+}
+
+/** Installs them where they are missing. Throws where npm cannot. */
+export function installPeers() {
+  if (Object.entries(peerVersions()).every(isInstalled)) return;
+  console.log('Installing the peers into bench/peers/');
+  execFileSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--include=dev'], {
+    cwd: FOLDER,
+    env: plainEnvironment(),
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+}

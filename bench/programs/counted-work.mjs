@@ -1,0 +1,27 @@
+/** The kinds of work of the compute suite, each a fixed number of times. */
+
+import { kinds } from '../../test/integration/fixtures/programs/compute.mjs';
+
+/** So that each kind takes about 10 ms a round. */
+const TIMES = {
+  runFibonacci: 700,
+  multiply: 70,
+  sieve: 250,
+  sortRecords: 50,
+  countWords: 200,
+  roundTrip: 60,
+  buildTree: 350,
+  sumGenerator: 200,
+  replaceText: 40,
+  reduceChain: 80,
+};
+
+/** @param {(kind: () => void) => void} [after] Told of each kind when it is done with for a round. */
+export function work(rounds, after) {
+  for (let round = 0; round < rounds; round++) {
+    for (const kind of kinds) {
+      for (let i = 0; i < TIMES[kind.name]; i++) kind();
+      after?.(kind);
+    }
+  }
+}

@@ -1,0 +1,320 @@
+/** Checks the house rules that no linter knows: who may import whom, and what each file must say. */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+const read = (file) => readFileSync(path.join(root, file), 'utf8');
+
+/** Files below `directory`, relative to the root, that are written by hand. */
+function filesBelow(directory) {
+  if (!existsSync(path.join(root, directory))) return [];
+  return readdirSync(path.join(root, directory), { withFileTypes: true }).flatMap((entry) => {
+    const file = `${directory}/${entry.name}`;
+    if (entry.isDirectory()) return /^node_modules$|^\./.test(entry.name) ? [] : filesBelow(file);
+    return [file];
+  });
+}
+
+/** Low to high: an include may name a file of the same folder or of an earlier one. */
+const nativeFolders = [
+  'base',
+  'names',
+  'symbols',
+  'v8_heap',
+  'code',
+  'handler',
+  'self_check',
+  'resolve',
+  'sampler',
+  'threads',
+  'addon',
+];
+/** These know nothing of V8, libuv and Node-API. */
+const withoutV8 = ['base', 'names', 'symbols'];
+/** What runs in the handler may use no more than these, and what it marks is nowhere else. */
+const belowHandler = ['base', 'symbols', 'v8_heap', 'handler'];
+const signalSafe =
+  /^native\/(base|handler)\/|^native\/v8_heap\/layout\.h$|^native\/sampler\/sampler\./;
+
+/** High to low: an import may name a file of the same folder or of a later one. */
+const sourceFolders = [
+  'cli',
+  'pull',
+  'pyroscope',
+  'pyroscope/protocols',
+  'viewer-server',
+  'otel',
+  'profiler',
+  'labels',
+  'source-maps',
+  'pprof',
+  'profile',
+  'options',
+  'addon',
+  'util',
+];
+/** What stands in no folder: what users load. */
+const entries = ['index.ts', 'index.mts', 'register-entry.ts'];
+/** These import from each other's outside nothing but util/. */
+const pureFolders = ['pprof', 'util'];
+
+/** A circle in a graph of names, as a list of them; empty: there is none. */
+function circleOf(graph) {
+  const done = new Set();
+  const visit = (name, above) => {
+    if (above.includes(name)) return [...above.slice(above.indexOf(name)), name];
+    if (done.has(name)) return [];
+    for (const target of graph.get(name) ?? []) {
+      const circle = visit(target, [...above, name]);
+      if (circle.length > 0) return circle;
+    }
+    done.add(name);
+    return [];
+  };
+  for (const name of graph.keys()) {
+    const circle = visit(name, []);
+    if (circle.length > 0) return circle;
+  }
+  return [];
+}
+
+const nativeFiles = filesBelow('native').filter((file) => /\.(cc|h)$/.test(file));
+const sourceFiles = filesBelow('src').filter((file) => /\.[mc]?ts$/.test(file));
+const unitOf = (file) => path.basename(file).replace(/\.(cc|h)$/, '');
+
+function includesOf(file) {
+  return [...read(file).matchAll(/^\s*#\s*include\s*[<"]([^>"]+)[>"]/gm)].map((match) => match[1]);
+}
+
+/** Comments removed, for rules about code. */
+function codeOf(file) {
+  return read(file)
+    .replace(/\/\*[\s\S]*?\*\//g, '')
+    .replace(/(^|\s)\/\/.*$/gm, '$1');
+}
+
+function importsOf(file) {
+  const found = codeOf(file).matchAll(
+    /(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)['"]([^'"]+)['"]/g,
+  );
+  return [...found].map((match) => match[1]);
+}
+
+describe('layout of native/', () => {
+  const folderOf = (file) => file.split('/')[1];
+  /** Files of native/ that `file` includes, but for its own header. */
+  const ownIncludesOf = (file) =>
+    includesOf(file)
+      .map((include) => `native/${include}`)
+      .filter((include) => nativeFiles.includes(include) && unitOf(include) !== unitOf(file));
+
+  it('has every file in a folder that is known', () => {
+    assert.ok(nativeFiles.length > 0);
+    assert.deepEqual(
+      nativeFiles.filter((file) => !nativeFolders.includes(folderOf(file))),
+      [],
+    );
+  });
+
+  it('includes from the same folder and from lower ones', () => {
+    const wrong = nativeFiles.flatMap((file) =>
+      ownIncludesOf(file)
+        .filter((include) => {
+          const isAbove =
+            nativeFolders.indexOf(folderOf(include)) > nativeFolders.indexOf(folderOf(file));
+          const isForHandler =
+            folderOf(file) === 'handler' && !belowHandler.includes(folderOf(include));
+          return isAbove || isForHandler;
+        })
+        .map((include) => `${file} includes ${include}`),
+    );
+    assert.deepEqual(wrong, []);
+  });
+
+  it('names the folder in every include of its own', () => {
+    const units = new Set(nativeFiles.map((file) => path.basename(file)));
+    const wrong = nativeFiles.flatMap((file) =>
+      includesOf(file)
+        .filter((include) => units.has(include))
+        .map((include) => `${file} includes ${include}`),
+    );
+    assert.deepEqual(wrong, []);
+  });
+
+  it('has no circle of includes', () => {
+    const units = new Map();
+    for (const file of nativeFiles) {
+      const unit = file.replace(/\.\w+$/, '');
+      const targets = ownIncludesOf(file).map((include) => include.replace(/\.\w+$/, ''));
+      units.set(unit, [...(units.get(unit) ?? []), ...targets]);
+    }
+    assert.deepEqual(circleOf(units), []);
+  });
+
+  it('knows neither V8 nor libuv in the lowest folders', () => {
+    const wrong = nativeFiles.filter(
+      (file) =>
+        withoutV8.includes(folderOf(file)) &&
+        includesOf(file).some((include) => /^(v8|uv|node|cppgc|libplatform)\b/.test(include)),
+    );
+    assert.deepEqual(wrong, []);
+  });
+
+  it('includes <napi.h> in addon/ alone', () => {
+    const users = nativeFiles.filter((file) =>
+      includesOf(file).some((include) => /^(napi|node_api|js_native_api)/.test(include)),
+    );
+    assert.ok(users.length > 0);
+    assert.deepEqual(
+      users.filter((file) => folderOf(file) !== 'addon'),
+      [],
+    );
+  });
+
+  it('marks functions as SIGNAL_SAFE only where the handler is', () => {
+    const marked = nativeFiles.filter((file) => /\bSIGNAL_SAFE\b/.test(codeOf(file)));
+    assert.ok(marked.length > 5);
+    assert.deepEqual(
+      marked.filter((file) => !signalSafe.test(file)),
+      [],
+    );
+  });
+
+  it('is listed whole in binding.gyp and in CMakeLists.txt', () => {
+    const sources = nativeFiles.filter((file) => file.endsWith('.cc')).sort();
+    for (const list of ['binding.gyp', 'CMakeLists.txt']) {
+      const listed = [...read(list).matchAll(/\bnative\/\w+\/\w+\.cc\b/g)].map((match) => match[0]);
+      assert.deepEqual(listed, sources, list);
+    }
+  });
+
+  it('gives both build systems the flags that keep a signal handler safe', () => {
+    for (const list of ['binding.gyp', 'CMakeLists.txt']) {
+      for (const flag of ['-Wl,-z,nodelete', '-Wl,-z,now', '-fno-exceptions']) {
+        assert.ok(read(list).includes(flag), `${list}: ${flag}`);
+      }
+    }
+  });
+});
+
+describe('layout of src/', () => {
+  const folderOf = (file) => path.dirname(file).replace(/^src\/?/, '');
+  /** Files of src/ that `file` imports. */
+  const ownImportsOf = (file) =>
+    importsOf(file)
+      .filter((name) => name.startsWith('.'))
+      .map((name) => path.join(path.dirname(file), name).replace(/\.(m?)js$/, '.$1ts'));
+
+  it('has every file in a folder that is known, but for the entries', () => {
+    assert.ok(sourceFiles.length > 0);
+    const wrong = sourceFiles.filter((file) =>
+      folderOf(file) === ''
+        ? !entries.includes(path.basename(file))
+        : !sourceFolders.includes(folderOf(file)),
+    );
+    assert.deepEqual(wrong, []);
+  });
+
+  it('imports from the same folder and from lower ones', () => {
+    const levelOf = (file) => sourceFolders.indexOf(folderOf(file));
+    const wrong = sourceFiles.flatMap((file) =>
+      ownImportsOf(file)
+        .filter((target) => levelOf(target) < levelOf(file))
+        .map((target) => `${file} imports ${target}`),
+    );
+    assert.deepEqual(wrong, []);
+  });
+
+  it('keeps pprof/ and util/ to themselves', () => {
+    const wrong = sourceFiles
+      .filter((file) => pureFolders.includes(folderOf(file)))
+      .flatMap((file) =>
+        ownImportsOf(file)
+          .filter((target) => ![folderOf(file), 'util'].includes(folderOf(target)))
+          .map((target) => `${file} imports ${target}`),
+      );
+    assert.deepEqual(wrong, []);
+  });
+
+  it('has no circle of imports', () => {
+    assert.deepEqual(circleOf(new Map(sourceFiles.map((file) => [file, ownImportsOf(file)]))), []);
+  });
+
+  it('reads the environment in options/ alone', () => {
+    const readers = sourceFiles.filter((file) => /\bprocess\s*(\.|\[.)env\b/.test(codeOf(file)));
+    assert.deepEqual(
+      readers.filter((file) => folderOf(file) !== 'options'),
+      [],
+    );
+  });
+
+  it('loads the binary in addon/ alone', () => {
+    const loaders = sourceFiles.filter((file) =>
+      /\bdlopen\b|\.node['"`]|\bcreateRequire\b|\brequire\s*\((?!'\.{1,2}\/[\w/-]+\.js')/.test(
+        codeOf(file),
+      ),
+    );
+    assert.deepEqual(
+      loaders.map(folderOf).filter((folder) => folder !== 'addon'),
+      [],
+    );
+    assert.ok(loaders.length > 0);
+  });
+
+  it('spells what belongs to a kind of profile in its row alone', () => {
+    const users = sourceFiles.filter((file) =>
+      /process_cpu|['"`]cpu['"`]|\/debug\/pprof\/(?!\.\.\.)/.test(codeOf(file)),
+    );
+    assert.deepEqual(users, ['src/util/profile-types.ts']);
+  });
+
+  it('exports names, and explicitly from the index', () => {
+    for (const file of sourceFiles) assert.doesNotMatch(codeOf(file), /\bexport\s+default\b/, file);
+    for (const file of ['src/index.ts', 'src/index.mts']) {
+      assert.doesNotMatch(codeOf(file), /\bexport\s*\*/, file);
+    }
+  });
+
+  it('names files in kebab-case', () => {
+    const wrong = sourceFiles.filter(
+      (file) => !/^[a-z0-9]+(-[a-z0-9]+)*\.[mc]?ts$/.test(path.basename(file)),
+    );
+    assert.deepEqual(wrong, []);
+  });
+});
+
+describe('every file', () => {
+  const written = ['native', 'src', 'viewer', 'scripts', 'test', 'bench', 'examples', '.ci']
+    .flatMap(filesBelow)
+    .concat(['binding.gyp', 'CMakeLists.txt', 'eslint.config.mjs'])
+    .filter((file) => /\.(cc|h|[mc]?[jt]s|gyp|txt|sh)$|\.ci\/run$/.test(file));
+
+  it('opens with a sentence of purpose', () => {
+    assert.ok(written.length > 20);
+    const wrong = written.filter((file) => {
+      // Its header says it.
+      if (file.startsWith('native/') && written.includes(file.replace(/\.cc$/, '.h'))) return false;
+      const text = read(file).replace(/^#!.*\n/, '');
+      const comment = /^(?:\/\*\*?([\s\S]*?)\*\/|((?:(?:\/\/|#)[^\n]*\n)+))/.exec(text);
+      if (comment === null) return true;
+      const words = (comment[1] ?? comment[2]).replace(/^\s*(\/\/|#|\*)/gm, '').trim();
+      return !/^\S[\s\S]{15,}?[.:](\s|$)/.test(words);
+    });
+    assert.deepEqual(wrong, []);
+  });
+
+  it('has 400 lines of code at most', () => {
+    const tooLong = written
+      .filter((file) => /^(native|src|viewer|scripts)\//.test(file))
+      .map((file) => ({
+        file,
+        lines: codeOf(file)
+          .split('\n')
+          .filter((line) => line.trim() !== '').length,
+      }))
+      .filter(({ lines }) => lines > 400);
+    assert.deepEqual(tooLong, []);
+  });
+});

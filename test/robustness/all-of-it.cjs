@@ -1,0 +1,2 @@
+/** Loaded by `npm run test:robustness`: every case, each for longer. */
+process.env.TORTURE = 'all';

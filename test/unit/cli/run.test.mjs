@@ -1,0 +1,268 @@
+/** Checks `otelpyroscope run`: the program is as without it, and its profile complete, whatever its end. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { transformSync } from 'esbuild';
+import { readProfile } from '../../support/read-profile.mjs';
+import { ROOT } from '../../support/run-child.mjs';
+import { CLI } from './cli.mjs';
+
+const fixture = (name) => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
+/**
+ * CPU that the fixtures use in `burn`, other threads' at that time included (compilers, collector);
+ * what they use besides comes on top.
+ */
+const BURNT_NANOS = 150e6;
+/** Of what was burnt, what samples must have seen. */
+const LEAST_SHARE = 0.4;
+
+describe('otelpyroscope run', function () {
+  this.timeout(60_000);
+  let directory;
+  let out;
+
+  beforeEach(function () {
+    directory = mkdtempSync(path.join(os.tmpdir(), 'run-'));
+    out = path.join(directory, 'cpu.pb.gz');
+  });
+
+  afterEach(function () {
+    rmSync(directory, { recursive: true });
+  });
+
+  /**
+   * Runs the command to its end. `until`: once stdout has this, `act` is called with the process.
+   * Detached, so that no terminal's signals reach the program beside those that are passed on.
+   */
+  function run(args, { input = '', until, act, cwd = ROOT, flags = [], nodeOptions = '' } = {}) {
+    return new Promise((resolve, reject) => {
+      const child = spawn(process.execPath, [...flags, CLI, 'run', ...args], {
+        cwd,
+        detached: true,
+        env: { ...process.env, NODE_OPTIONS: nodeOptions },
+      });
+      const ended = { stdout: '', stderr: '' };
+      let acted = until === undefined;
+      const look = async () => {
+        const match = until?.exec(ended.stdout + ended.stderr);
+        if (acted || !match) return;
+        acted = true;
+        await Promise.resolve(act(child, match)).catch(reject);
+      };
+      child.stdout.on('data', (chunk) => ((ended.stdout += chunk), look()));
+      child.stderr.on('data', (chunk) => ((ended.stderr += chunk), look()));
+      child.on('error', reject);
+      child.on('close', (code, signal) => resolve({ ...ended, code, signal }));
+      child.stdin.end(input);
+    });
+  }
+
+  /** The profile, which has what was burnt, in a sane amount. */
+  function profileOf({ stderr }, file = out) {
+    assert.ok(existsSync(file), stderr);
+    const profile = readProfile(readFileSync(file));
+    const inBurn = profile.share('burn') * profile.totalNanos;
+    assert.ok(inBurn > LEAST_SHARE * BURNT_NANOS, `${inBurn} ns\n${stderr}`);
+    assert.ok(profile.totalNanos > 0.7 * BURNT_NANOS, `${profile.totalNanos} ns\n${stderr}`);
+    return profile;
+  }
+
+  it('passes arguments, output and exit code through process.exit()', async function () {
+    const ended = await run(['--out', out, fixture('ends.cjs'), 'exit', '--out', 'x', '--help']);
+    assert.equal(ended.code, 42, ended.stderr);
+    assert.equal(ended.stdout, '{"args":["--out","x","--help"]}\n');
+    assert.match(ended.stderr, /^to stderr\n/);
+    assert.match(ended.stderr, /CPU: .*\n.*Top functions\n.*\n.* burn /s);
+    assert.match(ended.stderr, /otelpyroscope view /);
+    profileOf(ended);
+    assert.deepEqual(readdirSync(directory), ['cpu.pb.gz']);
+  });
+
+  it('writes the profile of a program that throws, or rejects', async function () {
+    for (const [way, message] of [
+      ['throws', /Error: thrown on purpose\n {4}at /],
+      ['rejects', /Error: rejected on purpose\n {4}at /],
+    ]) {
+      const ended = await run(['--out', out, fixture('ends.cjs'), way]);
+      assert.equal(ended.code, 1);
+      assert.match(ended.stderr, message);
+      profileOf(ended);
+      rmSync(out);
+    }
+  });
+
+  it('labels the spans of an ESM server, and is ended by SIGINT as the server is', async function () {
+    const ended = await run(['--out', out, fixture('server.mjs')], {
+      until: /answered (\w+)/,
+      act: (child) => child.kill('SIGINT'),
+    });
+    assert.deepEqual([ended.code, ended.signal], [null, 'SIGINT'], ended.stderr);
+    const profile = profileOf(ended);
+    const trace = /answered (\w{32})/.exec(ended.stdout)[1];
+    assert.ok(profile.nanosBy('trace_id').get(trace) > LEAST_SHARE * 200e6, ended.stderr);
+    assert.ok(profile.nanosBy('span_name').get('GET /work') > LEAST_SHARE * 200e6);
+    assert.match(
+      ended.stderr,
+      new RegExp(`By span name\n.*GET /work.*expensive traces\n.*${trace}`, 's'),
+    );
+  });
+
+  it('leaves signals to programs that handle them', async function () {
+    const handled = await run(['--out', out, fixture('server.mjs'), 'handles'], {
+      until: /answered/,
+      act: (child) => child.kill('SIGINT'),
+    });
+    assert.deepEqual([handled.code, handled.signal], [7, null], handled.stderr);
+    profileOf(handled);
+    rmSync(out);
+    // The program counts listeners: none but its own may be there.
+    const ended = await run(['--out', out, fixture('ends.cjs'), 'kills itself']);
+    assert.deepEqual([ended.code, ended.signal], [null, 'SIGTERM'], ended.stderr);
+    assert.equal(ended.stdout, 'cleaned up\n');
+    profileOf(ended);
+  });
+
+  it('has the workers, also those that are still at work', async function () {
+    const ended = await run(['--out', out, fixture('ends.cjs'), 'workers']);
+    assert.equal(ended.code, 0, ended.stderr);
+    const threads = profileOf(ended).nanosBy('thread_name');
+    const workers = [...threads].filter(([name]) => name !== undefined);
+    const inWorkers = workers.reduce((sum, [, nanos]) => sum + nanos, 0);
+    // By the whole process's CPU they stop after 300 ms in both together.
+    assert.ok(inWorkers > LEAST_SHARE * 300e6, `${inWorkers} ns\n${ended.stderr}`);
+    rmSync(out);
+    const abandoned = await run(['--out', out, fixture('ends.cjs'), 'abandons']);
+    assert.equal(abandoned.code, 5, abandoned.stderr);
+    profileOf(abandoned);
+  });
+
+  it('passes standard input through', async function () {
+    const ended = await run(['--out', out, fixture('ends.cjs'), 'stdin'], { input: 'a line\n' });
+    assert.deepEqual([ended.code, ended.stdout], [0, 'a line\n'], ended.stderr);
+  });
+
+  it('profiles one process, not those that it forks', async function () {
+    const ended = await run(['--out', out, fixture('ends.cjs'), 'forks']);
+    assert.equal(ended.code, 43, ended.stderr);
+    assert.equal(ended.stdout, '{"args":["forked"]}\n');
+    profileOf(ended);
+  });
+
+  it('finds commands in node_modules/.bin: a TypeScript compile', async function () {
+    writeFileSync(path.join(directory, 'wrong.ts'), 'export const a: number = "text";\n');
+    const source = path.join(directory, 'wrong.ts');
+    const args = ['tsc', '--noEmit', '--lib', 'es5', '--ignoreConfig', source];
+    const ended = await run(['--out', out, ...args]);
+    assert.equal(ended.code, 2, ended.stdout + ended.stderr);
+    assert.match(ended.stdout, /error TS2322/);
+    const profile = readProfile(readFileSync(out));
+    const inCompiler = profile.nanos(({ stack }) =>
+      stack.some(({ file }) => /typescript[\\/]lib[\\/]_?tsc\.js$/.test(file)),
+    );
+    assert.ok(inCompiler / profile.totalNanos > 0.3, ended.stderr);
+  });
+
+  if (process.features.typescript) {
+    it('runs TypeScript where Node.js does, and writes beside the caller by default', async () => {
+      mkdirSync(path.join(directory, 'sources'));
+      const code = `import { burn } from ${JSON.stringify(fixture('burn.cjs'))};
+        const millis: number = 150; console.log(typeof burn(millis));`;
+      writeFileSync(path.join(directory, 'sources', 'main.mts'), code);
+      const ended = await run(['sources/main.mts'], { cwd: directory });
+      assert.deepEqual([ended.code, ended.stdout], [0, 'number\n'], ended.stderr);
+      profileOf(ended, path.join(directory, 'main.cpu.pb.gz'));
+    });
+  }
+
+  it('has the original places of a compiled program under --enable-source-maps', async function () {
+    const source = `interface Work { millis: number }
+
+      function work({ millis }: Work): void {
+        require(${JSON.stringify(fixture('burn.cjs'))}).burn(millis);
+      }
+      work({ millis: 150 });
+      process.exit(3);`;
+    const { code, map } = transformSync(source, {
+      loader: 'ts',
+      sourcemap: 'external',
+      sourcefile: 'work.ts',
+    });
+    const program = path.join(directory, 'work.cjs');
+    writeFileSync(program, `${code}//# sourceMappingURL=work.cjs.map\n`);
+    const placesOf = ({ samples }) => {
+      // Where it calls, not where it begins: a sample may have hit that too.
+      const calls = samples.filter(({ stack }) => stack.some(({ name }) => name === 'burn'));
+      const places = calls
+        .flatMap(({ stack }) => stack.filter(({ name }) => name === 'work'))
+        .map(({ file, startLine, line }) => `${path.basename(file)}:${startLine}, ${line}`);
+      return [...new Set(places)];
+    };
+    for (const [text, options, expected] of [
+      [map, { nodeOptions: '--enable-source-maps' }, 'work.ts:3, 4'],
+      [map, { flags: ['--enable-source-maps'] }, 'work.ts:3, 4'],
+      [map, {}, 'work.cjs:1, 2'],
+      [map.slice(0, -20), { nodeOptions: '--enable-source-maps' }, 'work.cjs:1, 2'],
+    ]) {
+      writeFileSync(`${program}.map`, text);
+      const ended = await run(['--out', out, program], options);
+      assert.equal(ended.code, 3, ended.stderr);
+      assert.deepEqual(placesOf(profileOf(ended)), [expected]);
+      rmSync(out);
+    }
+  });
+
+  it('serves the live view while the program runs, and does not keep it from its end', async function () {
+    let answers;
+    const ended = await run(['--serve', '--out', out, fixture('server.mjs')], {
+      until: /live view: (http:\S+)[^]*answered|answered[^]*live view: (http:\S+)/,
+      async act(child, [, before, after]) {
+        const url = before ?? after;
+        const page = await fetch(url);
+        // The first window is there after a second.
+        let profile;
+        do {
+          profile = await (await fetch(`${url}api/profile`)).json();
+        } while (profile.total === 0);
+        answers = { page: await page.text(), profile };
+        child.kill('SIGINT');
+      },
+    });
+    assert.equal(ended.signal, 'SIGINT', ended.stderr);
+    assert.match(answers.page, /<script type="module" src="viewer\.js">/);
+    assert.equal(answers.profile.source.live, true);
+    assert.equal(answers.profile.source.title, 'server.mjs');
+    profileOf(ended);
+    const short = await run(['--serve', '--out', out, fixture('ends.cjs'), 'exit']);
+    assert.equal(short.code, 42, short.stderr);
+  });
+
+  it('says what is wrong before it runs anything', async function () {
+    const script = path.join(directory, 'script.sh');
+    writeFileSync(script, '#!/bin/sh\necho ran\n');
+    for (const [args, expected, message] of [
+      [[], 2, /run needs a program/],
+      [['--interval', '5', 'x.js'], 2, /--interval needs a whole number from 1000 to 1000000/],
+      [['--wrong', 'x.js'], 2, /'--wrong'/],
+      [['--out', path.join(directory, 'no', 'file'), 'x.js'], 1, /there is no such folder/],
+      [[script], 1, /no program for Node\.js \(#!\/bin\/sh\)/],
+    ]) {
+      const { code, stdout, stderr } = await run(args);
+      assert.deepEqual([code, stdout], [expected, ''], stderr);
+      assert.match(stderr, message);
+    }
+    const missing = await run(['--out', out, path.join(directory, 'missing.js')]);
+    assert.equal(missing.code, 1);
+    assert.match(missing.stderr, /Cannot find module/);
+  });
+});

@@ -1,0 +1,212 @@
+/** Checks `otelpyroscope top`: its figures against those of `go tool pprof`, its text, and its errors. */
+import assert from 'node:assert/strict';
+import { execFile, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { amount } from '../../../lib/cli/text.js';
+import { makeProfile, shopProfile, traceId } from '../../support/make-profile.mjs';
+import { runCode } from '../../support/run-child.mjs';
+import { skipWithout } from '../../support/skip.mjs';
+import { cli } from './cli.mjs';
+
+const run = promisify(execFile);
+
+const BURN = `
+  function burn(millis) {
+    const begin = process.cpuUsage();
+    let sum = 0;
+    for (let used = 0; used < millis * 1_000; ) {
+      for (let i = 0; i < 20_000; i++) sum += Math.sqrt(i % 7);
+      JSON.parse(JSON.stringify({ sum, list: Array.from({ length: 500 }, String) }));
+      const { user, system } = process.cpuUsage(begin);
+      used = user + system;
+    }
+  }`;
+
+const OURS = `${BURN}
+  const { CpuProfiler, withLabels } = require('otelpyroscope');
+  const profiler = new CpuProfiler({ intervalMicros: 1_000 });
+  profiler.start();
+  withLabels({ part: 'one' }, () => burn(150));
+  withLabels({ part: 'two' }, () => burn(100));
+  profiler.stop().then((bytes) => require('node:fs').writeFileSync(process.env.OUT, bytes));`;
+
+const DATADOGS = `${BURN}
+  const { time, encode } = require('@datadog/pprof');
+  time.start({ intervalMicros: 1_000, durationMillis: 60_000, lineNumbers: true });
+  burn(200);
+  encode(time.stop()).then((bytes) => {
+    require('node:fs').writeFileSync(process.env.OUT, bytes);
+  });`;
+
+describe('otelpyroscope top', function () {
+  this.timeout(120_000);
+  let directory;
+  let shop;
+
+  before(function () {
+    directory = mkdtempSync(path.join(os.tmpdir(), 'top-'));
+    shop = path.join(directory, 'shop.pb.gz');
+    writeFileSync(shop, shopProfile());
+  });
+
+  after(function () {
+    rmSync(directory, { recursive: true });
+  });
+
+  const text = async (...args) => {
+    const { code, stdout, stderr } = await cli(['top', ...args]);
+    assert.equal(code, 0, stderr);
+    return stdout;
+  };
+
+  it('shows flat and cumulative CPU in 80 columns, without colours in a pipe', async function () {
+    const shown = await text(shop, '--limit', '3');
+    assert.match(shown, /^shop\.pb\.gz: 3\.14 s of cpu in 52 stacks\n/);
+    assert.match(shown, /\n {7}1 s +31\.8% +1 s +31\.8% {2}renderCart \/app\/cart\.js\n/);
+    assert.match(shown, /\n… and 4 more/);
+    assert.ok(
+      shown.split('\n').every((line) => [...line].length <= 80),
+      shown,
+    );
+    // eslint-disable-next-line no-control-regex
+    assert.doesNotMatch(shown, /\x1b/);
+  });
+
+  it('sums by line, by span name and by any label', async function () {
+    assert.match(await text(shop, '--by', 'line'), /slowTaxTable \/app\/tax\.js:12\n/);
+    assert.match(await text(shop, '--by=span_name'), /2\.50 s +79\.6% {2}GET \/cart\n/);
+    assert.match(await text(shop, '--by=trace_id'), new RegExp(`980 ms .*  ${traceId(7)}\n`));
+  });
+
+  it('is narrowed by several labels', async function () {
+    const focused = ['--focus', 'span_name=GET /cart', '--focus', `trace_id!=${traceId(7)}`];
+    const { total, rows, unit } = JSON.parse(await text(shop, '--json', ...focused));
+    assert.deepEqual([total, unit], [19 * 80e6, 'nanoseconds']);
+    assert.deepEqual(
+      rows.map(({ name, flat }) => [name, flat / 19e6]),
+      [
+        ['renderCart', 50],
+        ['sumPrices', 30],
+        ['emit', 0],
+        ['handleCart', 0],
+      ],
+    );
+  });
+
+  it('lets no name in a file control the terminal', async function () {
+    const file = path.join(directory, 'hostile.pb.gz');
+    const labels = { user: '\x1b[2Jclear\nline' };
+    writeFileSync(
+      file,
+      makeProfile([{ stack: ['\x1b]0;title\x07\u202eevil'], nanos: 1e7, labels }]),
+    );
+    for (const by of ['function', 'user']) {
+      // eslint-disable-next-line no-control-regex
+      assert.doesNotMatch(await text(file, '--by', by), /[\x00-\x09\x0b-\x1f\x7f\u202e]/);
+    }
+  });
+
+  it('takes no unit in a file for more than text', function () {
+    for (const unit of ['constructor', '__proto__', 'toString', 'x']) {
+      assert.equal(amount(1_500, { type: 'cpu', unit }), '1,500');
+    }
+    assert.equal(amount(1_500, { type: 'cpu', unit: 'microseconds' }), '1.50 ms');
+    assert.equal(amount(1_536, { type: 'space', unit: 'bytes' }), '1.50 KiB');
+  });
+
+  it('says what is wrong, and how: 2 for the usage, 1 for the file', async function () {
+    const cases = [
+      [['top'], 2, /needs a FILE/],
+      [['top', shop, 'other'], 2, /one FILE only/],
+      [['top', shop, '--wrong'], 2, /'--wrong'/],
+      [['top', shop, '--limit', 'x'], 2, /--limit needs a whole number.*"x"/],
+      [['top', shop, '--focus', 'x'], 2, /--focus needs LABEL=VALUE, got "x"/],
+      [['top', 'package.json'], 1, /package\.json is not a pprof profile.*JSON/],
+      [['top', 'missing.pb.gz'], 1, /cannot read missing\.pb\.gz: there is no such file/],
+      [['top', 'src'], 1, /cannot read src: it is a directory/],
+      [['wrong'], 2, /no command "wrong"/],
+      [[], 2, /Usage/],
+    ];
+    const ended = await Promise.all(cases.map(([args]) => cli(args)));
+    ended.forEach(({ code, stdout, stderr }, index) => {
+      const [args, expected, pattern] = cases[index];
+      assert.equal(code, expected, `${args.join(' ')}: ${stderr}`);
+      assert.match(stderr, pattern);
+      assert.equal(stdout, '');
+      assert.doesNotMatch(stderr, /\n {4}at /);
+    });
+    assert.match((await cli(['top', '--help'])).stdout, /^Usage: otelpyroscope top/);
+  });
+
+  describe('beside go tool pprof', function () {
+    before(function () {
+      skipWithout(spawnSync('go', ['version']).status === 0, 'golang-go', this);
+    });
+
+    /** What pprof prints, by "name file" or, by lines, "name file:line". */
+    async function figures(file, granularity) {
+      const all = ['-nodefraction=0', '-edgefraction=0', '-nodecount=1000000', '-unit=ns'];
+      const args = ['tool', 'pprof', '-top', granularity, ...all, file];
+      const { stdout } = await run('go', args, { maxBuffer: 64 << 20 });
+      const row =
+        /^ *(-?[\d.]+)(?:ns)? +[-\d.]+% +[-\d.]+% +(-?[\d.]+)(?:ns)? +[-\d.]+% {2}(.*)$/gm;
+      const found = new Map();
+      for (const [, flat, cum, name] of stdout.matchAll(row)) {
+        found.set(name.replace(/ \((partial-)?inline\)$/, ''), [Number(flat), Number(cum)]);
+      }
+      return found;
+    }
+
+    async function compare(file) {
+      for (const [by, granularity] of [
+        ['function', '-filefunctions'],
+        ['line', '-lines'],
+      ]) {
+        const expected = await figures(file, granularity);
+        const { rows } = JSON.parse(await text(file, '--json', '--limit=1000000', '--by', by));
+        const found = new Map(
+          rows
+            .filter(({ cum }) => cum !== 0)
+            .map(({ name, file: path, line, flat, cum }) => [
+              `${name} ${path}${line > 0 ? `:${line}` : ''}`.trimEnd(),
+              [flat, cum],
+            ]),
+        );
+        assert.ok(expected.size >= 5, `${by}: ${expected.size} rows of pprof`);
+        const sort = (map) => [...map].sort(([a], [b]) => (a < b ? -1 : 1));
+        assert.deepEqual(sort(found), sort(expected), by);
+      }
+    }
+
+    it('has the same figures of a profile of ours', async function () {
+      const out = path.join(directory, 'ours.pb.gz');
+      const { code, stderr } = await runCode(OURS, { env: { OUT: out } });
+      assert.equal(code, 0, stderr);
+      await compare(out);
+    });
+
+    it("has the same figures of a profile of Go's", async function () {
+      // Go's compiler profiles itself: no program needs to be built.
+      const source = path.join(directory, 'work.go');
+      const lines = Array.from(
+        { length: 1_500 },
+        (_, i) => `func F${i}(a, b int) int { if a > b { return a*${i} + b }; return F${i}(b, a) }`,
+      );
+      writeFileSync(source, `package work\n${lines.join('\n')}\n`);
+      const out = path.join(directory, 'go.pb.gz');
+      const args = ['tool', 'compile', '-cpuprofile', out, '-o', `${source}.o`, source];
+      await run('go', args, { cwd: directory });
+      await compare(out);
+    });
+
+    it("has the same figures of a profile of Datadog's", async function () {
+      const out = path.join(directory, 'datadog.pb.gz');
+      const { code, stderr } = await runCode(DATADOGS, { env: { OUT: out } });
+      assert.equal(code, 0, stderr);
+      await compare(out);
+    });
+  });
+});

@@ -1,0 +1,108 @@
+/** What the label sets of ended spans become, and what they come back as. */
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+
+const require = createRequire(import.meta.url);
+const { EndedSets } = require('../../../lib/labels/ended-label-sets.js');
+const {
+  createLabelSet,
+  createUserLabels,
+  labelsOfSet,
+} = require('../../../lib/labels/label-set.js');
+
+const TRACE = '0123456789abcdef00000000fffffffe';
+const ROOT = 'fedcba9876543210';
+const CHILD = '00000000000000a1';
+
+const traceOf = (changed = {}) => ({
+  traceId: TRACE,
+  rootSpanId: ROOT,
+  rootSampled: true,
+  rootName: 'root',
+  traceIdLabel: TRACE,
+  spanIdLabel: ROOT,
+  spanNameLabel: 'root',
+  ...changed,
+});
+
+const endedSet = (id, trace, user) => {
+  const set = createLabelSet(trace, user);
+  set.id = id;
+  set.ended = true;
+  return set;
+};
+
+describe('EndedSets', () => {
+  const kinds = {
+    'of a local root': {},
+    'of a child with ids and a name of its own': { spanIdLabel: CHILD, spanNameLabel: 'child' },
+    'with the smallest ids': { rootSpanId: '0000000000000000', spanIdLabel: '0000000000000001' },
+    'with the largest ids': { traceId: 'f'.repeat(32), traceIdLabel: 'f'.repeat(32) },
+    'without a trace id label': { traceIdLabel: '' },
+    'without a span id label': { spanIdLabel: '' },
+    'without a name': { spanNameLabel: '' },
+    'that were not sampled': { rootSampled: false, traceIdLabel: '', spanIdLabel: '' },
+    'with a name of many characters': { rootName: 'é'.repeat(5_000), spanNameLabel: '😀' },
+  };
+  for (const [kind, changed] of Object.entries(kinds)) {
+    it(`gives back labels ${kind}`, () => {
+      const sets = new EndedSets(4);
+      // What another set has left in the slot does not matter.
+      assert.equal(sets.keep(3, endedSet(3, traceOf({ spanIdLabel: CHILD }))), true);
+      const set = endedSet(7, traceOf(changed));
+      assert.equal(sets.keep(3, set), true);
+      assert.equal(sets.idAt(3), 7);
+      const taken = sets.take(3);
+      assert.deepEqual({ ...taken.trace }, traceOf(changed));
+      assert.deepEqual({ ...labelsOfSet(taken) }, { ...labelsOfSet(set) });
+      assert.deepEqual(
+        [taken.id, taken.ended, taken.user, taken.base],
+        [7, true, undefined, taken],
+      );
+      assert.equal(sets.idAt(3), 0);
+    });
+  }
+
+  it('keeps each slot for itself, and forgets one alone', () => {
+    const sets = new EndedSets(3);
+    const ids = ['0000000000000001', '0000000000000002', '0000000000000003'];
+    ids.forEach((spanIdLabel, slot) => {
+      assert.equal(sets.keep(slot, endedSet(slot + 1, traceOf({ spanIdLabel }))), true);
+    });
+    sets.forget(1);
+    assert.deepEqual(
+      [0, 1, 2].map((slot) => sets.idAt(slot)),
+      [1, 0, 3],
+    );
+    assert.equal(sets.take(0).trace.spanIdLabel, ids[0]);
+    assert.equal(sets.take(2).trace.spanIdLabel, ids[2]);
+  });
+
+  const declined = {
+    'an id that is too short': traceOf({ rootSpanId: ROOT.slice(1) }),
+    'an id that is too long': traceOf({ traceId: `${TRACE}0`, traceIdLabel: `${TRACE}0` }),
+    'capital digits': traceOf({ spanIdLabel: 'FEDCBA9876543210' }),
+    'an id that is no number': traceOf({ rootSpanId: 'fedcba987654321g' }),
+    'characters beyond ASCII': traceOf({ rootSpanId: 'fedcba987654321é' }),
+    'characters beyond a byte': traceOf({ rootSpanId: 'fedcba987654321☃' }),
+    'a trace id of the user’s own': traceOf({ traceIdLabel: 'mine' }),
+    'a span id of the user’s own': traceOf({ spanIdLabel: 'mine' }),
+    'no trace': traceOf({ traceId: '', traceIdLabel: '' }),
+  };
+  for (const [what, trace] of Object.entries(declined)) {
+    it(`declines ${what}`, () => {
+      const sets = new EndedSets(1);
+      assert.equal(sets.keep(0, endedSet(1, trace)), false);
+      assert.equal(sets.idAt(0), 0);
+    });
+  }
+
+  it('declines labels of the user’s own, and sets without a span', () => {
+    const sets = new EndedSets(1);
+    const user = createUserLabels(new Map([['name', 'value']]));
+    assert.equal(sets.keep(0, endedSet(1, traceOf(), user)), false);
+    assert.equal(sets.keep(0, endedSet(1, undefined, user)), false);
+    const over = createLabelSet(traceOf(), undefined, undefined, '', createLabelSet(traceOf()));
+    assert.equal(sets.keep(0, over), false, 'in force over another set');
+  });
+});

@@ -1,0 +1,58 @@
+/** What labels of spans and flows that have ended keep in memory, without any profiler. */
+import assert from 'node:assert/strict';
+import { messageOf, runCode } from '../../support/run-child.mjs';
+
+/** Bytes of the heap that a program has kept, and a label that it had. */
+const keptBy = (code) =>
+  messageOf(
+    runCode(
+      `
+      const { TracerProvider, getLabels, withLabels } = require('otelpyroscope');
+      const { context } = require('@opentelemetry/api');
+      const { AsyncLocalStorageContextManager } = require('@opentelemetry/context-async-hooks');
+      const { BasicTracerProvider } = require('@opentelemetry/sdk-trace-base');
+      context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+      const tracer = new TracerProvider(new BasicTracerProvider()).getTracer('x');
+      /** A flat string of its own. */
+      const text = (bytes, i) => Buffer.alloc(bytes, String(i)).toString('latin1');
+      let label;
+      const used = () => (gc(), gc(), process.memoryUsage().heapUsed);
+      const before = used();
+      ${code}
+      process.send({ kept: used() - before, length: label.length });
+      process.disconnect();
+    `,
+      { flags: ['--expose-gc'] },
+    ),
+  );
+
+describe('memory of labels', function () {
+  this.timeout(60_000);
+
+  it('holds the beginning of the names of ended spans', async function () {
+    const { kept, length } = await keptBy(`
+      for (let i = 0; i < 10_000; i++) {
+        tracer.startActiveSpan(text(20_000, i), (span) => {
+          label = getLabels().span_name;
+          span.end();
+        });
+      }
+    `);
+    assert.equal(length, 2_048);
+    // 200 MB of names; 20 MB of their beginnings.
+    assert.ok(kept < 60e6, `${kept} bytes`);
+  });
+
+  it("holds the beginning of the user's values", async function () {
+    const { kept, length } = await keptBy(`
+      for (let i = 0; i < 200; i++) {
+        withLabels({ value: text(1_000_000, i) }, () => {
+          label = getLabels().value;
+        });
+      }
+    `);
+    assert.equal(length, 2_048);
+    // 200 MB of values; 0.4 MB of their beginnings.
+    assert.ok(kept < 60e6, `${kept} bytes`);
+  });
+});

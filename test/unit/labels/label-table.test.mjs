@@ -1,0 +1,279 @@
+/** The table of label ids: what resolves, what is kept for samples, and what happens at its limits. */
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { setImmediate } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
+const require = createRequire(import.meta.url);
+const {
+  LABEL_TABLE_SIZE,
+  LabelTable,
+  MAX_PINNED_SETS,
+} = require('../../../lib/labels/label-table.js');
+const { createLabelSet } = require('../../../lib/labels/label-set.js');
+
+const newSet = () => createLabelSet(undefined, undefined);
+const addEnded = (table, count) => {
+  for (let i = 0; i < count; i++) {
+    const set = newSet();
+    table.add(set);
+    table.end(set);
+  }
+};
+
+describe('LabelTable', () => {
+  it('gives ascending ids from 1, and resolves each to its own set', () => {
+    const table = new LabelTable();
+    const sets = [newSet(), newSet(), newSet()];
+    assert.deepEqual(
+      sets.map((set) => table.add(set)),
+      [1, 2, 3],
+    );
+    sets.forEach((set, i) => {
+      assert.equal(table.get(i + 1), set);
+      assert.equal(table.resolve(i + 1), set);
+      assert.equal(table.has(set), true);
+    });
+    assert.equal(table.get(0), undefined);
+    assert.equal(table.get(4), undefined);
+    assert.equal(table.has(newSet()), false);
+  });
+
+  it('counts the sets that have not ended', () => {
+    const table = new LabelTable();
+    const set = newSet();
+    table.end(newSet());
+    assert.equal(table.active, 0);
+    table.add(set);
+    assert.equal(table.active, 1);
+    table.end(set);
+    table.end(set);
+    assert.equal(table.active, 0);
+    assert.equal(table.get(1), set, 'flows that go on keep the labels');
+  });
+
+  it('gives a place away after a whole round, counts what had not ended, and never mixes ids', () => {
+    const table = new LabelTable();
+    const ended = newSet();
+    const open = newSet();
+    table.end(ended);
+    table.add(ended);
+    table.add(open);
+    addEnded(table, LABEL_TABLE_SIZE - 2);
+    assert.equal(table.get(1), ended);
+    assert.equal(table.dropped, 0);
+    addEnded(table, 2);
+    assert.equal(table.get(1), undefined);
+    assert.equal(table.resolve(1), undefined);
+    assert.equal(table.get(2), undefined);
+    assert.equal(table.dropped, 1);
+    assert.equal(table.active, 0);
+    assert.equal(table.has(open), false);
+    assert.equal(table.add(open), LABEL_TABLE_SIZE + 3, 'in force again: a new id');
+    assert.equal(table.get(2), undefined);
+  });
+
+  describe('with spans', () => {
+    const spanSet = (number) => {
+      const spanId = number.toString(16).padStart(16, '0');
+      const traceId = spanId.repeat(2);
+      const trace = {
+        traceId,
+        rootSpanId: spanId,
+        rootSampled: true,
+        rootName: 'root',
+        traceIdLabel: traceId,
+        spanIdLabel: spanId,
+        spanNameLabel: 'root',
+      };
+      return createLabelSet(trace, undefined, undefined, spanId);
+    };
+    const addSpan = (table, number) => {
+      const set = spanSet(number);
+      const id = table.add(set);
+      table.end(set);
+      return { set, id };
+    };
+
+    it('resolves those that have ended to what they said, always to the same set', () => {
+      const table = new LabelTable();
+      const spans = [1, 2, 3].map((number) => addSpan(table, number));
+      assert.equal(table.active, 0);
+      for (const { set, id } of spans) {
+        const found = table.get(id);
+        assert.deepEqual(found.trace, set.trace);
+        assert.deepEqual([found.id, found.ended], [id, true]);
+        assert.equal(table.get(id), found);
+        assert.equal(table.resolve(id), found);
+        assert.equal(table.has(found), true);
+        assert.equal(table.get(id + LABEL_TABLE_SIZE), undefined);
+      }
+      assert.equal(table.has(spanSet(4)), false, 'one that never was in force');
+    });
+
+    it('knows an ended set that comes into force again by its id, before and after a look', () => {
+      const table = new LabelTable();
+      const { set, id } = addSpan(table, 1);
+      assert.equal(table.has(set), true);
+      assert.equal(table.get(id), set);
+      const other = addSpan(table, 2);
+      assert.notEqual(table.get(other.id), other.set);
+      assert.equal(table.has(other.set), true);
+      assert.equal(table.get(other.id), other.set);
+    });
+
+    it('does not take the id for the set where another has it since', () => {
+      const table = new LabelTable();
+      const { set } = addSpan(table, 1);
+      const same = new LabelTable();
+      addSpan(same, 2);
+      assert.equal(same.has(set), false, 'ended, under the same id');
+      const open = new LabelTable();
+      open.add(spanSet(3));
+      assert.equal(open.has(set), false, 'not ended, under the same id');
+    });
+
+    it('keeps what samples refer to when the place is taken, and nothing else', () => {
+      const table = new LabelTable();
+      const sampled = new Uint8Array(LABEL_TABLE_SIZE);
+      table.connect(sampled);
+      const spans = [1, 2].map((number) => addSpan(table, number));
+      sampled[spans[0].id] = 1;
+      for (let i = 0; i < LABEL_TABLE_SIZE; i++) addSpan(table, 10 + i);
+      assert.equal(table.get(spans[0].id), undefined);
+      assert.deepEqual(table.resolve(spans[0].id).trace, spans[0].set.trace);
+      assert.equal(table.resolve(spans[1].id), undefined);
+      assert.equal(table.dropped, 0);
+      table.nextHalf();
+      assert.equal(table.get(LABEL_TABLE_SIZE + 1), undefined);
+    });
+
+    it('keeps no set alive that has ended', async () => {
+      setFlagsFromString('--expose-gc');
+      const collectGarbage = runInNewContext('gc');
+      const table = new LabelTable();
+      const refs = ((count) => {
+        const ended = Array.from({ length: count }, (_, i) => addSpan(table, i + 1).set);
+        const open = spanSet(count + 1);
+        table.add(open);
+        return { ended: ended.map((set) => new WeakRef(set)), open: new WeakRef(open) };
+      })(100);
+      await setImmediate();
+      collectGarbage();
+      assert.equal(refs.ended.filter((ref) => ref.deref() !== undefined).length, 0);
+      assert.notEqual(refs.open.deref(), undefined);
+    });
+  });
+
+  describe('with samples', () => {
+    let table;
+    let sampled;
+    beforeEach(() => {
+      table = new LabelTable();
+      sampled = new Uint8Array(LABEL_TABLE_SIZE);
+      table.connect(sampled);
+    });
+
+    it('keeps an overwritten set that a sample refers to, until that is collected', () => {
+      const first = newSet();
+      table.add(first);
+      table.end(first);
+      sampled[1] = 1;
+      addEnded(table, LABEL_TABLE_SIZE);
+      assert.equal(table.get(1), undefined, 'no flow finds it by its id any more');
+      assert.equal(table.resolve(1), first);
+      assert.equal(sampled[1], 0, 'the next set in its place starts unsampled');
+      table.beginCollect();
+      assert.equal(table.resolve(1), first);
+      table.endCollect();
+      assert.equal(table.resolve(1), undefined);
+    });
+
+    it('keeps what is overwritten during a collection until the one after it', () => {
+      const first = newSet();
+      table.add(first);
+      sampled[1] = 1;
+      table.beginCollect();
+      assert.equal(sampled[1], 0);
+      addEnded(table, LABEL_TABLE_SIZE);
+      assert.equal(table.resolve(1), first);
+      table.endCollect();
+      assert.equal(
+        table.resolve(1),
+        first,
+        'it may have been sampled after the samples were taken',
+      );
+      table.beginCollect();
+      table.endCollect();
+      assert.equal(table.resolve(1), undefined);
+    });
+
+    it('loses nothing when a collection fails between its begin and end', () => {
+      const first = newSet();
+      table.add(first);
+      sampled[1] = 1;
+      addEnded(table, LABEL_TABLE_SIZE);
+      table.beginCollect();
+      table.beginCollect();
+      assert.equal(table.resolve(1), first);
+      table.endCollect();
+      assert.equal(table.resolve(1), undefined);
+    });
+
+    it('keeps nothing without a sample', () => {
+      table.add(newSet());
+      addEnded(table, LABEL_TABLE_SIZE);
+      assert.equal(table.resolve(1), undefined);
+    });
+
+    it('keeps a bounded number, and counts what goes', () => {
+      for (let round = 0; round < 2; round++) {
+        addEnded(table, LABEL_TABLE_SIZE);
+        sampled.fill(1);
+      }
+      assert.equal(table.dropped, 0);
+      addEnded(table, LABEL_TABLE_SIZE);
+      const total = 2 * LABEL_TABLE_SIZE;
+      const kept = Array.from({ length: total }, (_, i) => table.resolve(i + 1)).filter(Boolean);
+      assert.equal(kept.length, MAX_PINNED_SETS);
+      assert.equal(table.dropped, total - MAX_PINNED_SETS);
+      assert.notEqual(table.resolve(total), undefined, 'the youngest stay');
+    });
+
+    it('refuses flags of another length', () => {
+      assert.throws(() => table.connect(new Uint8Array(1_024)), /1024.*32768/);
+    });
+  });
+
+  it('goes on in the other half when ids run out, and keeps only what samples refer to', () => {
+    const lastOfFirstHalf = 0x3fff_ffff;
+    const table = new LabelTable(lastOfFirstHalf - 1);
+    const sampled = new Uint8Array(LABEL_TABLE_SIZE);
+    table.connect(sampled);
+    const [open, seen] = [newSet(), newSet()];
+    table.add(open);
+    assert.equal(table.exhausted, false);
+    assert.equal(table.add(seen), lastOfFirstHalf);
+    sampled[lastOfFirstHalf & (LABEL_TABLE_SIZE - 1)] = 1;
+    assert.equal(table.exhausted, true);
+    table.nextHalf();
+    assert.equal(table.exhausted, false);
+    assert.equal(table.get(lastOfFirstHalf), undefined);
+    assert.equal(table.resolve(lastOfFirstHalf), seen);
+    assert.equal(table.resolve(lastOfFirstHalf - 1), undefined);
+    assert.equal(table.active, 0);
+    assert.equal(table.dropped, 2);
+    const next = newSet();
+    assert.equal(table.add(next), 0x4000_0000);
+    assert.equal(table.get(0x4000_0000), next);
+  });
+
+  it('never gives an id that is no positive 32-bit integer', () => {
+    const table = new LabelTable(0x3fff_ffff);
+    table.add(newSet());
+    table.nextHalf();
+    table.nextHalf();
+    assert.equal(table.add(newSet()), 1);
+  });
+});

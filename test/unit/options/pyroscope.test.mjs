@@ -1,0 +1,218 @@
+/** Options of the push agent: defaults, the environment, and what the errors say. */
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { Scope, startPyroscope } from 'otelpyroscope';
+import { logDiag } from '../../support/diag-log.mjs';
+
+const require = createRequire(import.meta.url);
+const {
+  readRegisterEnvironment,
+  resolvePyroscopeConfig,
+} = require('../../../lib/options/pyroscope.js');
+const { VERSION } = require('../../../lib/util/version.js');
+
+const base64 = (text) => Buffer.from(text).toString('base64');
+
+describe('PyroscopeConfig', () => {
+  const saved = { ...process.env };
+  let log;
+
+  const resolveWith = (environment, config) => {
+    Object.assign(process.env, environment);
+    return resolvePyroscopeConfig(config);
+  };
+
+  beforeEach(() => {
+    for (const name of Object.keys(process.env)) {
+      if (/^(PYROSCOPE|OTEL)_/.test(name)) delete process.env[name];
+    }
+    log = logDiag();
+  });
+
+  afterEach(() => {
+    log.close();
+    for (const name of Object.keys(process.env)) if (!(name in saved)) delete process.env[name];
+    Object.assign(process.env, saved);
+  });
+
+  it('has defaults', () => {
+    const { profiler, ...resolved } = resolvePyroscopeConfig();
+    assert.deepEqual(resolved, {
+      enabled: true,
+      applicationName: undefined,
+      serviceNamespace: undefined,
+      serverAddress: 'http://localhost:4040',
+      tags: {},
+      headers: {},
+      flushIntervalMs: 15_000,
+      timeoutMs: 10_000,
+      protocol: 'ingest',
+    });
+    assert.equal(profiler.intervalMicros, 10_000);
+  });
+
+  it('takes every field from the environment', () => {
+    const { profiler, ...resolved } = resolveWith({
+      PYROSCOPE_APPLICATION_NAME: 'shop',
+      PYROSCOPE_SERVER_ADDRESS: 'https://u:p%40@pyroscope.example/base/',
+      PYROSCOPE_TAGS: 'zone=a, tier = gold=1 ,',
+      PYROSCOPE_TENANT_ID: 'team',
+      PYROSCOPE_HTTP_HEADERS: '{"X-More":"yes"}',
+      PYROSCOPE_FLUSH_INTERVAL_MS: '5000',
+      PYROSCOPE_TIMEOUT_MS: '700',
+      PYROSCOPE_PROTOCOL: 'otlp',
+      PYROSCOPE_SAMPLING_INTERVAL_MICROS: '4000',
+      PYROSCOPE_PROFILING_ENABLED: 'FALSE',
+      OTEL_RESOURCE_ATTRIBUTES: 'service.name=other,service.namespace=eu%20west',
+    });
+    assert.deepEqual(resolved, {
+      enabled: false,
+      applicationName: 'shop',
+      serviceNamespace: 'eu west',
+      serverAddress: 'https://pyroscope.example/base',
+      tags: { zone: 'a', tier: 'gold=1' },
+      headers: {
+        'X-More': 'yes',
+        'x-scope-orgid': 'team',
+        authorization: `Basic ${base64('u:p@')}`,
+      },
+      flushIntervalMs: 5_000,
+      timeoutMs: 700,
+      protocol: 'otlp',
+    });
+    assert.equal(profiler.intervalMicros, 4_000);
+    assert.deepEqual(log.messages, []);
+  });
+
+  it('prefers what is given to the environment, and Pyroscope to OpenTelemetry', () => {
+    const names = () => resolvePyroscopeConfig().applicationName;
+    process.env.OTEL_RESOURCE_ATTRIBUTES = 'service.name=three';
+    assert.equal(names(), 'three');
+    process.env.OTEL_SERVICE_NAME = 'two';
+    assert.equal(names(), 'two');
+    process.env.PYROSCOPE_APPLICATION_NAME = 'one';
+    assert.equal(names(), 'one');
+    assert.equal(resolvePyroscopeConfig({ applicationName: 'none' }).applicationName, 'none');
+    process.env.PYROSCOPE_TIMEOUT_MS = 'bad, but not read';
+    assert.equal(resolvePyroscopeConfig({ timeoutMs: 100 }).timeoutMs, 100);
+    assert.deepEqual(log.messages, []);
+  });
+
+  it('has one kind of authorization', () => {
+    const authorization = (environment, config) =>
+      resolveWith(environment, config).headers.authorization;
+    assert.equal(authorization({}, { authToken: 't' }), 'Bearer t');
+    const basic = { basicAuthUser: 'u', basicAuthPassword: 'p' };
+    assert.equal(authorization({}, basic), `Basic ${base64('u:p')}`);
+    assert.equal(authorization({ PYROSCOPE_AUTH_TOKEN: 'e' }, basic), `Basic ${base64('u:p')}`);
+    assert.equal(authorization({ PYROSCOPE_BASIC_AUTH_USER: 'u' }, { authToken: 't' }), 'Bearer t');
+    const headers = { Authorization: 'Own x' };
+    assert.deepEqual(resolveWith({}, { headers, authToken: 't' }).headers, headers);
+  });
+
+  it('names wrong values of the environment in one warning, without secrets', () => {
+    const { profiler, ...resolved } = resolveWith({
+      PYROSCOPE_SERVER_ADDRESS: 'ftp://u:secret@host',
+      PYROSCOPE_TAGS: 'zone',
+      PYROSCOPE_HTTP_HEADERS: '{"Authorization: secret',
+      PYROSCOPE_FLUSH_INTERVAL_MS: '15s',
+      PYROSCOPE_TIMEOUT_MS: '1',
+      PYROSCOPE_PROTOCOL: 'grpc',
+      PYROSCOPE_SAMPLING_INTERVAL_MICROS: '10',
+      PYROSCOPE_PROFILING_ENABLED: 'perhaps',
+      OTEL_RESOURCE_ATTRIBUTES: 'service.name=%',
+    });
+    assert.deepEqual(
+      [resolved.serverAddress, resolved.tags, resolved.headers, resolved.flushIntervalMs],
+      ['http://localhost:4040', {}, {}, 15_000],
+    );
+    assert.deepEqual([resolved.timeoutMs, resolved.protocol], [10_000, 'ingest']);
+    assert.deepEqual([profiler.intervalMicros, resolved.enabled], [10_000, true]);
+    assert.equal(log.messages.length, 1);
+    const [said] = log.messages;
+    for (const name of ['TAGS', 'HTTP_HEADERS', 'SERVER_ADDRESS', 'TIMEOUT_MS', 'PROTOCOL']) {
+      assert.ok(said.includes(`PYROSCOPE_${name}: `), said);
+    }
+    assert.match(said, /FLUSH_INTERVAL_MS.*SAMPLING|SAMPLING.*FLUSH_INTERVAL_MS/s);
+    assert.match(said, /OTEL_RESOURCE_ATTRIBUTES: .*PROFILING_ENABLED: /s);
+    assert.doesNotMatch(said, /secret/);
+  });
+
+  it('is refused by name where wrong', () => {
+    const range = 'RangeError';
+    const cases = [
+      [{ flushIntervalMs: 999 }, /flushIntervalMs must be .*1000 to 300000, got 999/, range],
+      [{ flushIntervalMs: 300_001 }, /flushIntervalMs/, range],
+      [{ timeoutMs: 99 }, /timeoutMs must be .*100 to 60000/, range],
+      [{ timeoutMs: '5' }, /timeoutMs .*got "5"/],
+      [{ intervalMicros: 1 }, /intervalMicros/, range],
+      [{ serverAddress: 'http://' }, /serverAddress must be an http: or https: URL/],
+      [{ applicationName: '' }, /applicationName must not be empty/],
+      [{ applicationName: 1 }, /applicationName must be a string/],
+      [{ protocol: 'http' }, /protocol must be one of ingest, connect, otlp, got "http"/],
+      [{ tags: { 'a-b': 'c' } }, /tags: name "a-b" must match/],
+      [{ tags: { span_id: 'c' } }, /span_id/],
+      [{ tags: { a: 1 } }, /tags: "a" must be a string/],
+      [{ tags: { a: 'x'.repeat(2_049) } }, /tags: a is longer than 2048 bytes/],
+      [{ tags: Object.fromEntries([...'abcdefghijklmnopq'].map((c) => [c, c])) }, /16 at most/],
+      [{ tags: [] }, /tags must be an object/],
+      [{ headers: { 'a b': 'c' } }, /headers: "a b"/],
+      [{ headers: { a: 'secret\n' + 'x' } }, /^headers: "a" or its value is not allowed in HTTP$/],
+      [{ authToken: 'a\nb' }, /headers: "authorization"/],
+      [{ authToken: 'a', basicAuthUser: 'b' }, /authToken and basicAuthUser exclude each other/],
+      [{ url: 'x' }, /unknown option "url"; accepted are .*serverAddress/],
+    ];
+    for (const [config, message, name = 'TypeError'] of cases) {
+      assert.throws(() => startPyroscope(config), { name, message }, JSON.stringify(config));
+    }
+  });
+
+  it('is that of register for the scopes', () => {
+    process.env.PYROSCOPE_OTEL_SPAN_ID_SCOPE = 'ALL';
+    process.env.PYROSCOPE_OTEL_SPAN_NAME_SCOPE = 'some';
+    const { labels, enabled, hasServer } = readRegisterEnvironment();
+    assert.deepEqual(labels, { spanIdScope: Scope.AllSpans, spanNameScope: undefined });
+    assert.deepEqual([enabled, hasServer], [true, false]);
+    assert.match(log.messages.join(), /SPAN_NAME_SCOPE: must be none, root or all, got "some"/);
+  });
+
+  it('takes no name of what objects inherit for one of its own', () => {
+    for (const text of ['constructor', '__proto__', 'toString', 'valueOf']) {
+      process.env.PYROSCOPE_OTEL_SPAN_ID_SCOPE = text;
+      process.env.PYROSCOPE_PROFILING_ENABLED = text;
+      const { labels, enabled } = readRegisterEnvironment();
+      assert.deepEqual([labels.spanIdScope, enabled], [undefined, true]);
+      const said = log.messages.at(-1);
+      assert.ok(said.includes(`SPAN_ID_SCOPE: must be none, root or all, got "${text}"`), said);
+      assert.ok(
+        said.includes(`must be true or false, got "${text.toLowerCase()}"`) ||
+          said.includes(`must be true or false, got "${text}"`),
+        said,
+      );
+    }
+  });
+
+  it('keeps names of every kind', () => {
+    const given = Object.fromEntries([
+      ['__proto__', 'a'],
+      ['constructor', 'b'],
+    ]);
+    const environment = {
+      PYROSCOPE_TAGS: '__proto__=a,constructor=b',
+      PYROSCOPE_HTTP_HEADERS: '{"__proto__":"a","constructor":"b"}',
+    };
+    for (const resolved of [
+      resolveWith(environment),
+      resolveWith({}, { tags: given, headers: given }),
+    ]) {
+      assert.deepEqual(Object.entries(resolved.tags), Object.entries(given));
+      assert.deepEqual(Object.entries(resolved.headers), Object.entries(given));
+    }
+    const attributes = { OTEL_RESOURCE_ATTRIBUTES: '__proto__=x,service.name=a%20b' };
+    assert.equal(resolveWith(attributes).applicationName, 'a b');
+  });
+
+  it('knows the version of the package', () => {
+    assert.equal(VERSION, require('../../../package.json').version);
+  });
+});

@@ -1,0 +1,83 @@
+/** The label rules by themselves, where providers with different options share a trace. */
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { Scope } from 'otelpyroscope';
+
+const require = createRequire(import.meta.url);
+const { hasProfileId, labelsOfSpan } = require('../../../lib/otel/span-label-rules.js');
+const { resolveLabelOptions } = require('../../../lib/options/options.js');
+
+const defaults = resolveLabelOptions();
+const all = resolveLabelOptions({
+  spanIdScope: Scope.AllSpans,
+  spanNameScope: Scope.AllSpans,
+});
+const none = resolveLabelOptions({ spanIdScope: Scope.None, spanNameScope: Scope.None });
+const span = (spanId, traceFlags = 1) => ({ traceId: 'trace', spanId, traceFlags });
+const shown = ({ traceIdLabel, spanIdLabel, spanNameLabel }) => [
+  traceIdLabel,
+  spanIdLabel,
+  spanNameLabel,
+];
+
+describe('labelsOfSpan', () => {
+  it("returns the parent's object where nothing changes", () => {
+    const root = labelsOfSpan(span('r'), 'root', defaults, undefined);
+    assert.deepEqual(shown(root), ['trace', 'r', 'root']);
+    assert.equal(labelsOfSpan(span('c'), 'child', defaults, root), root);
+    assert.equal(labelsOfSpan(span('c', 0), '', all, root), root);
+    assert.equal(labelsOfSpan(span('c', 0), '', all, undefined), undefined);
+    assert.notEqual(labelsOfSpan(span('c'), 'child', all, root), root);
+  });
+
+  it("refers to a root that has labels of its own provider's choice", () => {
+    const root = labelsOfSpan(span('r'), 'root', none, undefined);
+    assert.deepEqual(shown(root), ['trace', '', '']);
+    const child = labelsOfSpan(span('c'), 'child', defaults, root);
+    assert.deepEqual(shown(child), ['trace', 'r', 'root']);
+    assert.equal(hasProfileId(span('c'), 'child', defaults, child), false);
+    assert.deepEqual(shown(labelsOfSpan(span('g'), 'grandchild', none, child)), shown(child));
+  });
+
+  it('inherits the name where the root has none', () => {
+    const root = labelsOfSpan(span('r'), '', defaults, undefined);
+    const child = labelsOfSpan(span('c'), 'child', all, root);
+    assert.equal(child.spanNameLabel, 'child');
+    assert.equal(labelsOfSpan(span('g'), 'grandchild', defaults, child).spanNameLabel, 'child');
+  });
+
+  it('takes an unsampled root for its name alone', () => {
+    const root = labelsOfSpan(span('r', 0), 'root', defaults, undefined);
+    assert.deepEqual(shown(root), ['', '', 'root']);
+    const child = labelsOfSpan(span('c'), 'child', defaults, root);
+    assert.deepEqual(shown(child), ['trace', 'c', 'root']);
+    assert.equal(hasProfileId(span('c'), 'child', defaults, child), true);
+    assert.equal(labelsOfSpan(span('g'), 'grandchild', defaults, child), child);
+    assert.equal(labelsOfSpan(span('u', 0), 'unsampled', defaults, child), child);
+  });
+
+  it('reads only the sampled bit of the flags', () => {
+    assert.equal(labelsOfSpan(span('r', 3), 'root', defaults, undefined).spanIdLabel, 'r');
+    assert.equal(labelsOfSpan(span('r', 2), 'root', defaults, undefined).spanIdLabel, '');
+  });
+});
+
+describe('hasProfileId', () => {
+  it("is the local root's, every span's or none's", () => {
+    for (const [options, ofRoot, ofChild] of [
+      [defaults, true, false],
+      [all, true, true],
+      [none, false, false],
+    ]) {
+      const root = labelsOfSpan(span('r'), 'root', options, undefined);
+      const child = labelsOfSpan(span('c'), 'child', options, root);
+      assert.equal(hasProfileId(span('r'), 'root', options, root), ofRoot);
+      assert.equal(hasProfileId(span('c'), 'child', options, child), ofChild);
+    }
+  });
+
+  it('is not that of a span to which no label applies', () => {
+    const root = labelsOfSpan(span('r'), 'root', all, undefined);
+    assert.equal(hasProfileId(span('c', 0), '', all, root), false);
+  });
+});
