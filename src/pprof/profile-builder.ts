@@ -12,6 +12,7 @@ import {
 } from 'pprof-format';
 import { GrowingMap, IdMap } from '../util/growing-maps.js';
 import { NumberKey } from '../util/number-key.js';
+import { STACK_TABLE_FULL } from '../util/pseudo-frames.js';
 import { SampleWriter } from './sample-writer.js';
 import { atOnce, joined } from '../util/time-slices.js';
 import { StringList } from './string-list.js';
@@ -96,7 +97,7 @@ const STRING_TABLE = 6;
 /** Frames for which there is room at first; 4 bytes each. */
 const SCRATCH_FRAMES = 256;
 
-const STACK_TABLE_FULL = { name: '(stack table full)', url: '', line: 0, column: 0 };
+const FULL_FUNCTION = { name: STACK_TABLE_FULL, url: '', line: 0, column: 0 };
 
 interface FunctionLine {
   readonly functionId: number;
@@ -313,7 +314,7 @@ export class ProfileBuilder {
     const key = `${name}\0${url}\0${String(line)}:${String(column)}`;
     const known = this.#functionIds.get(key);
     if (known !== undefined) return known;
-    if (this.#functions.length >= MAX_FUNCTIONS && found !== STACK_TABLE_FULL) {
+    if (this.#functions.length >= MAX_FUNCTIONS && found !== FULL_FUNCTION) {
       return this.#fullFunctionId();
     }
     const id = this.#functions.push(found);
@@ -323,7 +324,7 @@ export class ProfileBuilder {
   }
 
   #fullFunctionId(): number {
-    return (this.#fullFunction ??= this.#functionId(STACK_TABLE_FULL));
+    return (this.#fullFunction ??= this.#functionId(FULL_FUNCTION));
   }
 
   *#encodeSamples(parts: Uint8Array[], periodNanos: number): Generator<void, void> {

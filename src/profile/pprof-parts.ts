@@ -1,5 +1,6 @@
 /** A part of a pprof profile as a profile of its own: samples are copied, texts numbered anew. */
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+import { TRIMMED } from '../util/pseudo-frames.js';
 import { joined } from '../util/time-slices.js';
 import {
   FIELD,
@@ -14,9 +15,6 @@ const STEP_MESSAGES = 32;
 const STEP_SAMPLES = 8;
 /** Numbers that are merged in one step of sorting. */
 const STEP_SORTED = 1_024;
-
-/** What samples without room are called. */
-const TRIMMED = '(trimmed)';
 
 const LABELS_WITHOUT_SERIES: ReadonlySet<string> = new Set(['span_id', 'trace_id']);
 

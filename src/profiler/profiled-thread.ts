@@ -2,6 +2,7 @@
 import * as workerThreads from 'node:worker_threads';
 import { activeLabels } from '../labels/active-labels.js';
 import { warnOnce } from '../util/diagnostics.js';
+import { OTHER_THREADS } from '../util/pseudo-frames.js';
 import { cutValue, labelsOfSet, type Labels, type LabelSet } from '../labels/label-set.js';
 import { openNativeSampler, type NativeForeignBatch, type NativeSampler } from '../addon/loader.js';
 import type { LabelsById, SampleBatch } from '../pprof/profile-builder.js';
@@ -166,7 +167,7 @@ export class ForeignLabels {
 /** CPU of the threads that nobody samples: the pool's, V8's, those of addons. */
 export function othersBatch(intervals: number): SampleBatch {
   return {
-    names: ['(other threads)', ''],
+    names: [OTHER_THREADS, ''],
     startLines: Uint32Array.of(0),
     startColumns: Uint32Array.of(0),
     frames: Uint32Array.of(0, 0),

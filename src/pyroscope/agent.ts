@@ -5,6 +5,7 @@ import { resolvePyroscopeConfig, type PyroscopeConfig } from '../options/pyrosco
 import type { ResolvedPyroscopeConfig } from '../options/pyroscope.js';
 import { asOwnWork } from '../otel/run-untraced.js';
 import { CPU_PROFILE } from '../util/profile-types.js';
+import { TRIMMED } from '../util/pseudo-frames.js';
 import { processWide } from '../util/thread-singleton.js';
 import { serviceOfResource } from '../otel/resource.js';
 import { renameLabels } from './protocols/label-names.js';
@@ -204,7 +205,7 @@ class Agent {
     if (trimmedSamples > 0) {
       warnOnce(
         'pyroscope-trimmed',
-        `a profile is over the limits of Pyroscope: ${String(trimmedSamples)} samples became "(trimmed)"`,
+        `a profile is over the limits of Pyroscope: ${String(trimmedSamples)} samples became "${TRIMMED}"`,
       );
     }
     if (droppedLabels > 0) {

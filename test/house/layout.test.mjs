@@ -285,6 +285,44 @@ describe('layout of src/', () => {
   });
 });
 
+describe('ARCHITECTURE.md', () => {
+  const page = read('ARCHITECTURE.md');
+
+  it('has one row for every folder, in their order', () => {
+    const rows = [...page.matchAll(/^\| `((?:native|src)\/[^`]+)\/` \|/gm)].map(
+      (match) => match[1],
+    );
+    assert.deepEqual(rows, [
+      ...nativeFolders.map((folder) => `native/${folder}`),
+      ...sourceFolders.map((folder) => `src/${folder}`),
+    ]);
+  });
+
+  it('names limits that the code has, with their values', () => {
+    const plain = (value) => value.replace(/size_t\{(\d+)\}/g, '$1').replace(/[\s,_']/g, '');
+    const section = /^## Limits\n([\s\S]*?)^## /m.exec(page)[1];
+    const rows = section.split('\n').filter((line) => /^\| (?!Limit )\w/.test(line));
+    assert.ok(rows.length > 20);
+    const wrong = rows.flatMap((row) => {
+      const files = [...row.matchAll(/`((?:native|src|viewer)\/[^`]+)`/g)].map((match) => match[1]);
+      const constants = [...row.matchAll(/`([\w ]+) = ([^`]+)`/g)];
+      if (constants.length === 0) return [row];
+      const text = files.map(codeOf).join('\n');
+      return constants
+        .filter(([, name, value]) => {
+          const found = text.matchAll(new RegExp(`\\b${name}'?(?: =|:) ([^;\\n]*[^;,\\n])`, 'g'));
+          return ![...found].some((match) => plain(match[1]) === plain(value));
+        })
+        .map(([constant]) => constant);
+    });
+    assert.deepEqual(wrong, []);
+  });
+
+  it('has 220 lines at most', () => {
+    assert.ok(page.trimEnd().split('\n').length <= 220);
+  });
+});
+
 describe('every file', () => {
   const written = ['native', 'src', 'viewer', 'scripts', 'test', 'bench', 'examples', '.ci']
     .flatMap(filesBelow)
