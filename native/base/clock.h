@@ -1,4 +1,4 @@
-// The kernel's clocks in nanoseconds.
+// Reads the kernel's clocks, in nanoseconds.
 #ifndef NATIVE_BASE_CLOCK_H_
 #define NATIVE_BASE_CLOCK_H_
 
@@ -9,7 +9,8 @@
 
 namespace otelpyroscope {
 
-// May be called from anywhere: clock_gettime() is async-signal-safe.
+// Returns the time of `clock`. Any thread, and the signal handler:
+// clock_gettime() is async-signal-safe.
 SIGNAL_SAFE inline uint64_t ClockNs(clockid_t clock) noexcept {
   timespec now;
   clock_gettime(clock, &now);

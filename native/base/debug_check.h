@@ -1,11 +1,11 @@
-// Checks of what must hold, in the builds of the tests alone.
+// Defines assertions that only the tests' builds check.
 #ifndef NATIVE_BASE_DEBUG_CHECK_H_
 #define NATIVE_BASE_DEBUG_CHECK_H_
 
 #include <cstdlib>
 
-// Ends the process where `condition` is false; nothing in published binaries,
-// which run in other people's servers.
+// Aborts the process if `condition` is false. Does nothing in published
+// binaries, which run in other people's servers.
 #ifdef OTELPYROSCOPE_DEBUG_CHECKS
 #define DEBUG_CHECK(condition) \
   do {                         \

@@ -1,4 +1,3 @@
-// process_vm_readv and /proc/self/mem as reads that cannot fault.
 #include "base/safe_memory.h"
 
 #include <fcntl.h>
@@ -11,12 +10,12 @@
 namespace otelpyroscope {
 namespace {
 
-// No object lies in the first page; what points there is a small integer or a
+// No object lies in the first page: a pointer into it is a small integer or a
 // cleared reference.
 constexpr uintptr_t kLowestAddress = 4096;
-// Larger reads are of tables, which are read once.
+// Larger reads copy whole tables, which are read only once.
 constexpr size_t kMaxCachedBytes = 64;
-// Of 64 bits: spreads blocks over the cache.
+// 2^64 divided by the golden ratio: spreads block numbers over the sets.
 constexpr uint64_t kGoldenRatio = 0x9e3779b97f4a7c15;
 
 thread_local SafeMemory::Cache* current_cache = nullptr;
@@ -29,8 +28,8 @@ bool ReadByVm(uintptr_t address, void* to, size_t size) {
 }
 
 bool ReadByFile(uintptr_t address, void* to, size_t size) {
-  // Opened per read: kept open it would follow a fork into the child as a
-  // handle on the parent's memory.
+  // The file is opened for each read: an open file would survive a fork, and
+  // give the child a handle on the parent's memory.
   const int file = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
   if (file < 0) return false;
   const ssize_t got = pread(file, to, size, static_cast<off_t>(address));
@@ -62,7 +61,8 @@ bool SafeMemory::ReadMemory(uintptr_t address, void* to, size_t size) {
                        : ReadByFile(address, to, size);
 }
 
-// The block, read if it is not there; null: it is not readable.
+// Returns the block, which is read if it is not cached; or null if it is not
+// readable.
 const SafeMemory::Cache::Block* SafeMemory::Cache::Find(uintptr_t number) {
   Set& set = sets_[number * kGoldenRatio >> (64 - kSetBits)];
   for (const Block& block : set.blocks) {

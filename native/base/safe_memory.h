@@ -1,4 +1,4 @@
-// Reads of this process's memory that fail instead of faulting.
+// Reads this process's memory with calls that fail instead of faulting.
 #ifndef NATIVE_BASE_SAFE_MEMORY_H_
 #define NATIVE_BASE_SAFE_MEMORY_H_
 
@@ -7,12 +7,15 @@
 
 namespace otelpyroscope {
 
+// May be called from any thread: in the drain, in callbacks of the collector,
+// and from JavaScript. Never in the signal handler.
 class SafeMemory {
  public:
-  // Copies `size` bytes from `address`, by process_vm_readv on this process,
-  // else by pread of /proc/self/mem (qemu-user and some seccomp profiles
-  // refuse the first). False where the address is not readable, or where both
-  // ways are refused. Not SIGNAL_SAFE: the first call probes.
+  // Copies `size` bytes from `address`: with process_vm_readv on this process,
+  // else with pread of /proc/self/mem (qemu-user and some seccomp profiles
+  // refuse the first). Returns false if the address is not readable, or if the
+  // system refuses both ways. Not SIGNAL_SAFE: the first call probes which way
+  // works.
   static bool Read(uintptr_t address, void* to, size_t size);
 
   template <typename T>
@@ -20,7 +23,7 @@ class SafeMemory {
     return Read(address, static_cast<void*>(to), sizeof(T));
   }
 
-  // Blocks of memory around what was read.
+  // Keeps copies of the blocks of memory that were read last.
   class Cache {
    public:
     Cache() = default;
@@ -30,20 +33,20 @@ class SafeMemory {
    private:
     friend class SafeMemory;
 
-    // Never in two pages. A read costs far more for the call than for the
-    // bytes, and what V8 has made together lies together.
+    // A block never spans two pages. The call costs far more than the bytes,
+    // and V8 places objects that it makes together next to each other.
     static constexpr size_t kBlockBytes = 4096;
     static constexpr size_t kSetBits = 4;
     static constexpr size_t kSets = 1 << kSetBits;
     static constexpr size_t kWays = 4;
 
     struct Block {
-      uint64_t reading = 0;  // 0: nothing is in it
-      uintptr_t number = 0;  // the address, in blocks
+      uint64_t reading = 0;  // 0: empty
+      uintptr_t number = 0;  // the address divided by kBlockBytes
       uint8_t bytes[kBlockBytes];
     };
     struct Set {
-      size_t next = 0;  // is replaced next
+      size_t next = 0;  // index of the block to replace next
       Block blocks[kWays];
     };
 
@@ -54,9 +57,9 @@ class SafeMemory {
     Set sets_[kSets];
   };
 
-  // While it lives, small reads of this thread go through the cache: nothing
-  // that is read may change meanwhile. What is in the cache from before is
-  // forgotten. Does not nest.
+  // While an instance lives, small reads of this thread go through the cache,
+  // so the memory that is read must not change meanwhile. Creating it empties
+  // the cache. Instances do not nest.
   class Reading {
    public:
     explicit Reading(Cache* cache);

@@ -1,4 +1,3 @@
-// How V8 spells the names of code that is no JavaScript function.
 #include "names/code_event_names.h"
 
 #include "names/pseudo_frames.h"
@@ -9,7 +8,7 @@ std::string RegExpName(std::string_view source, std::string_view flags) {
   std::string name = kRegExpPrefix;
   if (source.size() > kMaxRegExpBytes) {
     size_t cut = kMaxRegExpBytes;
-    // Not in the middle of a character of UTF-8.
+    // Does not cut inside a UTF-8 character.
     while (cut > 0 && (source[cut] & 0xc0) == 0x80) cut--;
     name += source.substr(0, cut);
     name += "…";
@@ -37,8 +36,8 @@ std::string RegExpNameOf(std::string_view event) {
     const size_t begin = source.find(kSource);
     if (begin == std::string_view::npos) return {};
     source.remove_prefix(begin + kSource.size());
-    // The source may hold quotes: the last ones count. V8's buffer is bounded,
-    // so that a long source has no end.
+    // The source may contain quotes, so the last ones delimit it. V8's buffer
+    // is bounded: a long source has no closing quote.
     const size_t end = source.rfind(kFlags);
     if (end != std::string_view::npos) {
       flags = source.substr(end + kFlags.size());
@@ -58,7 +57,7 @@ std::string_view WasmName(std::string_view event) {
   event.remove_prefix(kPrefix.size());
   for (const std::string_view tier : kTiers) {
     if (!event.ends_with(tier)) continue;
-    // The function's index stands before the tier: "name-3-liftoff".
+    // The function's index precedes the tier: "name-3-liftoff".
     std::string_view name = event.substr(0, event.size() - tier.size());
     const size_t letters = name.find_last_not_of("0123456789");
     if (letters == std::string_view::npos || letters == 0 ||

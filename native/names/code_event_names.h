@@ -1,5 +1,5 @@
-// Readable names of regular expressions and WebAssembly functions, from the
-// names that V8's code events give them.
+// Makes readable names of regular expressions and WebAssembly functions from
+// the names in V8's code events. Pure; any thread, but not the signal handler.
 #ifndef NATIVE_NAMES_CODE_EVENT_NAMES_H_
 #define NATIVE_NAMES_CODE_EVENT_NAMES_H_
 
@@ -9,19 +9,20 @@
 
 namespace otelpyroscope {
 
-// The source text of a regular expression is cut to so many bytes.
+// Bytes that are kept of a regular expression's source text.
 constexpr size_t kMaxRegExpBytes = 120;
 
-// "(regexp) /a+b/gi" of "a+b" and "gi".
+// Returns "(regexp) /a+b/gi" for the source "a+b" and the flags "gi".
 std::string RegExpName(std::string_view source, std::string_view flags);
 
-// The same for "RegExp:a+b" (up to V8 12, which leaves out the
-// flags) and "RegExp.> src: 'a+b' flags: 'gi'" (since V8 13). Empty: `event`
-// is no regular expression.
+// Returns the same for the events "RegExp:a+b" (up to V8 12, which leaves out
+// the flags) and "RegExp.> src: 'a+b' flags: 'gi'" (since V8 13), or "" if
+// `event` is not the name of a regular expression.
 std::string RegExpNameOf(std::string_view event);
 
-// "wasm-function[3]" or the module's own name for the function, for
-// "JS:wasm-function[3]-3-liftoff". Empty: `event` is no WebAssembly function.
+// Returns "wasm-function[3]", or the module's own name of the function, for the
+// event "JS:wasm-function[3]-3-liftoff"; or "" if `event` is not the name of a
+// WebAssembly function.
 std::string_view WasmName(std::string_view event);
 
 }  // namespace otelpyroscope

@@ -1,4 +1,3 @@
-// Demangling, and what is left out of a demangled name.
 #include "names/demangle.h"
 
 #include <cxxabi.h>
@@ -18,14 +17,16 @@ bool IsWord(char letter) {
          (letter >= '0' && letter <= '9') || letter == '_' || letter == '$';
 }
 
-// Whether the text ends in the keyword, not in a name like "my_operator".
+// Whether the text ends in the keyword "operator", not in a name like
+// "my_operator".
 bool EndsInOperator(std::string_view text) {
   if (!text.ends_with(kOperator)) return false;
   text.remove_suffix(kOperator.size());
   return text.empty() || !IsWord(text.back());
 }
 
-// The position behind the bracket that closes the one at `begin`, or the end.
+// Returns the position after the bracket that closes the one at `begin`, or the
+// end of the text.
 size_t SkipBrackets(std::string_view text, size_t begin) {
   size_t depth = 0;
   for (size_t i = begin; i < text.size(); i++) {
@@ -38,8 +39,9 @@ size_t SkipBrackets(std::string_view text, size_t begin) {
   return text.size();
 }
 
-// Copies "operator()", "operator<<", "operator->", of a literal and the like,
-// whatever it is. Returns the position behind, which is after `begin`.
+// Copies an operator's name: "operator()", "operator<<", "operator->", that of
+// a literal and the like. Returns the position after it, which is greater than
+// `begin`.
 size_t CopyOperator(std::string_view text, size_t begin, std::string* out) {
   constexpr std::string_view kSigns = "+-*/%^&|~!=<>,";
   size_t end = begin;
@@ -52,7 +54,8 @@ size_t CopyOperator(std::string_view text, size_t begin, std::string* out) {
            kSigns.find(text[end]) != std::string_view::npos) {
       end++;
     }
-    // "operator<<int>" is "operator<" with arguments, "operator<< <int>" not.
+    // "operator<<int>" is "operator<" with arguments, "operator<< <int>" is
+    // not.
     if (text.substr(begin, end - begin) == "<<" && end < text.size() &&
         IsWord(text[end])) {
       end--;
@@ -63,7 +66,7 @@ size_t CopyOperator(std::string_view text, size_t begin, std::string* out) {
   return end;
 }
 
-// Without what stands in brackets of any kind.
+// Returns the text without everything in brackets of any kind.
 std::string WithoutArguments(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size();) {
@@ -89,7 +92,7 @@ void RemoveSuffix(std::string* text, std::string_view suffix) {
   if (text->ends_with(suffix)) text->resize(text->size() - suffix.size());
 }
 
-// Cuts ".cold", ".part.3" and the like, and a version behind "@".
+// Removes suffixes like ".cold" and ".part.3", and a version after "@".
 std::string WithoutToolSuffix(std::string symbol) {
   constexpr std::string_view kSuffixes[] = {".cold",  ".part.", ".constprop.",
                                             ".isra.", ".llvm.", ".lto_priv."};
@@ -101,8 +104,9 @@ std::string WithoutToolSuffix(std::string symbol) {
   return symbol;
 }
 
-// The plain names at the beginning of a mangled name ("_ZN4node2fs4ReadI…"),
-// for those that the demangler gives up on. Empty: there are none.
+// Returns the plain names at the start of a mangled name
+// ("_ZN4node2fs4ReadI…"), for names that the demangler cannot read; or "" if
+// there are none.
 std::string LeadingNames(std::string_view mangled) {
   constexpr std::string_view kDigits = "0123456789";
   std::string names;
@@ -128,7 +132,7 @@ std::string LeadingNames(std::string_view mangled) {
   }
 }
 
-// Rust's older scheme is that of C++, with a hash behind:
+// Rust's older scheme is that of C++ with a hash appended:
 // "::h0123456789abcdef".
 void RemoveRustHash(std::string* name) {
   constexpr size_t kHashLetters = 16;
@@ -150,8 +154,8 @@ std::string ShortFunctionName(const std::string& demangled) {
     RemoveSuffix(&name, suffix);
   }
   while (name.ends_with(' ')) name.pop_back();
-  // Return type, "non-virtual thunk to": what stands before the last space.
-  // That of "operator new" or "operator bool" belongs to the name.
+  // Skips the return type, "non-virtual thunk to" and the like, up to the last
+  // space. The space in "operator new" or "operator bool" belongs to the name.
   size_t end = std::min(name.find("operator "), name.find("operator\"\" "));
   if (end != std::string::npos && end > 0 && IsWord(name[end - 1])) {
     end = std::string::npos;

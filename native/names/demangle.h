@@ -1,4 +1,5 @@
-// Symbols of native functions as people write them.
+// Turns symbols of native functions into the names that people write. Pure; any
+// thread, but not the signal handler, because it allocates.
 #ifndef NATIVE_NAMES_DEMANGLE_H_
 #define NATIVE_NAMES_DEMANGLE_H_
 
@@ -7,18 +8,18 @@
 
 namespace otelpyroscope {
 
-// Longer symbols are not demangled, longer names are cut.
+// Longer symbols are not demangled; longer names are cut.
 constexpr size_t kMaxSymbolBytes = 2048;
 constexpr size_t kMaxSymbolNameBytes = 256;
 
-// "node::fs::ReadFileUtf8" for
+// Returns "node::fs::ReadFileUtf8" for
 // "_ZN4node2fsL12ReadFileUtf8ERKN2v820FunctionCallbackInfoINS1_5ValueEEE":
 // demangled, without return type, parameters, template arguments, unnamed
-// namespaces, and what compilers and linkers append. V8's builtins as V8 calls
-// them: "ArrayMap" for "Builtins_ArrayMap".
+// namespaces, and the suffixes of compilers and linkers. Builtins get V8's own
+// name: "ArrayMap" for "Builtins_ArrayMap".
 std::string ReadableSymbol(const std::string& symbol);
 
-// The same for what a demangler returns.
+// Returns the same for the output of a demangler.
 std::string ShortFunctionName(const std::string& demangled);
 
 }  // namespace otelpyroscope

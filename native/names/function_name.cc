@@ -1,4 +1,3 @@
-// Where a function's name ends and its URL begins.
 #include "names/function_name.h"
 
 #include <charconv>
@@ -6,8 +5,9 @@
 namespace otelpyroscope {
 namespace {
 
-// Where the URL begins behind a function name that may contain spaces: at the
-// first space before something that looks like one, else at the first space.
+// Returns the index at which the URL begins, after a function name that may
+// contain spaces: the first space before text that looks like a URL, else the
+// first space.
 size_t GuessUrl(std::string_view text) {
   for (size_t space = text.find(' '); space != std::string_view::npos;
        space = text.find(' ', space + 1)) {

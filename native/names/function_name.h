@@ -1,4 +1,5 @@
-// Names of V8's code events taken apart: "fn url:line:col". Pure.
+// Splits the function names of V8's code events, "fn url:line:col". Pure; any
+// thread, and no allocation.
 #ifndef NATIVE_NAMES_FUNCTION_NAME_H_
 #define NATIVE_NAMES_FUNCTION_NAME_H_
 
@@ -6,7 +7,7 @@
 
 namespace otelpyroscope {
 
-// A function's name taken apart.
+// The parts of a function's name.
 struct FunctionName {
   std::string_view name;  // empty: anonymous
   std::string_view url;   // empty: none
@@ -14,11 +15,12 @@ struct FunctionName {
   int column = 0;
 };
 
-// Splits "fn url:line:col", or " url" of a script's top level. Function names
-// and URLs may contain spaces: `url`, where known, tells where to cut.
+// Splits "fn url:line:col", or " url" of a script's top-level code. Function
+// names and URLs may contain spaces, so `url`, if it is known, decides where
+// the name ends.
 FunctionName ParseFunctionName(std::string_view text, std::string_view url);
 
-// Takes ":number" off the end of `text`. False: there is none.
+// Removes ":number" from the end of `text`. Returns false if there is none.
 bool TakeNumber(std::string_view* text, int* number);
 
 }  // namespace otelpyroscope

@@ -1,6 +1,7 @@
-// The names in parentheses: of frames that are no function of the program, and
-// of functions and code that have no name of their own. In ARCHITECTURE, "What
-// frames are called" says when each appears.
+// Defines the names in parentheses: those of frames that are not functions of
+// the program, and of functions and code without a name of their own. In
+// ARCHITECTURE, "What frames are called" describes when each appears;
+// TypeScript's own are in src/util/pseudo-frames.ts.
 #ifndef NATIVE_NAMES_PSEUDO_FRAMES_H_
 #define NATIVE_NAMES_PSEUDO_FRAMES_H_
 
@@ -8,7 +9,7 @@
 
 namespace otelpyroscope {
 
-// Frames that are no function of the program.
+// A frame that is not a function of the program.
 enum class PseudoFrame : uint8_t {
   kGarbageCollector,
   kNative,
@@ -19,6 +20,7 @@ enum class PseudoFrame : uint8_t {
   kDropped,
 };
 
+// Returns the frame's name in profiles. Any thread.
 constexpr const char* PseudoFrameName(PseudoFrame frame) {
   switch (frame) {
     case PseudoFrame::kGarbageCollector:
@@ -40,10 +42,9 @@ constexpr const char* PseudoFrameName(PseudoFrame frame) {
 }
 
 constexpr char kAnonymousFunction[] = "(anonymous)";
-// Code that V8 has made for something that is no function, and that nothing on
-// the stack names.
+// V8's code that belongs to no function and that nothing on the stack names.
 constexpr char kGeneratedCode[] = "(generated code)";
-// Before the source and the flags of a regular expression.
+// Precedes the source and the flags of a regular expression.
 constexpr char kRegExpPrefix[] = "(regexp) /";
 
 }  // namespace otelpyroscope

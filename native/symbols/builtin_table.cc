@@ -1,4 +1,5 @@
-// The symbols "Builtins_…" of the executable, or of the library that V8 is in.
+// The symbols are called "Builtins_…", in the executable or in the library that
+// contains V8.
 #include "symbols/builtin_table.h"
 
 #include <unistd.h>
@@ -14,13 +15,13 @@ namespace {
 
 constexpr std::string_view kPrefix = "Builtins_";
 constexpr std::string_view kHandlerSuffix = "Handler";
-// V8 has about 2,000. Fewer: these are other symbols.
+// V8 has about 2,000 builtins; with fewer, the symbols are others.
 constexpr size_t kFewest = 1000;
 
 }  // namespace
 
 const BuiltinTable* BuiltinTable::Get(uintptr_t start, size_t size) {
-  // One V8 in the process: all isolates have the same builtins.
+  // There is one V8 in the process, and all isolates have the same builtins.
   static const BuiltinTable* const table = Read(start, size);
   return table;
 }
@@ -48,7 +49,7 @@ const BuiltinTable* BuiltinTable::Read(uintptr_t start, size_t size) {
     builtin.name = name;
     table->builtins_.push_back(std::move(builtin));
   }
-  // The interpreter's lie in a row at the end.
+  // The interpreter's builtins are the last ones, in a row.
   for (auto last = table->builtins_.rbegin(); last != table->builtins_.rend();
        ++last) {
     if (!last->name.ends_with(kHandlerSuffix)) break;

@@ -1,7 +1,7 @@
-// V8's builtins by address: names from the symbols of the program.
+// Finds V8's builtins by address, and names them by the symbols of the program.
 //
-// V8 has no call that names them, but for its code events, which cost much for
-// as long as they are followed.
+// V8 names builtins only in its code events, and listening to those slows the
+// program for as long as it lasts.
 #ifndef NATIVE_SYMBOLS_BUILTIN_TABLE_H_
 #define NATIVE_SYMBOLS_BUILTIN_TABLE_H_
 
@@ -19,15 +19,16 @@ struct Builtin {
   std::string name;                  // "ArrayMap"
 };
 
-// Made once in the process, never freed. About 200 KB.
+// One table per process, made once and never freed; about 200 KB. Any thread
+// may call it, but not the signal handler.
 class BuiltinTable {
  public:
-  // Of the builtins that lie at [start, start + size): reads the file that is
-  // mapped there, in less than 1 ms. Null: it has no symbols for them
-  // (stripped).
+  // Returns the table of the builtins at [start, start + size), or null if the
+  // program has no symbols for them (stripped). The first call reads the file
+  // that is mapped there, in less than 1 ms.
   static const BuiltinTable* Get(uintptr_t start, size_t size);
 
-  // The builtin that contains `address`, or null.
+  // Returns the builtin that contains `address`, or null.
   const Builtin* Find(uintptr_t address) const;
 
  private:

@@ -1,4 +1,4 @@
-// Reads symbol tables: 64-bit, in the byte order of this machine.
+// Files are 64-bit ELF in the byte order of this machine.
 #include "symbols/elf_file.h"
 
 #include <elf.h>
@@ -15,16 +15,17 @@
 namespace otelpyroscope {
 namespace {
 
-// Files have a few dozens.
+// Files have a few dozen sections.
 constexpr size_t kMaxSections = 10000;
 constexpr size_t kSymbolsPerRead = 2048;
-// Every how many symbols a row of them is looked for.
+// The distance, in symbols, between two probes of FindRow().
 constexpr size_t kSymbolsPerProbe = 512;
-// Names that are read in one piece.
+// Bytes of names that are read in one piece.
 constexpr uint64_t kMaxNamesBytes = 4 << 20;
-// A function without a size ends where the next one begins, at most so far on.
+// A function without a size ends where the next one begins, at most this far
+// away.
 constexpr uint32_t kMaxGuessedSize = 1 << 16;
-// How many neighbours may lie inside of a function.
+// How many functions may lie inside another one.
 constexpr int kMaxNested = 4;
 
 bool ReadAt(int file, uint64_t offset, void* to, size_t size) {
@@ -63,7 +64,8 @@ bool ReadSections(int file, uint64_t file_size,
   return ReadAt(file, header.e_shoff, sections->data(), bytes);
 }
 
-// The first table of that type whose string table is there; null: none.
+// Returns the first table of that type whose string table is in the file, or
+// null.
 const Elf64_Shdr* FindTable(const std::vector<Elf64_Shdr>& sections,
                             uint32_t type, uint64_t file_size) {
   for (const Elf64_Shdr& section : sections) {
@@ -106,8 +108,8 @@ bool ReadSymbols(int file, const Elf64_Shdr& table, size_t begin, size_t count,
                 count * sizeof(Elf64_Sym));
 }
 
-// Narrows `wanted` to the symbols that lie in a row, as those of one object
-// file do. Where the probes find no row, nothing changes.
+// Narrows `wanted` to adjacent symbols, as one object file's are. Changes
+// nothing if the probes find none.
 void FindRow(int file, const Elf64_Shdr& table, Wanted* wanted) {
   size_t first = SIZE_MAX;
   size_t last = 0;
@@ -152,8 +154,8 @@ bool ReadTable(int file, const Elf64_Shdr& table, const Wanted& wanted,
   return true;
 }
 
-// By start: three passes over 11 bits each, a tenth of std::sort()'s time on
-// the hundred thousand functions of Node.js.
+// Sorts by start, in three passes over 11 bits each: a tenth of std::sort()'s
+// time on the hundred thousand functions of Node.js.
 void SortByStart(std::vector<ElfFunction>* functions) {
   constexpr unsigned kBits = 11;
   constexpr size_t kDigits = size_t{1} << kBits;
@@ -174,7 +176,8 @@ void SortByStart(std::vector<ElfFunction>* functions) {
   }
 }
 
-// One for each start (the largest of several names), each with a size.
+// Keeps one function for each start (the largest of several names), and gives
+// each a size.
 void Arrange(std::vector<ElfFunction>* functions) {
   SortByStart(functions);
   for (auto begin = functions->begin(); begin != functions->end();) {

@@ -1,4 +1,4 @@
-// Asks the dynamic linker.
+// The list comes from the dynamic linker.
 #include "symbols/loaded_files.h"
 
 #include <elf.h>
@@ -20,7 +20,8 @@ namespace {
 constexpr char kExecutable[] = "/proc/self/exe";
 constexpr size_t kMaxFiles = 1000;
 
-// By its header, which holds where the sections are, to the byte.
+// Whether the file is the loaded one: compares the header, which contains the
+// offsets of the sections.
 bool IsInMemory(int file, const LoadedFile& loaded) {
   struct stat status;
   Elf64_Ehdr in_file;

@@ -1,4 +1,5 @@
-// What files are loaded: the program, its libraries, addons.
+// Lists the loaded files that contain code: the program, its libraries, addons.
+// Any thread, but not the signal handler.
 #ifndef NATIVE_SYMBOLS_LOADED_FILES_H_
 #define NATIVE_SYMBOLS_LOADED_FILES_H_
 
@@ -10,10 +11,10 @@
 namespace otelpyroscope {
 
 struct LoadedFile {
-  uintptr_t begin = 0;  // of the lowest segment
-  uintptr_t end = 0;    // of the highest executable segment
+  uintptr_t begin = 0;  // start of the lowest segment
+  uintptr_t end = 0;    // end of the highest executable one
   uintptr_t bias = 0;   // address in memory - address in the file
-  std::string path;     // of the program: /proc/self/exe
+  std::string path;     // /proc/self/exe for the program
   bool is_program = false;
 
   bool Contains(uintptr_t address) const {
@@ -21,16 +22,17 @@ struct LoadedFile {
   }
 };
 
-// Files with code, in the order in which they were loaded; of very many, the
-// last ones are left out.
+// Returns the files with code, in the order in which they were loaded. If there
+// are too many, the last ones are left out.
 std::vector<LoadedFile> LoadedFiles();
 
-// Opens the file for reading, if it still is the one in memory: an upgrade may
-// have put another in its place. Waits for nobody: where a pipe or a device is
-// now, it is not opened. -1: not to be had. To be closed.
+// Opens the file for reading if it is still the one in memory: an upgrade may
+// have replaced it. Does not block: a pipe or a device in its place is not
+// opened. Returns a file descriptor that the caller closes, or -1.
 int OpenLoadedFile(const LoadedFile& loaded);
 
-// The one with the code at `address`; none: that is in no file.
+// Returns the file with the code at `address`, or nothing if no file contains
+// it.
 std::optional<LoadedFile> LoadedFileOf(uintptr_t address);
 
 }  // namespace otelpyroscope

@@ -1,4 +1,4 @@
-// Reads /proc/self/maps: one mapping a line, by rising address.
+// /proc/self/maps has one mapping per line, by rising address.
 #include "symbols/second_mapping.h"
 
 #include <fcntl.h>
@@ -12,10 +12,10 @@
 namespace otelpyroscope {
 namespace {
 
-// The kernel gives a page at a time. A line may be longer than this by its
-// path, which is of no interest.
+// The kernel returns a page at a time. A line may be longer than this because
+// of its path, which is not needed.
 constexpr size_t kBufferBytes = 8192;
-// Only V8 maps files where it puts its code.
+// Only V8 maps files in its code range.
 constexpr size_t kMaxCandidates = 16;
 
 struct Mapping {
@@ -31,8 +31,9 @@ struct Mapping {
   }
 };
 
-// Takes a number of that base, and the character behind it, from the front of
-// `text`. False: it begins with no digit, or goes on with another character.
+// Removes a number of that base, and the character after it, from the front of
+// `text`. Returns false if `text` does not begin with a digit, or another
+// character follows the number.
 bool TakeNumber(std::string_view* text, unsigned base, char behind,
                 uint64_t* number) {
   *number = 0;
@@ -77,13 +78,13 @@ bool ParseLine(std::string_view line, Mapping* mapping) {
   return true;
 }
 
-// Calls `look` with each mapping until it returns true. False: nothing could
-// be read.
+// Calls `look` with each mapping until it returns true. Returns false if
+// nothing could be read.
 template <typename Look>
 bool ForEachMapping(int maps, Look look) {
   char buffer[kBufferBytes];
   size_t used = 0;
-  bool is_rest_of_line = false;  // of one that was longer than the buffer
+  bool is_rest_of_line = false;  // the line was longer than the buffer
   bool has_read = false;
   while (true) {
     const ssize_t got = read(maps, buffer + used, sizeof(buffer) - used);
@@ -115,7 +116,7 @@ std::optional<uintptr_t> FindSecondMappingIn(int maps, uintptr_t address,
                                              size_t size, uintptr_t low,
                                              uintptr_t high) {
   Mapping original;
-  // The original may lie before or behind them.
+  // The original may be before or after the candidates.
   Mapping candidates[kMaxCandidates];
   size_t count = 0;
   const bool is_read = ForEachMapping(maps, [&](const Mapping& mapping) {

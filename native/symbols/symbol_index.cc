@@ -1,4 +1,3 @@
-// The index of loaded files: made on a helper thread, asked from any.
 #include "symbols/symbol_index.h"
 
 #include <link.h>
@@ -27,10 +26,10 @@ struct SymbolIndex::State {
   std::mutex mutex;
   std::condition_variable built;
   std::condition_variable wanted;
-  bool building = false;  // under mutex, as all below
+  bool building = false;  // under the mutex, as all below
   bool is_wanted = false;
   int delay_ms = 0;
-  uint64_t generation = 0;  // of what is loaded, indexed or being indexed
+  uint64_t generation = 0;  // of the index, or of the one in the making
   Snapshot current;
 };
 
@@ -38,12 +37,12 @@ namespace {
 
 constexpr size_t kBuilderStackBytes = 256 * 1024;
 
-// Changes when something is loaded or unloaded.
+// Returns a number that changes when something is loaded or unloaded.
 uint64_t LoadedGeneration() {
   uint64_t generation = 0;
   dl_iterate_phdr(
       [](dl_phdr_info* info, size_t, void* data) {
-        // Two counts that only grow.
+        // Both counts only grow.
         *static_cast<uint64_t*>(data) = info->dlpi_adds + info->dlpi_subs;
         return 1;
       },
@@ -55,7 +54,7 @@ std::string_view BaseName(std::string_view path) {
   return path.substr(path.rfind('/') + 1);
 }
 
-// The name to show for the main program.
+// Returns the name to show for the main program.
 std::string ExecutableName(const std::string& link) {
   char path[4096];
   const ssize_t length = readlink(link.c_str(), path, sizeof(path));
@@ -67,7 +66,8 @@ std::string ExecutableName(const std::string& link) {
 }  // namespace
 
 SymbolIndex::State& SymbolIndex::GetState() {
-  // Leaked: process.exit() runs static destructors beside the builder.
+  // Leaked, because process.exit() runs static destructors while the builder
+  // may run.
   static State& state = *new State;
   return state;
 }
@@ -83,7 +83,7 @@ void SymbolIndex::Prepare(int delay_ms) {
     state.delay_ms = delay_ms;
     state.is_wanted = false;
   }
-  // The builder takes no signal: those are for threads that know what to do.
+  // The builder blocks all signals: they are for threads that handle them.
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
@@ -177,7 +177,7 @@ uintptr_t SymbolIndex::FunctionAt(uintptr_t address) const {
   const Module* module = ModuleAt(address);
   if (module == nullptr) return 0;
   const ElfFunction* function = module->functions.Find(address - module->bias);
-  // The file's header stands for the file: no function is there.
+  // The address of the file's header identifies the file: no function is there.
   if (function == nullptr) return module->begin;
   return module->bias + module->functions.base + function->start;
 }

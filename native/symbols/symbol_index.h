@@ -1,5 +1,5 @@
-// Which native function owns an address: the symbols of the executable and of
-// everything that is loaded.
+// Finds the native function at an address, by the symbols of the executable and
+// of everything that is loaded.
 #ifndef NATIVE_SYMBOLS_SYMBOL_INDEX_H_
 #define NATIVE_SYMBOLS_SYMBOL_INDEX_H_
 
@@ -15,36 +15,40 @@
 
 namespace otelpyroscope {
 
-// What is loaded at one moment. Never changes, so any thread may ask without a
-// lock; a new one is made when more is loaded. About 1.6 MB for Node itself.
+// The index of the files that are loaded at one moment. It never changes, so
+// any thread may use it without a lock; a new one is made when more is loaded.
+// About 1.6 MB for Node itself. None of its functions may be called in the
+// signal handler.
 class SymbolIndex {
  public:
   using Snapshot = std::shared_ptr<const SymbolIndex>;
 
-  // Has what has been loaded since the last call indexed, on a thread of its
-  // own: some 20 ms the first time. Returns at once; the thread waits so long
-  // before it begins, unless the index is asked for: a program that starts has
-  // other work.
+  // Starts a thread that indexes the files loaded since the last call, in some
+  // 20 ms the first time. Returns at once. The thread waits `delay_ms` before
+  // it begins, unless the index is asked for: a program that starts has other
+  // work.
   static void Prepare(int delay_ms = 0);
-  // The newest index. One that is being made is waited for, at most so long.
-  // Null: there is none (yet).
+  // Returns the newest index, or null if there is none (yet). Waits at most
+  // `wait_ms` for one that is being made.
   static Snapshot Current(int wait_ms);
 
-  // Stands for the function that contains `address`, or for the whole file
-  // where that has no symbol there; 0: `address` is in no file. Well below 1
-  // µs, no lock, no allocation.
+  // Returns an address that identifies the function that contains `address`, or
+  // the whole file if it has no symbol there; or 0 if `address` is in no file.
+  // Takes well below 1 µs, no lock, and does not allocate: may be called in the
+  // drain and in callbacks of the collector.
   uintptr_t FunctionAt(uintptr_t address) const;
-  // Whether `address` is in an addon ("x.node").
+  // Whether `address` is in an addon ("x.node"). As FunctionAt().
   bool IsInAddon(uintptr_t address) const;
-  // The readable name of a function, or of the file ("libc.so.6") where that
-  // has no symbol there; empty: `address` is in no file. Reads files.
+  // Returns the readable name of the function, or of the file ("libc.so.6") if
+  // that has no symbol there; or "" if `address` is in no file. Reads files, so
+  // not in the drain.
   std::string Name(uintptr_t address) const;
 
-  // Memory held, in bytes, roughly.
+  // Memory that the index takes, in bytes, roughly.
   size_t bytes() const;
 
  private:
-  // A loaded file. Shared by the indexes that know it.
+  // A loaded file. Indexes that contain it share it.
   struct Module;
   struct State;
 
@@ -55,10 +59,10 @@ class SymbolIndex {
   static Snapshot IndexLoaded(const SymbolIndex* before);
   const Module* ModuleAt(uintptr_t address) const;
 
-  // Names kept; when full, all are forgotten. About 1 MB.
+  // Names that are cached; when full, all are forgotten. About 1 MB.
   static constexpr size_t kMaxNames = 10000;
 
-  std::vector<std::shared_ptr<const Module>> modules_;  // by address
+  std::vector<std::shared_ptr<const Module>> modules_;  // sorted by address
   mutable std::mutex names_mutex_;
   mutable std::unordered_map<uintptr_t, std::string> names_;
 };
