@@ -1,4 +1,3 @@
-// Weak handles on what V8's heap has of a piece of code.
 #include "code/code_anchor.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// Weak handles on what V8's heap has of a piece of code.
+// Keeps weak handles on the heap objects that code belongs to, which show
+// whether the code is still there.
 #ifndef NATIVE_CODE_CODE_ANCHOR_H_
 #define NATIVE_CODE_CODE_ANCHOR_H_
 
@@ -10,13 +11,14 @@
 
 namespace otelpyroscope {
 
-// The object that the code belongs to, a Code or a BytecodeArray. A collection
-// that moves it, or finds it dead, says so in the handle; as long as it is
-// alive, its words can be read as they are.
+// A weak handle on a Code or BytecodeArray. A collection that moves the object,
+// or finds it dead, updates the handle; as long as it is alive, its words can
+// be read directly. On the isolate's thread: in the drain and in callbacks of
+// the collector, never in the signal handler.
 class HeapCodeAnchor final : public CodeAnchor {
  public:
-  // `object` must be alive: on V8's heap, a handle on anything else corrupts
-  // it. `words` lie in it.
+  // `object` must be alive: a handle on anything else corrupts V8's heap.
+  // `words` are in it.
   HeapCodeAnchor(v8::Isolate* isolate, uintptr_t object,
                  const AnchorWords& words);
 

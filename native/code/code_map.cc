@@ -1,4 +1,3 @@
-// Code ranges in address order, their eviction, and V8's names taken apart.
 #include "code/code_map.h"
 
 #include <algorithm>
@@ -10,16 +9,15 @@
 namespace otelpyroscope {
 namespace {
 
-// Roughly a tree node with its allocation overhead.
+// Roughly the size of a tree node with its allocation overhead.
 constexpr size_t kEntryBytes = sizeof(CodeEntry) + 64;
 
-// One URL a script. When full, one is forgotten for each that is learned, and
-// names of its script are cut by guess.
+// URLs, one for each script. When full, each new one replaces another, and the
+// names of that script are split by a guess.
 constexpr size_t kMaxScriptUrls = 20000;
 
-// Entries that are looked at for one that can be forgotten: no event of V8 may
-// take long. Where none is found the map grows, but not beyond its limit and a
-// quarter.
+// Entries that are checked for one that can be forgotten: no event of V8 may
+// take long. If none is found the map grows, up to its limit and a quarter.
 constexpr int kLooks = 16;
 
 bool IsOfScript(const CodeEntry& entry) {
@@ -41,8 +39,8 @@ constexpr KindPrefix kPrefixes[] = {
     {"BytecodeHandler:", CodeKind::kBytecodeHandler},
 };
 
-// Cuts the tier off: "~" interpreter, "^" Sparkplug, "+" Maglev, "*" TurboFan,
-// with an "o" before it for on-stack replacement (V8 14), and a "'" behind it
+// Removes the tier: "~" interpreter, "^" Sparkplug, "+" Maglev, "*" TurboFan,
+// with an "o" before it for on-stack replacement (V8 14), and a "'" after it
 // for code that is specialized to one context (since V8 13).
 std::string_view WithoutTier(std::string_view name) {
   constexpr std::string_view kTiers = "~^+*'";
@@ -58,7 +56,7 @@ std::string_view WithoutTier(std::string_view name) {
 
 void CodeMap::Add(uintptr_t start, size_t size, bool is_bytecode, FunctionId id,
                   std::string_view event_name) {
-  // No address is in it, and it would replace what is not overlapped by it.
+  // It contains no address, and would replace a range that it does not overlap.
   if (size == 0) return;
   CodeEntry entry;
   entry.start = start;
@@ -127,9 +125,9 @@ const CodeFunction* CodeMap::FindFunction(FunctionId id) const {
 }
 
 void CodeMap::ApplyMoves(const CodeMove* moves, size_t count) {
-  // All removals come before all insertions, for code may move to where other
-  // code has just left. But code that moves a second time belongs to the next
-  // collection: `landed` finds the border.
+  // All removals come before all insertions, because code may move to where
+  // other code has just left. But code that moves a second time belongs to the
+  // next collection: `landed` finds the border.
   size_t begin = 0;
   while (begin < count) {
     std::unordered_map<uintptr_t, bool> landed;
@@ -236,7 +234,7 @@ void CodeMap::TakeFromOrder(CodeEntry* entry) {
 }
 
 void CodeMap::ForgetOne() {
-  NoteLoss();  // so that samples mark what they hit anew
+  NoteLoss();  // so that samples mark again what they hit
   const bool must = entries_.size() > kMaxEntries + kMaxEntries / 4;
   for (int i = 0; i < kLooks; i++) {
     CodeEntry* entry = oldest_;
@@ -251,8 +249,8 @@ void CodeMap::ForgetOne() {
 }
 
 void CodeMap::LearnScriptUrl(int script_id, std::string_view name) {
-  // Code without a function name is the script's top level (" url") or an
-  // anonymous function (" url:1:1"): the URL is there for certain.
+  // Code without a function name is the script's top-level code (" url") or an
+  // anonymous function (" url:1:1"): its URL is certain.
   std::string_view url = name;
   if (!url.starts_with(' ') || script_urls_.contains(script_id)) return;
   url.remove_prefix(1);

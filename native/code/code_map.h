@@ -1,4 +1,5 @@
-// Which function owns an address: V8's code ranges, kept from its JIT events.
+// Maps addresses to functions: the ranges of V8's code, read from its heap or
+// from its code events.
 #ifndef NATIVE_CODE_CODE_MAP_H_
 #define NATIVE_CODE_CODE_MAP_H_
 
@@ -19,37 +20,38 @@ namespace otelpyroscope {
 
 enum class CodeKind : uint8_t {
   kMachineCode,      // Sparkplug, Maglev, TurboFan
-  kBytecode,         // interpreted; the range is the bytecode array
+  kBytecode,         // interpreted; the range is the bytecode
   kBuiltin,          // part of V8
-  kBytecodeHandler,  // the interpreter itself: its frame is the next one
+  kBytecodeHandler,  // the interpreter: its frame is the next one
   kOther,            // regular expressions, WebAssembly, stubs
 };
 
-// Where a cache of so many lines, one for each address, has that of `address`.
+// Returns the index of the line for `address` in a cache with one address per
+// line.
 constexpr size_t CacheLineOf(uintptr_t address, size_t lines) {
   return (address ^ (address >> 10)) % lines;
 }
 
-// What code of one or more tiers belongs to.
+// The function that code of one or more tiers belongs to.
 struct CodeFunction : std::enable_shared_from_this<CodeFunction> {
-  // V8's, without kind and tier, "fn url:line:col" for functions of scripts.
-  // Empty where the heap has told of the function.
+  // V8's name, without kind and tier: "fn url:line:col" for functions of
+  // scripts. Empty if the function was read from the heap.
   std::string name;
   FunctionId id;
   bool in_script = false;
   std::unique_ptr<const HeapFunction> from_heap;
-  // StackTable's number for this function, good while its generation is.
+  // StackTable's number for this function, valid while its generation is.
   mutable uint64_t table_generation = 0;
   mutable uint32_t table_function = 0;
 };
 
 enum class CodeTier : uint8_t { kBytecode, kBaseline, kOptimized };
 
-// Knows whether a piece of code on V8's heap is still where it was.
+// Checks whether a piece of code on V8's heap is still where it was.
 class CodeAnchor {
  public:
   virtual ~CodeAnchor() = default;
-  // Whether it is the same code, in the same place, with the same tables.
+  // Whether it is the same code, at the same address, with the same tables.
   virtual bool Holds() const = 0;
 };
 
@@ -61,113 +63,119 @@ struct CodeEntry {
   bool optimized = false;  // by Maglev or TurboFan: calls may be inlined
   bool baseline = false;   // by Sparkplug
   std::shared_ptr<CodeFunction> function;
-  // Read when a sample first hits the code, see code_reader.h.
+  // Whether a sample has hit the code; the positions are read then, see
+  // code_reader.h.
   mutable bool hit = false;
   mutable bool positions_read = false;
   mutable std::shared_ptr<const CodePositions> positions;
-  // Not on V8's heap: it stays where it is.
+  // Not on V8's heap, so that it does not move.
   bool off_heap = false;
-  uint32_t module = 0;  // of WebAssembly: its number; 0: it has none
-  // When it was last known to be here, see MarkStale(), and what knows
-  // whether it still is; null: nothing does.
+  uint32_t module = 0;  // number of the WebAssembly module, or 0
+  // The generation in which it was last known to be here, see MarkStale(), and
+  // what can check whether it still is; null if nothing can.
   mutable uint64_t generation = 0;
   std::unique_ptr<const CodeAnchor> anchor;
   bool name_is_guess = false;
-  // The map's order of age.
+  // The neighbours in the list of entries by age.
   CodeEntry* older = nullptr;
   CodeEntry* newer = nullptr;
 };
 
-// Code that the garbage collector has moved.
+// A move of code by the garbage collector.
 struct CodeMove {
   uintptr_t from = 0;
   uintptr_t to = 0;
-  // Samples that begin before this position of the ring are older.
+  // Samples before this position of the ring are older than the move.
   uint64_t ring_position = 0;
 };
 
-// Not thread-safe: the isolate's thread only, outside the signal handler.
+// Not thread-safe: on the isolate's thread only, outside the signal handler.
+// The drain and V8's callbacks may call everything: nothing here touches V8's
+// heap, except FindAgain(), which reads the words of anchors.
 class CodeMap {
  public:
-  // About 40 MiB. When full, each new code replaces the oldest of a function
-  // that no sample has hit since it was looked at last: eval storms produce
-  // such code.
+  // About 40 MiB. When full, each new range replaces the oldest one of a
+  // function that no sample has hit since it was last checked: repeated eval()
+  // produces such code.
   static constexpr size_t kMaxEntries = 200000;
-  // Functions of the heap that are kept: about 10 MiB. When full, all is
-  // forgotten, and read again as samples hit it.
+  // Functions read from the heap: about 10 MiB. When full, all are forgotten,
+  // and read again as samples hit them.
   static constexpr size_t kMaxKept = 20000;
-  // Collections after which code that nobody has seen again is forgotten.
+  // Code that no sample has hit for this many collections is forgotten.
   static constexpr uint64_t kMaxAge = 16;
 
-  // Adds code by the name of its V8 event ("JS:*fn url:1:2"). What it overlaps
-  // is gone: V8 never tells when it frees code, only when it reuses the place.
+  // Adds code by the name of its V8 event ("JS:*fn url:1:2"). Removes ranges
+  // that it overlaps: V8 never reports that it frees code, only that it reuses
+  // the addresses.
   void Add(uintptr_t start, size_t size, bool is_bytecode, FunctionId id,
            std::string_view event_name);
 
-  // Adds optimized code of a known function that V8 has not told of. False: the
-  // function is not known.
+  // Adds optimized code of a known function that V8 has not reported. Returns
+  // false if the function is not known.
   bool AddFound(uintptr_t start, size_t size, FunctionId id);
 
-  // Adds code that V8's heap tells of. `function` is one of this map's.
+  // Adds code that was read from V8's heap. `function` is one of this map's.
   void AddRead(uintptr_t start, size_t size, CodeTier tier,
                std::shared_ptr<CodeFunction> function,
                std::shared_ptr<const CodePositions> positions,
                std::unique_ptr<const CodeAnchor> anchor = nullptr);
-  // Code of no function of a script.
-  // `is_guess`: a later sample may know a better name.
+  // Adds code that belongs to no function of a script. `is_guess`: a later
+  // sample may find a better name.
   void AddNamed(uintptr_t start, size_t size, std::string_view name,
                 std::unique_ptr<const CodeAnchor> anchor = nullptr,
                 bool is_guess = false);
-  // Code that is not on V8's heap, by the name of its event. `module`: the
-  // number by which ForgetModule() knows it.
+  // Adds code that is not on V8's heap, by the name of its event. `module` is
+  // the number that ForgetModule() takes.
   void AddOffHeap(uintptr_t start, size_t size, std::string_view event_name,
                   uint32_t module = 0);
   void ForgetModule(uint32_t module);
   void AddBuiltin(const Builtin& builtin);
 
-  // Forgets all where there is no room to keep more. Before a sample.
+  // Forgets everything if there is no room to keep more. Called before each
+  // sample.
   void MakeRoom() {
     if (kept_.size() >= kMaxKept) Clear();
   }
-  // Keeps what the heap says of a function, until Clear().
+  // Keeps a function that was read from the heap, until Clear().
   std::shared_ptr<CodeFunction> Keep(HeapFunction&& function);
-  // A function that is kept, or null.
+  // Returns a function that is kept, or null.
   std::shared_ptr<CodeFunction> FindKept(FunctionId id) const;
 
-  // From here on, code on V8's heap may have moved, or its place be reused:
-  // what is known is not found until FindAgain() has seen that it is still
-  // there. Forgotten when nobody has for kMaxAge calls.
+  // Marks all code on V8's heap as stale: it may have moved, or its addresses
+  // be reused. Find() ignores stale entries until FindAgain() has checked that
+  // they are still there. An entry that is not found again for kMaxAge calls is
+  // forgotten. Called in callbacks of the collector.
   void MarkStale();
-  // Whether anything may have been learnt or found again since then.
+  // Whether anything may have been added or found again since MarkStale().
   bool HasFreshEntries() const { return changes_ != stale_changes_; }
-  // The code at `address` from before, if its anchor still holds. It is found
-  // by Find() again.
+  // Returns the stale code at `address` if its anchor still holds, or null.
+  // From then on Find() returns it again.
   const CodeEntry* FindAgain(uintptr_t address);
 
   // Applies moves in the order in which they happened.
   void ApplyMoves(const CodeMove* moves, size_t count);
 
-  // The code that contains `address`, or null.
+  // Returns the code that contains `address`, or null.
   const CodeEntry* Find(uintptr_t address) const;
 
-  // The function, as long as code of it is known; or null.
+  // Returns the function while code of it is known, or null.
   const CodeFunction* FindFunction(FunctionId id) const;
 
-  // The URL of a script as its top-level code tells it, or empty.
+  // Returns the URL of a script by the name of its top-level code, or "".
   std::string_view ScriptUrl(int script_id) const;
 
-  // Where V8 puts the code that it generates: [start, start + size).
+  // Sets V8's code range: [start, start + size).
   void SetGeneratedRange(uintptr_t start, size_t size) {
     generated_start_ = start;
     generated_size_ = size;
   }
-  // Whether code at this address was generated by V8, known here or not.
+  // Whether V8 generated the code at this address, in the map or not.
   bool IsGenerated(uintptr_t address) const {
     return address - generated_start_ < generated_size_;
   }
 
-  // V8 runs its builtins from a second mapping at `copy`, and tells only the
-  // addresses of the first: [original, original + size).
+  // Sets the second mapping at `copy` from which V8 runs its builtins, while it
+  // reports only the addresses of the first: [original, original + size).
   void SetBuiltinsCopy(uintptr_t copy, uintptr_t original, size_t size) {
     copy_start_ = copy;
     copy_size_ = size;
@@ -175,10 +183,10 @@ class CodeMap {
     NoteLoss();
   }
 
-  // 0: there is none.
+  // 0 if there is none.
   uintptr_t builtins_copy() const { return copy_start_; }
 
-  // The address at which V8 tells of what is at `address`.
+  // Returns the address that V8 reports for the code at `address`.
   uintptr_t OriginalOf(uintptr_t address) const {
     return address - copy_start_ < copy_size_
                ? address - copy_start_ + copy_original_
@@ -188,16 +196,16 @@ class CodeMap {
   void Clear();
 
   size_t entries() const { return entries_.size(); }
-  // Memory held, in bytes, roughly.
+  // Memory that the map takes, in bytes, roughly.
   size_t bytes() const;
-  // Changes whenever something that was found may be found no more, or not as
-  // it was. What is new elsewhere does not count.
+  // A number that changes whenever something that was found may not be found
+  // again, or not unchanged. New ranges elsewhere do not change it.
   uint64_t losses() const { return losses_; }
 
  private:
   using Entries = std::map<uintptr_t, CodeEntry>;
 
-  // The last answers of Find(): the same few call sites make most frames.
+  // The last results of Find(): the same few call sites make most frames.
   struct CacheLine {
     uintptr_t address = 0;
     uint64_t stamp = 0;  // losses_, or, where nothing was found, changes_
@@ -208,9 +216,9 @@ class CodeMap {
   bool IsGood(const CodeEntry& entry) const {
     return entry.generation == generation_ || entry.off_heap;
   }
-  // The range around an address, whether it is good or not; or null.
+  // Returns the range that contains an address, stale or not; or null.
   const CodeEntry* EntryAt(uintptr_t address) const;
-  // As the newest. What it overlaps is gone.
+  // Inserts the entry as the newest, and removes ranges that it overlaps.
   void Insert(CodeEntry&& entry);
   Entries::iterator Erase(Entries::iterator place);
   void AppendToOrder(CodeEntry* entry);
@@ -225,11 +233,11 @@ class CodeMap {
   void LearnScriptUrl(int script_id, std::string_view name);
 
   Entries entries_;
-  // Functions with a known id; owned by their entries.
+  // Functions with a known id; their entries own them.
   std::unordered_map<uint64_t, CodeFunction*> functions_;
   std::vector<std::shared_ptr<CodeFunction>> kept_;
   std::map<int, std::string> script_urls_;
-  int url_clock_ = 0;  // the script behind which the next URL is forgotten
+  int url_clock_ = 0;  // the script after which the next URL is forgotten
   uintptr_t generated_start_ = 0;
   size_t generated_size_ = 0;
   uintptr_t copy_start_ = 0;

@@ -1,4 +1,3 @@
-// Asks V8 for its ranges, and looks for the one that it does not tell.
 #include "code/code_ranges.h"
 
 #include <sys/mman.h>
@@ -17,14 +16,14 @@
 namespace otelpyroscope {
 namespace {
 
-// V8 hands out what is in its code range in multiples of this.
+// V8 allocates its code range in multiples of this.
 constexpr uintptr_t kCodePageBytes = 256 * 1024;
 constexpr size_t kPieceBytes = 1024;
 
-// A piece of the builtins, to compare with.
+// A piece of the builtins, to compare other memory with.
 class Piece {
  public:
-  // False: memory cannot be read.
+  // Returns false if memory cannot be read.
   bool Read(uintptr_t address) { return SafeMemory::Read(address, &bytes_); }
   bool IsAt(uintptr_t address) const {
     uint8_t bytes[kPieceBytes];
@@ -36,8 +35,9 @@ class Piece {
   uint8_t bytes_[kPieceBytes];
 };
 
-// Which pages of [low, high) are in memory. V8 reserves far more than it uses,
-// and one call is told so sooner than two thousand reads fail.
+// The pages of [low, high) that are in memory. V8 reserves far more than it
+// uses, and one call that lists them is quicker than two thousand reads that
+// fail.
 class UsedPages {
  public:
   UsedPages(uintptr_t low, uintptr_t high)
@@ -46,7 +46,7 @@ class UsedPages {
     is_known_ =
         mincore(reinterpret_cast<void*>(low), high - low, pages_.data()) == 0;
   }
-  // Whether there are any, or it is not known.
+  // Whether there are any, or their number is unknown.
   bool AnyAt(uintptr_t address, size_t size) const {
     return !is_known_ || memchr(&pages_[(address - low_) / page_], 1,
                                 size / page_) != nullptr;
@@ -59,8 +59,8 @@ class UsedPages {
   bool is_known_;
 };
 
-// Where within [low, high) the builtins are a second time. 0: nowhere;
-// nothing: the system does not tell.
+// Returns the address of the builtins' copy within [low, high), 0 if there is
+// none, or nothing if the system does not tell.
 std::optional<uintptr_t> FindBuiltinsCopy(uintptr_t original, size_t size,
                                           uintptr_t low, uintptr_t high) {
   if (size < kPieceBytes || size > high - low) return 0;
@@ -73,7 +73,7 @@ std::optional<uintptr_t> FindBuiltinsCopy(uintptr_t original, size_t size,
       !last.Read(original + last_offset)) {
     return FindSecondMapping(original, size, low, high);
   }
-  // The list of mappings would take the kernel half a microsecond for each, and
+  // The kernel takes half a microsecond for each mapping that it lists, and
   // there may be tens of thousands. V8 puts the copy at the end, if anywhere.
   const UsedPages used(low, high);
   for (uintptr_t place = (high - size) & ~(kCodePageBytes - 1); place >= low;
@@ -94,9 +94,9 @@ bool LearnCodeRanges(v8::Isolate* isolate, bool by_events, CodeMap* code_map) {
   isolate->GetCodeRange(&generated_code, &generated_bytes);
   const uintptr_t low = reinterpret_cast<uintptr_t>(generated_code);
   code_map->SetGeneratedRange(low, generated_bytes);
-  // It runs the builtins from a copy near the code that it generates, if there
-  // is room. Its code events tell where the original is up to V8 11, and where
-  // the copy is since.
+  // V8 runs the builtins from a copy near the code that it generates, if there
+  // is room. Its code events contain the address of the original up to V8 11,
+  // and of the copy since.
   code_map->SetBuiltinsCopy(0, 0, 0);
   if (by_events && V8_MAJOR_VERSION >= 12) return true;
   const void* builtins = nullptr;

@@ -1,4 +1,4 @@
-// Where an isolate keeps the code that V8 generates, and its builtins.
+// Finds the ranges in which an isolate keeps generated code and builtins.
 #ifndef NATIVE_CODE_CODE_RANGES_H_
 #define NATIVE_CODE_CODE_RANGES_H_
 
@@ -7,9 +7,10 @@
 
 namespace otelpyroscope {
 
-// Tells `code_map`; `by_events`: which learns of code from V8's events. Looks
-// for the copy of the builtins, of which V8 does not tell: less than 1 ms.
-// False: neither does the system.
+// Stores the ranges in `code_map`. `by_events`: the map gets its code from V8's
+// events. Searches for the copy of the builtins, which V8 does not report, in
+// less than 1 ms. Returns false if the system does not tell what is mapped. On
+// the isolate's thread, outside callbacks of the collector.
 bool LearnCodeRanges(v8::Isolate* isolate, bool by_events, CodeMap* code_map);
 
 }  // namespace otelpyroscope

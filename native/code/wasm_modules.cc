@@ -1,4 +1,3 @@
-// From an instance to its module, and when a module's code is listed.
 #include "code/wasm_modules.h"
 
 #include "uv.h"
@@ -8,13 +7,13 @@
 namespace otelpyroscope {
 namespace {
 
-// Words of an object in which a reference is looked for; V8's instances have
+// Words of an object that are searched for a reference; V8's instances have
 // about 40.
 constexpr size_t kMaxWords = 128;
 // Instances that are remembered; when full, all are forgotten.
 constexpr size_t kMaxInstances = 1024;
 
-// The first object of that type that `object` refers to, or 0.
+// Returns the first object of that type that `object` refers to, or 0.
 uintptr_t FindReference(uintptr_t object, uint16_t type) {
   for (size_t i = 1; type != 0 && i < kMaxWords; i++) {
     uintptr_t word = 0;
@@ -24,8 +23,8 @@ uintptr_t FindReference(uintptr_t object, uint16_t type) {
   return 0;
 }
 
-// The WasmModuleObject behind what a frame has of its instance: V8 11 keeps the
-// WasmInstanceObject there, later ones an object that refers to it.
+// Returns the WasmModuleObject of the instance that a frame has: V8 11 keeps
+// the WasmInstanceObject there, later versions an object that refers to it.
 uintptr_t FindModule(uintptr_t instance) {
   const InstanceTypes& types = InstanceTypes::OfThisV8();
   if (heap::InstanceType(instance) == 0) return 0;

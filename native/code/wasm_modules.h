@@ -1,10 +1,11 @@
-// The WebAssembly modules whose code samples have hit, for V8 to name it.
+// Keeps the WebAssembly modules whose code samples have hit, so that V8 can
+// name it.
 //
-// V8 tells of existing WebAssembly code where it walks the whole heap (a list
-// of all code: 400 ms at 650 MB), and where a module is cloned: then of that
-// module's alone. So each module that a sample has hit is cloned once while
-// V8's code events are followed, and again when samples hit code of it that has
-// been compiled since.
+// V8 reports existing WebAssembly code when it walks the whole heap (a list of
+// all code: 400 ms at 650 MB), and when a module is cloned: then of that module
+// alone. So each module that a sample has hit is cloned once while V8's code
+// events are listened to, and again when samples hit code of it that has been
+// compiled since.
 #ifndef NATIVE_CODE_WASM_MODULES_H_
 #define NATIVE_CODE_WASM_MODULES_H_
 
@@ -17,40 +18,42 @@
 
 namespace otelpyroscope {
 
-// Not thread-safe: the isolate's thread only.
+// Not thread-safe: on the isolate's thread only, outside the signal handler.
 class WasmModules {
  public:
-  // Modules that are known; the code of more has no names.
+  // Modules that are remembered; the code of further ones has no names.
   static constexpr size_t kMaxModules = 64;
 
-  // Notes that a sample has hit unknown code, of the module that `instance`
-  // leads to: what a frame of WebAssembly keeps where functions keep their
-  // JSFunction. Only while nothing has moved since the sample was taken, and
-  // `instance` is certain to be alive. Reads the heap; does not allocate on it.
+  // Records that a sample has hit unknown code of the module that `instance`
+  // leads to: the object that a WebAssembly frame has where a JavaScript frame
+  // has its JSFunction. Only while nothing has moved since the sample was
+  // taken, and if `instance` is certainly alive. Reads the heap and does not
+  // allocate on it: may be called in the drain.
   void NoteUnknownCode(v8::Isolate* isolate, uintptr_t instance);
   // Objects may have moved.
   void ForgetAddresses() { by_instance_.clear(); }
 
-  // Whether there is a module whose code is to be listed.
+  // Whether there is a module whose code should be listed. Any of V8's
+  // callbacks may ask.
   bool HasUnlisted() const;
-  // The number of such a module, never 0, and a handle on it; 0: there is none.
-  // The module counts as listed then.
+  // Returns the number of such a module and a handle on it, or 0 if there is
+  // none. The module counts as listed from then on. In the event loop only.
   uint32_t NextUnlisted(v8::Isolate* isolate, v8::Local<v8::Object>* module);
-  // Keeps the clone, and with it the memory that the module's code lies in,
-  // until the module itself is gone: no other code gets there meanwhile.
-  // `cost_ns`: what the listing took.
+  // Keeps the clone, and with it the memory of the module's code, until the
+  // module itself is gone: so that no other code is placed there. `cost_ns` is
+  // the time that the listing took.
   void Keep(v8::Isolate* isolate, uint32_t number, v8::Local<v8::Value> clone,
             uint64_t cost_ns);
-  // The number of a module that is gone; 0: none. Its code's names must be
-  // forgotten before Forget().
+  // Returns the number of a module that is gone, or 0. The names of its code
+  // must be forgotten before Forget().
   uint32_t NextGone() const;
   void Forget(uint32_t number) { modules_.erase(number); }
   void Clear();
 
  private:
-  // Frames of unknown code for which a module is listed.
+  // A module is listed after this many frames of unknown code.
   static constexpr uint64_t kUnknownFrames = 8;
-  // Listings of a module take no more than one part in so many of the time.
+  // Listing a module takes at most one part in this many of the time.
   static constexpr uint64_t kTimeShare = 100;
 
   struct Module {
@@ -64,7 +67,8 @@ class WasmModules {
 
   std::unordered_map<uint32_t, Module> modules_;
   uint32_t last_number_ = 0;
-  // What instances lead to, 0 where to no module, until ForgetAddresses().
+  // The numbers of the modules that instances lead to, 0 for none, until
+  // ForgetAddresses().
   std::unordered_map<uintptr_t, uint32_t> by_instance_;
 };
 

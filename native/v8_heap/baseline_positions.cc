@@ -1,4 +1,3 @@
-// The walk over bytecode and bytecode offset table.
 #include "v8_heap/baseline_positions.h"
 
 #include "v8_heap/varint.h"

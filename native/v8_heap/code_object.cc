@@ -1,4 +1,3 @@
-// From code to its Code object, and from an address to its code.
 #include "v8_heap/code_object.h"
 
 #include <atomic>
@@ -16,22 +15,21 @@ namespace {
 
 using v8_layout::layout;
 
-// What V8 aligns code to, at least.
+// V8's smallest alignment of code.
 constexpr size_t kAlignment = 32;
 constexpr size_t kPageBytes = 4096;
-// Of a JSFunction, its code is among the first.
+// The words of a JSFunction among which its Code is.
 constexpr size_t kFunctionWords = 8;
 
 FoundCode noted_builtins[2];
 
-// Optimized code whose owner was looked for.
+// Counts of optimized code whose owner was looked up.
 std::atomic<uint64_t> owners_read{0};
 std::atomic<uint64_t> owners_missed{0};
 constexpr uint64_t kFewOwners = 4;
 
-// Whether code may be optimized that has this where optimized code has what it
-// is deoptimized by: that of regular expressions has nothing there, and
-// baseline code its bytecode.
+// Whether code with this deoptimization data may be optimized: a regular
+// expression's has none, and baseline code has its bytecode there.
 bool MayBeOptimized(uintptr_t data) {
   const InstanceTypes& types = InstanceTypes::OfThisV8();
   const uint16_t type = heap::InstanceType(data);
@@ -41,7 +39,7 @@ bool MayBeOptimized(uintptr_t data) {
          heap::ReadSmi(data, layout().array_length, &length) && length != 0;
 }
 
-// Whether `code` is a Code object, of code that begins at `start`.
+// Whether `code` is the Code object of code that begins at `start`.
 bool IsCodeAt(uintptr_t code, uintptr_t start, size_t* size) {
   uintptr_t instruction_start = 0;
   int32_t instruction_size = 0;
@@ -84,7 +82,7 @@ bool CodeObject::Find(uintptr_t address, FoundCode* found) {
     size_t size = 0;
     if (!v8_layout::MayBeObject(code) || !IsCodeAt(code, start, &size))
       continue;
-    // The nearest code before the address: it is this one's or nobody's.
+    // The nearest code before the address contains it, or none does.
     found->start = start;
     found->size = size;
     found->code = code;
@@ -154,7 +152,8 @@ bool CodeObject::AgreesWith(const BuiltinTable& builtins) {
   for (const FoundCode& noted : noted_builtins) {
     if (noted.code == 0) continue;
     const Builtin* builtin = builtins.Find(noted.start);
-    // Newer versions tell of a copy, and what the table says is exported there.
+    // Newer versions report the copy of the builtins; for these, the binary
+    // exports the offsets that are compared here.
     if (builtin != nullptr &&
         (builtin->start != noted.start || builtin->size != noted.size)) {
       return false;

@@ -1,7 +1,7 @@
-// The Code objects of machine code, on V8's heap.
+// Finds the Code objects of machine code on V8's heap.
 //
-// Safe reads, each checked: a Code object says itself where its code begins and
-// how long it is.
+// All reads are safe, and checked: a Code object itself contains the start and
+// the size of its code.
 #ifndef NATIVE_V8_HEAP_CODE_OBJECT_H_
 #define NATIVE_V8_HEAP_CODE_OBJECT_H_
 
@@ -14,56 +14,63 @@
 
 namespace otelpyroscope {
 
-// Code that V8 has not told of, and its Code object.
+// A range of machine code, and its Code object.
 struct FoundCode {
   uintptr_t start = 0;
   size_t size = 0;
   uintptr_t code = 0;
 };
 
-// Words of V8's heap as they were when code was read.
+// A word of V8's heap, with its value when the code was read.
 struct AnchorWord {
   uintptr_t address = 0;  // 0: none
   uintptr_t value = 0;
 };
 using AnchorWords = std::array<AnchorWord, 3>;
 
+// May be called in the drain and in the self-check, on the isolate's thread,
+// before anything has moved since the addresses were found. Never in the signal
+// handler.
 class CodeObject {
  public:
-  // How far before an address its code may begin to be found.
+  // How far before an address the start of its code is searched.
   static constexpr size_t kMaxDistance = 256 << 10;
 
-  // The Code object of the code at [start, start + size), or 0.
+  // Returns the Code object of the code at [start, start + size), or 0.
   static uintptr_t Of(uintptr_t start, size_t size);
 
-  // The code around `address`, which lies where V8 puts its code; or false.
-  // Looks backwards for the beginning: a microsecond for every few KB.
+  // Finds the code around `address`, which is in V8's code range. Returns false
+  // if there is none. Searches backwards for the start: a microsecond for every
+  // few KB.
   static bool Find(uintptr_t address, FoundCode* found);
 
-  // The words that say where its code begins, and where its two tables are: of
-  // optimized code, those of what it is deoptimized by and of its positions; of
-  // baseline code, those of its bytecode and of the offsets in that.
+  // Reads the words that contain the address of its code and of its two tables:
+  // those of optimized code are the deoptimization data and the source
+  // positions, those of baseline code are the bytecode and the bytecode
+  // offsets.
   static bool ReadAnchorWords(uintptr_t code, AnchorWords* words);
 
-  // The SharedFunctionInfo of the function that optimized code is of. False:
-  // other code.
+  // Reads the SharedFunctionInfo of the function that optimized code belongs
+  // to. Returns false for other code.
   static bool ReadOwner(uintptr_t code, uintptr_t* shared);
 
   // Whether most optimized code in this process seems to have no owner, so that
-  // it must be elsewhere than the table says.
+  // the table of offsets must be wrong about it.
   static bool MissesOwners();
 
-  // Notes what the table of offsets says of the builtin that a JSFunction runs,
-  // if the function leads to its code; and whether it agrees with what the
-  // program's symbols say of those that were noted. For layout_check.h.
+  // Records where the table of offsets locates the code of the builtin that a
+  // JSFunction runs, if the function leads to its code. For layout_check.h.
   static void NoteBuiltinOf(uintptr_t function);
+  // Whether the recorded builtins are where the program's symbols locate them.
+  // For layout_check.h.
   static bool AgreesWith(const BuiltinTable& builtins);
 };
 
-// Addresses at which no code was found, for the search is long.
+// Addresses at which no code was found, so that the long search is not
+// repeated.
 class MissedCode {
  public:
-  // When full, all are forgotten.
+  // Addresses that are remembered; when full, all are forgotten.
   static constexpr size_t kMaxAddresses = 4096;
 
   bool Contains(uintptr_t address) const {

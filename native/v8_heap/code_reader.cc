@@ -1,4 +1,3 @@
-// The walk from code to its Code object, its positions and inlined functions.
 #include "v8_heap/code_reader.h"
 
 #include <algorithm>
@@ -20,11 +19,11 @@ namespace {
 using v8_layout::kHeapObjectTag;
 using v8_layout::layout;
 
-// More exist in no program; the bound is for the case that the memory is not
-// what we think it is.
+// No program has more; the bound is for memory that is not what it is taken
+// for.
 constexpr uint64_t kMaxInlinedCalls = 1 << 16;
 
-// Weak references have the second lowest bit set as well; 3 is a cleared one.
+// A weak reference also has the second lowest bit set; 3 is a cleared one.
 constexpr uintptr_t kWeakTag = 2;
 constexpr uintptr_t kClearedReference = 3;
 
@@ -47,9 +46,9 @@ bool IsInlined(const CodePosition& entry) {
   return entry.position.inlining_id >= 0;
 }
 
-// The position table of bytecode, checked against the bytecode itself: nothing
-// is inlined into bytecode. False where a check fails; no positions where V8
-// has not made the table.
+// Reads the position table of bytecode, and checks it against the bytecode;
+// nothing is inlined into bytecode. Returns false if a check fails, and no
+// positions if V8 has not made the table.
 bool ReadBytecodePositions(uintptr_t bytecode_start, size_t size,
                            std::vector<CodePosition>* positions,
                            std::vector<uint32_t>* starts) {
@@ -102,7 +101,7 @@ bool ReadInlinedCalls(uintptr_t code, std::vector<InlinedCall>* calls) {
     InlinedCall call;
     call.call = SourcePosition::Unpack(position);
     call.is_itself = index == -1;
-    // A call is made by an earlier one, or by the function itself.
+    // The caller is an earlier call, or the function itself.
     if (call.call.inlining_id >= static_cast<int32_t>(calls->size())) {
       return false;
     }
@@ -121,7 +120,7 @@ bool ReadInlinedCalls(uintptr_t code, std::vector<InlinedCall>* calls) {
     }
     calls->push_back(call);
   }
-  // V8 lists no function that is not called.
+  // V8 lists only functions that are called.
   return std::find(is_called.begin(), is_called.end(), false) ==
          is_called.end();
 }
@@ -254,8 +253,8 @@ FunctionId CodeReader::ReadFunctionId(v8::Local<v8::UnboundScript> script,
       script.IsEmpty()) {
     return id;
   }
-  // One of these comes with every code event, thousands at start: a field of a
-  // live object is read as it is.
+  // Every code event, thousands at a start, needs this: the field of a live
+  // object is read directly.
   id.script_id = script_id;
   memcpy(&id.literal_id,
          reinterpret_cast<const void*>(ObjectOf(script) - kHeapObjectTag +

@@ -1,10 +1,10 @@
-// Where code came from: source positions and inlined calls, read from V8's
-// heap.
+// Reads from V8's heap what code was compiled from: source positions and
+// inlined calls.
 //
-// V8 expands inlined frames for callers at most, so the CPU of an inlined leaf
-// would go to its caller. Everything here is lazy, for sampled code only, and
-// is read before the collector can move it. Each object is copied by a read
-// that cannot fault, and believed only after its checks.
+// V8 expands inlined frames for callers only, so the CPU of an inlined leaf
+// would be attributed to its caller. Everything here is read lazily, for
+// sampled code only, and before the collector can move it. Each object is
+// copied by a read that cannot fault, and used only after its checks.
 #ifndef NATIVE_V8_HEAP_CODE_READER_H_
 #define NATIVE_V8_HEAP_CODE_READER_H_
 
@@ -19,60 +19,69 @@
 
 namespace otelpyroscope {
 
+// May be called in the drain and in the self-check, on the isolate's thread.
+// Never in the signal handler.
 class CodeReader {
  public:
-  // How far the table of offsets has been found right in this process: see
+  // How much of the table of offsets was found right in this process: see
   // layout_check.h.
   enum class Trust : uint8_t { kUnchecked, kFunctions, kAll, kNone };
   static Trust GetTrust();
   static void SetTrust(Trust checked);
 
-  // Whether the table has been found right about names and places of functions,
-  // so that functions can be told by the heap alone.
+  // Whether the table was found right about names and positions of functions,
+  // so that functions can be identified by the heap alone.
   static bool KnowsFunctions();
   static void SetKnowsFunctions(bool knows);
 
-  // Whether positions might be read in this process. Probes once.
+  // Whether positions can be read in this process, if the table is right.
+  // Probes once.
   static bool Possible();
-  // Whether they are read.
+  // Whether positions are read: they can be, and the table was found right.
   static bool Available();
 
-  // Of optimized code: positions and inlined calls. Null: no such code, or a
-  // check failed, which adds to `failures`.
+  // Reads positions and inlined calls of optimized code. Returns null if there
+  // is no such code, or if a check fails, which is added to `failures`.
   static std::shared_ptr<const CodePositions> ReadOptimized(
       uintptr_t code_start, size_t code_size, uint64_t* failures);
 
-  // Of baseline code: its positions, as its bytecode has them.
+  // Reads the positions of baseline code, which are those of its bytecode.
+  // Returns null as ReadOptimized() does.
   static std::shared_ptr<const CodePositions> ReadBaseline(uintptr_t code_start,
                                                            size_t code_size,
                                                            uint64_t* failures);
 
-  // Of bytecode: its positions.
+  // Reads the positions of bytecode. Returns null as ReadOptimized() does.
   static std::shared_ptr<const CodePositions> ReadBytecode(uintptr_t code_start,
                                                            size_t code_size,
                                                            uint64_t* failures);
 
-  // The word of a bytecode array that has its position table, and that table.
+  // Returns the address of the bytecode array's word that refers to its
+  // position table, and the table.
   static bool ReadBytecodeTable(uintptr_t code_start, uintptr_t* word,
                                 uintptr_t* table);
 
-  // For layout_check.h: read whether trusted or not. False where a check fails.
+  // For layout_check.h: reads positions whether the table is trusted or not.
+  // Returns false if a check fails.
   static bool CheckBytecode(uintptr_t code_start, size_t code_size,
                             std::vector<CodePosition>* positions);
 
-  // Which function a JSFunction is; unknown: a builtin's, or not one.
+  // Returns the function that a JSFunction runs; unknown if it is a builtin's,
+  // or not a JSFunction.
   static FunctionId FunctionOf(uintptr_t object);
 
-  // The function behind a code event; `script_id` is that of `script`.
+  // Returns the function of a code event; `script_id` is that of `script`. May
+  // be called in V8's callbacks.
   static FunctionId ReadFunctionId(v8::Local<v8::UnboundScript> script,
                                    int script_id);
 
-  // Where the bytecode of an array begins, and the array whose begins there.
+  // Converts between a bytecode array and the start of its bytecode.
   static uintptr_t BytecodeStart(uintptr_t array);
   static uintptr_t BytecodeArrayAt(uintptr_t code_start);
 
-  // What the interpreter's registers say: the offset in the bytecode that
-  // begins at `code_start`, or -1 where they are about something else.
+  // Returns the interpreter's offset in the bytecode that begins at
+  // `code_start`, by its registers; or -1 if they do not refer to that
+  // bytecode.
   static int64_t BytecodeOffset(uintptr_t array_register,
                                 uintptr_t offset_register, uintptr_t code_start,
                                 size_t code_size);

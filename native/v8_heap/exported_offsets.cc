@@ -1,4 +1,4 @@
-// V8's gen-postmortem-metadata.py makes the symbols: 32-bit integers.
+// V8's gen-postmortem-metadata.py makes the symbols, 32-bit integers.
 #include "v8_heap/exported_offsets.h"
 
 #include <dlfcn.h>
@@ -18,10 +18,10 @@ using v8_layout::Layout;
 struct Exported {
   const char* symbol;
   size_t Layout::*offset;
-  int sign;  // frames: the table has how far below
+  int sign;  // -1 for frames: the table has the distance below
 };
 
-// Those of which layout_check.h has no object that is known in every case.
+// Only the offsets for which layout_check.h has no known object in every case.
 constexpr Exported kExported[] = {
     {"v8dbg_off_fp_context", &Layout::frame_context_below, -1},
     {"v8dbg_off_fp_function", &Layout::frame_function_below, -1},

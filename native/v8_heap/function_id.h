@@ -1,4 +1,4 @@
-// Identifies a function of a script, whatever code it runs in.
+// Identifies a function of a script, independent of the code that it runs in.
 #ifndef NATIVE_V8_HEAP_FUNCTION_ID_H_
 #define NATIVE_V8_HEAP_FUNCTION_ID_H_
 
@@ -6,10 +6,10 @@
 
 namespace otelpyroscope {
 
-// Identifies a function for as long as its script lives.
+// Valid as long as the function's script lives.
 struct FunctionId {
   int script_id = 0;    // 0: unknown
-  int literal_id = -1;  // number of the function in its script
+  int literal_id = -1;  // the function's number in its script
 
   bool known() const { return script_id != 0 && literal_id >= 0; }
   uint64_t key() const {

@@ -1,4 +1,3 @@
-// ScopeInfos, Scripts and regular expressions, taken apart.
 #include "v8_heap/heap_function.h"
 
 #include <algorithm>
@@ -18,19 +17,20 @@ namespace {
 using v8_layout::kHeapObjectTag;
 using v8_layout::layout;
 
-// More exist in no program; the bound is for the case that the memory is not
-// what we think it is.
+// No program has more; the bound is for memory that is not what it is taken
+// for.
 constexpr uint64_t kMaxBytecodeBytes = 4 << 20;
 constexpr uintptr_t kMaxSearchedBytes = 64 << 10;
 constexpr uint64_t kMaxScopeVariables = 1 << 20;
 constexpr size_t kWordBytes = sizeof(uintptr_t);
 // V8's regexp-flags.h: the letter of each bit.
 constexpr std::string_view kRegExpFlags = "gimyusldv";
-// Of what a regular expression is compiled to: the code for either kind of
-// strings is among the first.
+// The code for either kind of strings is among the first words of a regular
+// expression's data.
 constexpr size_t kRegExpDataWords = 10;
 
-// The name of a compiled function, and where it begins, from its ScopeInfo.
+// Reads the name of a compiled function, and where it begins, from its
+// ScopeInfo.
 bool ReadScope(uintptr_t scope, std::string* name, int32_t* start) {
   const v8_layout::Layout& at = layout();
   int32_t flag_bits = 0;
@@ -61,7 +61,7 @@ bool ReadScope(uintptr_t scope, std::string* name, int32_t* start) {
   if ((flags & v8_layout::kScopeHasInferredName) != 0) {
     if (!ReadWord(scope, place, &word)) return false;
     place += kWordBytes;
-    // Undefined where there is none.
+    // The word is undefined if there is no name.
     if (name->empty()) ReadString(word, kMaxNameChars, name);
   }
   uint64_t position = 0;
@@ -74,8 +74,7 @@ bool ReadScope(uintptr_t scope, std::string* name, int32_t* start) {
   return true;
 }
 
-// What V8 counts as the end of a line: "\n", "\r", "\r\n", and two characters
-// of Unicode.
+// V8's ends of lines: "\n", "\r", "\r\n", and two characters of Unicode.
 template <typename Char>
 void CountLines(const Char* chars, size_t count, int* lines, size_t* begin) {
   for (size_t i = 0; i < count; i++) {
@@ -88,7 +87,7 @@ void CountLines(const Char* chars, size_t count, int* lines, size_t* begin) {
   }
 }
 
-// Counts lines where that is quick.
+// Counts the function's line and column if that is quick.
 void FillLine(uintptr_t script, HeapFunction* function) {
   uintptr_t source = 0;
   uint64_t line_offset = 0;
@@ -126,7 +125,7 @@ void FillLine(uintptr_t script, HeapFunction* function) {
   function->column = column;
 }
 
-// Of a BytecodeArray, or of an object that has one.
+// Finds the bytecode of a BytecodeArray, or of an object that refers to one.
 bool ReadBytecode(uintptr_t object, uintptr_t* start, size_t* size) {
   const InstanceTypes& types = InstanceTypes::OfThisV8();
   uint64_t length = 0;
@@ -228,7 +227,7 @@ bool ReadBytecodeOfCode(uintptr_t code, uintptr_t* start, size_t* size) {
 }
 
 bool FindBytecode(uintptr_t address, uintptr_t* start, size_t* size) {
-  // Objects begin at whole words. Bytecode looks like none.
+  // Objects begin at whole words. No bytecode looks like an object.
   const uintptr_t last = (address & ~(kWordBytes - 1)) + kHeapObjectTag;
   for (uintptr_t object = last; last - object < kMaxSearchedBytes;
        object -= kWordBytes) {

@@ -1,9 +1,10 @@
-// What V8's heap says of functions of scripts and of regular expressions: their
+// Reads functions of scripts and regular expressions from V8's heap: their
 // names, where they begin, and their bytecode.
 //
-// Safe reads, as all of the heap here: whatever word is given, the answer is
-// right or there is none. Good as long as nothing has moved since the word was
-// found.
+// All reads are safe: for any given word, the result is right or the call
+// fails. Results are valid as long as nothing has moved since the word was
+// found. May be called in the drain and in the self-check, on the isolate's
+// thread; never in the signal handler.
 #ifndef NATIVE_V8_HEAP_HEAP_FUNCTION_H_
 #define NATIVE_V8_HEAP_HEAP_FUNCTION_H_
 
@@ -28,28 +29,33 @@ namespace heap {
 
 // Characters of a name or a URL that are kept.
 constexpr size_t kMaxNameChars = 1024;
-// Lines are counted up to here; V8 is asked for those further down.
+// Lines are counted up to this character; V8 is asked for later ones.
 constexpr size_t kMaxCountedChars = 32 << 10;
 
-// The SharedFunctionInfo of a JSFunction. False: not a function of a script.
+// Reads the SharedFunctionInfo of a JSFunction. Returns false if it is not a
+// function of a script.
 bool ReadShared(uintptr_t function, uintptr_t* shared);
 
-// False for a function that is not compiled: it does not know its name yet.
+// Reads name and start of a function. Returns false for a function that is not
+// compiled: it does not have its name yet.
 bool ReadFunction(uintptr_t shared, HeapFunction* function);
 
-// The name of a JSRegExp: "(regexp) /a+b/gi". False: it is none.
+// Reads the name of a JSRegExp: "(regexp) /a+b/gi". Returns false if `object`
+// is not a JSRegExp.
 bool ReadRegExpName(uintptr_t object, std::string* name);
 
-// The same of one that has this Code object. False: it has other code.
+// Does the same if the JSRegExp has this Code object. Returns false if it has
+// other code.
 bool ReadRegExp(uintptr_t object, uintptr_t code, std::string* name);
 
-// The bytecode that the function runs, or its baseline code is made from.
+// Finds the bytecode that the function runs, or that its baseline code is made
+// from.
 bool ReadBytecodeOf(uintptr_t shared, uintptr_t* start, size_t* size);
 
-// The bytecode around an address, or one byte behind it.
+// Finds the bytecode that contains an address, or begins one byte after it.
 bool FindBytecode(uintptr_t address, uintptr_t* start, size_t* size);
 
-// The bytecode that baseline code was made from.
+// Finds the bytecode that baseline code was made from.
 bool ReadBytecodeOfCode(uintptr_t code, uintptr_t* start, size_t* size);
 
 }  // namespace heap

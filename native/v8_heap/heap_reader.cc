@@ -1,4 +1,3 @@
-// Safe reads by the table of offsets, and the instance types.
 #include "v8_heap/heap_reader.h"
 
 #include <dlfcn.h>
@@ -15,8 +14,8 @@ namespace {
 using v8_layout::kHeapObjectTag;
 using v8_layout::layout;
 
-// Larger ones exist in no program; the bound is for the case that the memory
-// is not what we think it is.
+// No program has larger ones; the bound is for memory that is not what it is
+// taken for.
 constexpr uint64_t kMaxTableBytes = 4 << 20;
 
 uint16_t DebugConstant(const char* name) {
@@ -77,7 +76,7 @@ const InstanceTypes& InstanceTypes::OfThisV8() {
 
 uintptr_t WasmFrameMarker() {
   static const uintptr_t type = DebugConstant("v8dbg_frametype_WasmFrame");
-  // A small integer of 31 bits, as in builds with pointer compression.
+  // The marker is a small integer of 31 bits, as with pointer compression.
   return type << 1;
 }
 

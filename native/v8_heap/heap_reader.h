@@ -1,7 +1,8 @@
-// Fields of V8's heap objects, copied by reads that cannot fault.
+// Reads fields of V8's heap objects, with reads that cannot fault.
 //
-// Every function takes whatever word was found where an object should be, and
-// fails where it cannot be one.
+// Every function accepts any word that was found where an object should be, and
+// fails if it cannot be one. May be called in the drain and in the self-check,
+// on the isolate's thread; never in the signal handler.
 #ifndef NATIVE_V8_HEAP_HEAP_READER_H_
 #define NATIVE_V8_HEAP_HEAP_READER_H_
 
@@ -13,8 +14,8 @@
 
 namespace otelpyroscope {
 
-// The instance types of the running V8, which its binary exports for
-// debuggers. 0 where it does not.
+// The instance types of the running V8, which its binary exports for debuggers;
+// 0 for those that it does not export.
 struct InstanceTypes {
   uint16_t code;
   uint16_t js_function;
@@ -30,13 +31,13 @@ struct InstanceTypes {
   uint16_t debug_info;
   uint16_t wasm_instance;
   uint16_t wasm_module;
-  uint16_t last_js_function;  // of classes and V8's own, behind js_function
+  uint16_t last_js_function;  // of classes and V8's own, after js_function
 
   static const InstanceTypes& OfThisV8();
 };
 
-// The word that a frame of WebAssembly has where frames of JavaScript have
-// their context. 0: the binary does not export it.
+// Returns the word that WebAssembly frames have where JavaScript frames have
+// their context, or 0 if the binary does not export it.
 uintptr_t WasmFrameMarker();
 
 namespace heap {
@@ -46,26 +47,26 @@ bool ReadWord(uintptr_t object, size_t offset, uintptr_t* word);
 bool ReadSmi(uintptr_t object, size_t offset, uint64_t* value);
 bool ReadInt(uintptr_t object, size_t offset, int32_t* value);
 
-// 0: not an object.
+// Returns the object's instance type, or 0 if it is not an object.
 uint16_t InstanceType(uintptr_t object);
-// From here on, the type of such objects is known by their map alone, without
-// a read. `object`: of a type that has one map only, in the space that V8 never
-// changes nor moves.
+// Lets InstanceType() recognize objects with this object's map without a read
+// of the map. `object` is of a type that has one map only, in the space that V8
+// never changes nor moves.
 void KnowMapOf(uintptr_t object);
 bool IsByteArray(uintptr_t object);
-// A JSFunction of any kind.
+// Whether it is a JSFunction of any kind.
 bool IsFunction(uintptr_t object);
 
-// A copy of a byte array, at most 4 MiB. Fails for everything else.
+// Copies a byte array of at most 4 MiB. Fails for everything else.
 bool ReadBytes(uintptr_t object, std::vector<uint8_t>* bytes);
 
-// A copy of an array's element. Fails outside of the array.
+// Copies an array's element. Fails if the index is outside of the array.
 bool ReadElement(uintptr_t array, uint64_t index, uintptr_t* element);
 
-// The Script of a SharedFunctionInfo. Fails for those that have none.
+// Reads the Script of a SharedFunctionInfo. Fails if it has none.
 bool ReadScript(uintptr_t shared, uintptr_t* script);
 
-// Which function a SharedFunctionInfo is.
+// Reads the id of the function that a SharedFunctionInfo describes.
 bool ReadFunctionId(uintptr_t shared, FunctionId* id);
 
 }  // namespace heap

@@ -1,4 +1,3 @@
-// Sequential strings, and those that are made of others.
 #include "v8_heap/heap_string.h"
 
 #include <algorithm>
@@ -15,10 +14,10 @@ namespace {
 using v8_layout::kHeapObjectTag;
 using v8_layout::layout;
 
-// Strings that are made of others; deeper ones are no names.
+// Parts of a string that is made of others; deeper ones are not names.
 constexpr int kMaxStringParts = 64;
 
-// The characters [begin, begin + count) of a sequential string.
+// Copies the characters [begin, begin + count) of a sequential string.
 bool ReadChars(uintptr_t string, const StringShape& shape, size_t begin,
                size_t count, std::u16string* chars) {
   if (begin > shape.length || count > shape.length - begin) return false;
@@ -118,7 +117,7 @@ std::string ToUtf8(const std::u16string& chars) {
 bool ReadShape(uintptr_t string, StringShape* shape) {
   const uint16_t type = InstanceType(string);
   int32_t length = 0;
-  // Type 0 is that of an internalized string of two-byte characters.
+  // Type 0 is an internalized string of two-byte characters.
   if (!IsObject(string) || type >= v8_layout::kFirstNonString ||
       !ReadInt(string, layout().string_length, &length) || length < 0) {
     return false;

@@ -1,4 +1,5 @@
-// Strings of V8's heap, copied by reads that cannot fault.
+// Copies strings of V8's heap, with reads that cannot fault. Called from where
+// heap_reader.h may be.
 #ifndef NATIVE_V8_HEAP_HEAP_STRING_H_
 #define NATIVE_V8_HEAP_HEAP_STRING_H_
 
@@ -16,11 +17,11 @@ struct StringShape {
   size_t length = 0;
 };
 
-// False: not a string.
+// Returns false if it is not a string.
 bool ReadShape(uintptr_t string, StringShape* shape);
 
-// UTF-8 of a string, at most so many of its characters. Fails for strings
-// whose characters are not on the heap.
+// Copies at most `max_chars` characters of a string, as UTF-8. Fails for
+// strings whose characters are not on the heap.
 bool ReadString(uintptr_t string, size_t max_chars, std::string* text);
 
 }  // namespace heap

@@ -14,7 +14,7 @@ constexpr size_t kContinuationData =
 constexpr size_t kContinuationData = 0;
 #endif
 
-// The same in all of them, up to now.
+// The offsets that are the same in all versions, up to now.
 constexpr Layout kCommon = {
     .map = 0,
     .map_instance_type = 12,
@@ -74,8 +74,8 @@ constexpr Layout kCommon = {
     .inlining_position_bytes = 16,
 };
 
-// Lengths of bytecodes: V8's interpreter/bytecodes.h, the sizes of each one's
-// operands added up.
+// Lengths of bytecodes: the sizes of each one's operands added up, from V8's
+// interpreter/bytecodes.h.
 #if V8_MAJOR_VERSION == 11
 #define OTELPYROSCOPE_HAS_CODE_LAYOUT 1
 constexpr Layout TableOfThisVersion() {

@@ -1,10 +1,44 @@
-// Every private offset of V8 that this project relies on: one table per
+// Defines every private offset of V8 that this project relies on: one table per
 // version.
 //
 // None of these is part of V8's API. Each is checked at run time before it is
 // trusted (layout_check.h, and the files that use it), and a failed check turns
-// the feature off instead of reading on. Offsets are in bytes from the untagged
-// start of an object, for 64-bit builds without pointer compression.
+// the feature off. Offsets are in bytes from the untagged start of an object,
+// for 64-bit builds without pointer compression. The table may be read from any
+// thread, and in the signal handler.
+//
+// The objects that a frame leads to; names in lower case are those of Layout:
+//
+//   frame of JavaScript
+//   ├ frame_function_below ─ JSFunction
+//   │  └ function_shared ─ SharedFunctionInfo
+//   │     ├ shared_name ─ String, or ScopeInfo: name (scope_names) and start
+//   │     │               (scope_position) of the function
+//   │     ├ shared_data ─ BytecodeArray, InterpreterData with one
+//   │     │               (interpreter_data_bytecode), or Code (baseline)
+//   │     ├ function_literal_id: number of the function in its script
+//   │     └ function_script ─ Script
+//   │        ├ script_id, script_line_offset, script_column_offset
+//   │        ├ script_name ─ String: the URL
+//   │        └ script_source ─ String
+//   ├ frame_context_below ─ Context
+//   ├ frame_bytecode_below ─ BytecodeArray, in interpreted frames
+//   │  └ bytecode_positions_before_start ─ source position table
+//   └ frame_offset_below: offset in the BytecodeArray
+//
+//   machine code, found from a return address
+//   └ code_pointer_before_start ─ Code
+//      ├ instruction_start, instruction_size
+//      ├ source_position_table ─ of baseline code: bytecode offset table
+//      └ deoptimization_data ─ DeoptimizationData; of baseline code:
+//         │                    BytecodeArray
+//         ├ function_index ─ SharedFunctionInfo of the function
+//         ├ literals_index ─ SharedFunctionInfos of inlined functions
+//         └ inlining_positions_index ─ InliningPositions: the inlined calls
+//
+//   isolate
+//   └ continuation_data ─ JSMap: Node's AsyncContextFrame
+//      └ js_map_table ─ OrderedHashMap: AsyncLocalStorage → its store
 #ifndef NATIVE_V8_HEAP_LAYOUT_H_
 #define NATIVE_V8_HEAP_LAYOUT_H_
 
@@ -19,16 +53,15 @@ namespace otelpyroscope {
 namespace v8_layout {
 
 // V8 12.4 (Node 22) is the first with continuation-preserved embedder data at
-// a place known to its headers. Node 20 keeps its context elsewhere.
+// an offset that its headers contain. Node 20 keeps its context elsewhere.
 #if V8_MAJOR_VERSION >= 12
 #define OTELPYROSCOPE_HAS_CONTINUATION_DATA 1
 #endif
 
-// Builds of V8 in which the heap is another one than the table says, or a
-// handle is no pointer to a word with the object: nothing is read there, and
-// V8's code events are followed. What the headers say is compared with the
-// running V8 (exported_offsets.h), for all builds have the same
-// NODE_MODULE_VERSION.
+// In these builds of V8 the heap differs from the table, or a handle is not a
+// pointer to a word with the object: nothing is read there, and V8's code
+// events are listened to. The headers are compared with the running V8
+// (exported_offsets.h), because all builds have the same NODE_MODULE_VERSION.
 #if defined(V8_COMPRESS_POINTERS) || defined(V8_ENABLE_SANDBOX) || \
     defined(V8_MAP_PACKING) || defined(V8_ENABLE_DIRECT_HANDLE) || \
     defined(V8_ENABLE_DIRECT_LOCAL)
@@ -42,7 +75,7 @@ constexpr bool kHeapIsReadable = true;
 constexpr uintptr_t kTagMask = 3;
 constexpr uintptr_t kHeapObjectTag = 1;
 constexpr int kSmiShift = 32;
-// A cheap look at words that may be anything: objects begin at whole words, in
+// A cheap check of words that may be anything: objects begin at whole words, in
 // the lower half of the address space.
 SIGNAL_SAFE constexpr bool MayBeObject(uintptr_t word) noexcept {
   return word % sizeof(uintptr_t) == kHeapObjectTag && word >> 47 == 0 &&
@@ -53,20 +86,20 @@ SIGNAL_SAFE constexpr bool MayBeObject(uintptr_t word) noexcept {
 // statements, and another one since V8 14.
 constexpr int kPositionFlagBits = V8_MAJOR_VERSION >= 14 ? 2 : 1;
 
-// Instance types are not here: the binary tells them (v8dbg_ symbols).
+// Instance types are not here: the binary exports them (v8dbg_ symbols).
 struct Layout {
-  // Every object: its map (hidden class); every map: the type of its instances.
+  // Every object: its map (hidden class). Every map: the type of its instances.
   size_t map;
   size_t map_instance_type;
-  // Arrays of tagged words or of bytes: their length, a small integer, and
-  // where their elements begin.
+  // Arrays of tagged words or of bytes: their length, a small integer, and the
+  // start of their elements.
   size_t array_length;
   size_t array_data;
 
-  // Isolate: the continuation's data.
+  // Isolate: the continuation-preserved embedder data.
   size_t continuation_data;
-  // JSMap (the AsyncContextFrame of Node is one) and its OrderedHashMap. Of an
-  // entry: key, value, chain.
+  // JSMap (Node's AsyncContextFrame is one) and its OrderedHashMap, whose
+  // entries are key, value and chain.
   size_t js_map_table;
   size_t hash_map_elements;
   size_t hash_map_deleted;
@@ -76,15 +109,15 @@ struct Layout {
   size_t hash_map_entry_bytes;
   size_t hash_map_value;
 
-  // JSFunction: its SharedFunctionInfo; that one's number in its script, and
-  // the Script; the Script's id, a small integer.
+  // JSFunction: its SharedFunctionInfo. SharedFunctionInfo: the function's
+  // number in its script, and the Script. Script: its id, a small integer.
   size_t function_shared;
   size_t function_literal_id;
   size_t function_script;
   size_t script_id;
 
   // SharedFunctionInfo: its name or ScopeInfo, and its bytecode, baseline code
-  // or what else it runs by.
+  // or other data that it runs by.
   size_t shared_name;
   size_t shared_data;
   // Script: its source and its name; the line and the column at which the
@@ -95,8 +128,8 @@ struct Layout {
   size_t script_column_offset;
 
   // ScopeInfo: its flags, 32 bits; the number of its variables in the context,
-  // a small integer; where their names begin; and where the function begins
-  // in its source, a small integer, 0: behind the names.
+  // a small integer; the start of their names; and the position of the function
+  // in its source, a small integer, 0 if it follows the names.
   size_t scope_flags;
   size_t scope_locals;
   size_t scope_names;
@@ -111,16 +144,16 @@ struct Layout {
   size_t sliced_parent;
   size_t sliced_offset;
 
-  // JSRegExp: what it is compiled to, its source, and its flags, a small
-  // integer. Its code is among the first words of what it is compiled to, or
-  // in an object of that, here.
+  // JSRegExp: its compiled data, its source, and its flags, a small integer.
+  // Its code is among the first words of the data, or in an object there, at
+  // this offset.
   size_t regexp_data;
   size_t regexp_source;
   size_t regexp_flags;
   size_t code_wrapper_code;
 
-  // A frame of JavaScript: words below its frame pointer. In interpreted ones,
-  // the bytecode array and the offset in it, a small integer.
+  // A frame of JavaScript: bytes below its frame pointer. Interpreted frames
+  // have the bytecode array and the offset in it, a small integer.
   size_t frame_context_below;
   size_t frame_function_below;
   size_t frame_bytecode_below;
@@ -132,16 +165,16 @@ struct Layout {
   size_t bytecode_positions_before_start;
   size_t interpreter_data_bytecode;
 
-  // The word that many bytes before machine code points to its Code object.
+  // The word this many bytes before machine code points to its Code object.
   size_t code_pointer_before_start;
-  // Code. The first two are, in baseline code, the bytecode and the bytecode
+  // Code. In baseline code, the first two are the bytecode and the bytecode
   // offset table.
   size_t deoptimization_data;
   size_t source_position_table;
   size_t instruction_start;
   size_t instruction_size;
   // DeoptimizationData: indices of its elements. The function is a
-  // SharedFunctionInfo, or an object with one at `function_wrapper_shared`.
+  // SharedFunctionInfo, or an object that has one at `function_wrapper_shared`.
   size_t inlined_count_index;
   size_t literals_index;
   size_t function_index;
@@ -153,15 +186,16 @@ struct Layout {
   size_t inlining_position_bytes;
 };
 
-// Where a DebugInfo has the script that it has taken the place of in its
-// SharedFunctionInfo: V8 11 alone, with a debugger or coverage.
+// The Script in a DebugInfo, which replaces the Script in its
+// SharedFunctionInfo in V8 11 alone, with a debugger or coverage.
 constexpr size_t kDebugInfoScript = 24;
 
-// Instance types behind JSFunction's that are functions as well, in V8 11.
+// The number of instance types after JSFunction's that are functions as well,
+// in V8 11.
 constexpr uint16_t kFunctionTypesBehindFirst = 15;
 
-// Instance types below are strings': how its characters are kept, and whether
-// they are bytes.
+// Instance types below the first are strings': how the characters are kept, and
+// whether they are bytes.
 constexpr uint16_t kFirstNonString = 128;
 constexpr uint16_t kStringRepresentation = 7;
 constexpr uint16_t kSequentialString = 0;
@@ -173,25 +207,27 @@ constexpr uint16_t kOneByteString = 8;
 // Bits of a ScopeInfo's flags.
 constexpr uint32_t kScopeTypeMask = 15;
 constexpr uint32_t kModuleScope = V8_MAJOR_VERSION >= 13 ? 5 : 3;
-// Whether a module's has the number of its exports and imports before the
-// names; V8 11 has it behind all that is read here.
+// Whether a module's ScopeInfo has the number of its exports and imports before
+// the names; V8 11 has it after everything that is read here.
 constexpr bool kModuleCountIsFirst = V8_MAJOR_VERSION >= 12;
 constexpr uint32_t kScopeHasSavedClass = 1 << 10;
 constexpr uint32_t kScopeHasName = 3 << 12;
 constexpr uint32_t kScopeHasInferredName = 1 << 14;
-// Variables whose names are in the ScopeInfo itself, not in a hash table.
+// With at most this many variables, their names are in the ScopeInfo itself,
+// not in a hash table.
 constexpr uint64_t kMaxScopeNames = 75;
 
-// Where the bytecode of this V8 is not known: no lines in baseline code.
+// The lengths of bytecodes. If they are unknown for this V8, baseline code has
+// no lines.
 struct Bytecodes {
   // A digit for each bytecode: its length in bytes with the opcode, and how
-  // many of its bytes become two behind Wide, and four behind ExtraWide.
+  // many of its bytes become two after Wide, and four after ExtraWide.
   const char* lengths;
   const char* scalable;
 };
 
-// The table of the V8 that this was compiled for. The tests' own build
-// (test/support/testing-build.mjs) can make it wrong; no other can write it.
+// The table of the V8 that this was compiled for. Only the tests' own build
+// (test/support/testing-build.mjs) can change it.
 #ifdef OTELPYROSCOPE_TESTING
 extern Layout table;
 #else
@@ -204,8 +240,8 @@ bool HasCodeLayout();
 const Bytecodes& bytecodes();
 
 #ifdef OTELPYROSCOPE_TESTING
-// Makes an entry of the table wrong. Before anything has been read by it.
-// Returns the entry's name, empty where there is no such entry.
+// Makes an entry of the table wrong, before anything was read by it. Returns
+// the entry's name, or "" if there is no such entry.
 const char* ShiftEntry(size_t entry, int bytes);
 #endif
 

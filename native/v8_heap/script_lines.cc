@@ -1,4 +1,3 @@
-// Weak handles on scripts, and their line tables.
 #include "v8_heap/script_lines.h"
 
 #include "v8_heap/handle_address.h"
@@ -6,14 +5,14 @@
 namespace otelpyroscope {
 namespace {
 
-// Live ones that are passed over in the search: no event of V8 may take long.
+// Scripts that are checked for one that is gone: no event of V8 may take long.
 constexpr int kLooks = 8;
 
 }  // namespace
 
 void ScriptLines::Note(v8::Isolate* isolate, int script_id,
                        v8::Local<v8::UnboundScript> script) {
-  // V8 hands out a script as one of its functions, which may die before it.
+  // V8 represents a script by one of its functions, which may die before it.
   const auto known = scripts_.find(script_id);
   if (known != scripts_.end() && !known->second.IsEmpty()) return;
   if (known == scripts_.end() && scripts_.size() >= kMaxScripts) ForgetOne();

@@ -1,4 +1,5 @@
-// Lines of places in scripts, asked of V8 where it may be asked.
+// Converts positions in scripts to lines, which it asks V8 for where V8 may be
+// called.
 #ifndef NATIVE_V8_HEAP_SCRIPT_LINES_H_
 #define NATIVE_V8_HEAP_SCRIPT_LINES_H_
 
@@ -10,11 +11,12 @@
 
 namespace otelpyroscope {
 
-// Not thread-safe: the isolate's thread only.
+// Not thread-safe: on the isolate's thread only.
 class ScriptLines {
  public:
-  // Scripts remembered; when full, one is forgotten for each that is new, those
-  // first whose code is gone, and remembered again with its next code.
+  // Scripts that are remembered. When full, each new script replaces another,
+  // one whose code is gone if there is any; that one is remembered again with
+  // its next code.
   static constexpr size_t kMaxScripts = 20000;
 
   // Remembers the script of a code event, without keeping it alive. May be
@@ -22,14 +24,14 @@ class ScriptLines {
   void Note(v8::Isolate* isolate, int script_id,
             v8::Local<v8::UnboundScript> script);
 
-  // The same by the address of one of the script's SharedFunctionInfos, which
-  // nothing may have moved since it was found.
+  // Does the same for the script of a SharedFunctionInfo, which must not have
+  // moved since its address was found. May be called in the drain.
   void Note(v8::Isolate* isolate, int script_id, uintptr_t shared);
 
-  // The 1-based line at an offset of the script's source, and the column if
-  // asked for; or 0: the script is gone or unknown. Never inside a callback of
-  // V8: it may allocate, and reads the whole source when a script is first
-  // asked for.
+  // Returns the 1-based line at an offset of the script's source, and the
+  // column if asked for; or 0 if the script is gone or unknown. Never inside a
+  // callback of V8, and so not in the drain: it may allocate, and reads the
+  // whole source the first time a script is asked for.
   int LineOf(v8::Isolate* isolate, int script_id, int32_t offset,
              int* column = nullptr) const;
 
@@ -39,7 +41,7 @@ class ScriptLines {
   void ForgetOne();
 
   std::map<int, v8::Global<v8::UnboundScript>> scripts_;
-  int clock_ = 0;  // the script behind which the next one is forgotten
+  int clock_ = 0;  // the script after which the next one is forgotten
 };
 
 }  // namespace otelpyroscope

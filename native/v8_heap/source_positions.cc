@@ -1,4 +1,3 @@
-// Decoding of source position tables.
 #include "v8_heap/source_positions.h"
 
 #include <algorithm>
@@ -8,7 +7,7 @@
 namespace otelpyroscope {
 namespace {
 
-// The function's entry counts as an offset of its own before the code.
+// The function's entry has an offset of its own, before the code.
 constexpr int64_t kFunctionEntry = -1;
 
 }  // namespace
@@ -27,7 +26,7 @@ bool DecodeSourcePositions(const uint8_t* bytes, size_t size, size_t code_size,
                            std::vector<CodePosition>* positions) {
   positions->clear();
   VariableLengthReader reader(bytes, size);
-  // Unsigned: hostile differences wrap around instead of overflowing.
+  // Unsigned: invalid differences wrap around instead of overflowing.
   uint64_t code_offset = static_cast<uint64_t>(kFunctionEntry);
   uint64_t position = 0;
   while (!reader.done()) {

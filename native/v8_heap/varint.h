@@ -1,4 +1,5 @@
-// V8's variable-length integers: seven bits a byte, the lowest first.
+// Reads V8's variable-length integers: seven bits a byte, the lowest first.
+// Pure; any thread.
 #ifndef NATIVE_V8_HEAP_VARINT_H_
 #define NATIVE_V8_HEAP_VARINT_H_
 
@@ -14,7 +15,8 @@ class VariableLengthReader {
 
   bool done() const { return next_ == end_; }
 
-  // False: the bytes end in the middle of a number, or it is too long.
+  // Returns false if the bytes end in the middle of a number, or if it is too
+  // long.
   bool Read(uint64_t* value) {
     uint64_t bits = 0;
     for (int shift = 0; next_ != end_ && shift < 64; shift += 7) {
