@@ -1,4 +1,3 @@
-// The walk from the isolate to our entry in the running flow's context map.
 #include "handler/context_label.h"
 
 #include <cstring>
@@ -16,11 +15,11 @@ using v8_layout::kTagMask;
 using v8_layout::Layout;
 using v8_layout::layout;
 
-// More AsyncLocalStorages than any process has; the bound is for the case
-// that the memory is not what we think it is.
+// No process has more AsyncLocalStorages; the bound is for memory that is not
+// what it is taken for.
 constexpr uint64_t kMaxEntries = 4096;
 
-// For the signal handler: the layout has been checked by then.
+// Reads plainly, in the signal handler: the layout was checked before.
 struct PlainReader {
   template <typename T>
   SIGNAL_SAFE static bool Read(uintptr_t address, T* to) noexcept {
@@ -37,7 +36,7 @@ SIGNAL_SAFE [[maybe_unused]] bool IsSmi(uintptr_t word) noexcept {
   return static_cast<uint32_t>(word) == 0;
 }
 
-// The place in memory where V8 keeps the address of a handle's object.
+// Returns the address at which V8 keeps the address of a handle's object.
 SIGNAL_SAFE [[maybe_unused]] uintptr_t HandleLocation(
     const v8::Global<v8::Object>& handle) noexcept {
   static_assert(sizeof(handle) == sizeof(uintptr_t));
@@ -63,7 +62,7 @@ SIGNAL_SAFE bool ReadSmi(uintptr_t address, uint64_t* value) noexcept {
   return true;
 }
 
-// The table of a JSMap and its sizes.
+// The table of a JSMap, and its sizes.
 struct HashMap {
   uintptr_t table = 0;
   uint64_t elements = 0;
@@ -91,7 +90,7 @@ SIGNAL_SAFE bool ReadHashMap(uintptr_t map, uint16_t map_type,
       !ReadSmi<Reader>(table + at.array_length, &length)) {
     return false;
   }
-  // Room for two entries a bucket, and the table ends behind it.
+  // There is room for two entries per bucket, and the table ends after it.
   const uint64_t room = 2 * found->buckets;
   return found->buckets <= kMaxEntries &&
          found->elements + found->deleted <= room &&
@@ -100,7 +99,8 @@ SIGNAL_SAFE bool ReadHashMap(uintptr_t map, uint16_t map_type,
                  room * at.hash_map_entry_bytes;
 }
 
-// Where the JSMap `map` has the small integer under `key`, and that; or 0.
+// Returns the address of the small integer under `key` in the JSMap `map`, and
+// its value; or 0.
 template <typename Reader>
 SIGNAL_SAFE uintptr_t FindPlace(uintptr_t map, uintptr_t key, uint16_t map_type,
                                 uint32_t* number) noexcept {
@@ -126,7 +126,7 @@ SIGNAL_SAFE uintptr_t FindPlace(uintptr_t map, uintptr_t key, uint16_t map_type,
   return 0;
 }
 
-// The small integer alone, or 0.
+// Returns the small integer alone, or 0.
 template <typename Reader>
 uint32_t FindNumber(uintptr_t map, uintptr_t key, uint16_t map_type) {
   uint32_t number = 0;
@@ -135,8 +135,8 @@ uint32_t FindNumber(uintptr_t map, uintptr_t key, uint16_t map_type) {
 }
 
 #ifdef OTELPYROSCOPE_HAS_CONTINUATION_DATA
-// What the known map holds: 2 … 6, each with a hundred more as value,
-// behind a deleted 1. No two of its sizes are equal.
+// The known map contains the keys 2 … 6, each with a hundred more as its value,
+// after a deleted 1. No two of its sizes are equal.
 constexpr int kLastKey = 6;
 constexpr int kKeyToValue = 100;
 
@@ -155,8 +155,8 @@ v8::MaybeLocal<v8::Object> KnownMap(v8::Isolate* isolate) {
   return map;
 }
 
-// Whether the known map is found to hold what it holds. Tells the instance type
-// of maps.
+// Whether the known map is read correctly. Returns the instance type of maps in
+// `*type`.
 bool IsAsKnown(uintptr_t map, uint16_t* type) {
   const uint16_t told = InstanceTypes::OfThisV8().js_map;
   HashMap found;
@@ -273,7 +273,8 @@ v8::MaybeLocal<v8::Function> ContextLabel::NewReplaceLabel(
         info.GetReturnValue().Set(self->ReplaceLabel(
             info.GetIsolate(), info[0].As<v8::Uint32>()->Value()));
       },
-      // v8::External, made for addresses, is made in another way by each V8.
+      // v8::External is meant for addresses, but each V8 creates it in another
+      // way.
       v8::BigInt::NewFromUnsigned(isolate, reinterpret_cast<uintptr_t>(this)),
       1, v8::ConstructorBehavior::kThrow);
 }

@@ -1,4 +1,3 @@
-// Per-thread CPU timers and the signal that they share.
 #include "handler/cpu_timer.h"
 
 #include <pthread.h>
@@ -24,21 +23,21 @@
 namespace otelpyroscope {
 namespace {
 
-// What a signal of a timer leads to. A signal carries the ticket of its timer;
-// a timer that was deleted has left no ticket behind, so a late signal of it
-// is ignored. The entries are never freed.
+// Connects a signal to its timer's owner. A signal carries the ticket of its
+// timer; a deleted timer leaves no ticket, so its late signals are ignored. The
+// entries are never freed.
 struct Place {
   std::atomic<uint32_t> ticket{0};  // 0: no live timer
   std::atomic<void*> owner{nullptr};
   timer_t timer{};
-  // Of a stopped timer that the system has refused to delete, under
-  // setup_mutex: the number of its thread, which may use it again, and its
-  // ticket. 0: there is none.
+  // For a stopped timer that the system has refused to delete, under
+  // setup_mutex: the number of its thread, which may reuse it, and its ticket.
+  // 0 if there is none.
   uint64_t undeleted_thread = 0;
   uint32_t undeleted_ticket = 0;
 };
 
-// Handler and frames took 5.4 KiB; AVX-512 state is in AT_MINSIGSTKSZ.
+// The handler and its frames took 5.4 KiB; AVX-512 state is in AT_MINSIGSTKSZ.
 constexpr size_t kHandlerStackBytes = 16 * 1024;
 
 // Everything here is leaked and trivially destructible: signals arrive while
@@ -50,8 +49,8 @@ pthread_mutex_t setup_mutex = PTHREAD_MUTEX_INITIALIZER;
 uint32_t tickets_given = 0;               // under setup_mutex
 uint64_t threads_numbered = 0;            // under setup_mutex
 thread_local uint64_t thread_number = 0;  // 0: none yet
-// Live and undeleted timers, under setup_mutex. While there is one, the signal
-// is not given back.
+// Live and undeleted timers, under setup_mutex. The signal is not given back
+// while there is one.
 uint32_t existing_timers = 0;
 std::atomic<int> current_signal{0};
 std::atomic<bool> process_ends{false};
@@ -98,7 +97,7 @@ int InstallHandler(int signal) {
   struct sigaction action;
   memset(&action, 0, sizeof(action));
   action.sa_sigaction = OnSignal;
-  // SA_RESTART: the application must not see EINTR because of us.
+  // SA_RESTART: the application must not get EINTR because of us.
   action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
   sigemptyset(&action.sa_mask);
   return sigaction(signal, &action, nullptr) == 0 ? 0 : errno;
@@ -114,7 +113,7 @@ int SetTimer(timer_t timer, uint64_t interval_ns) {
 
 enum class Ended { kDeleted, kDisarmed, kStillFires };
 
-// A sandbox that was put up while the timer ran may refuse everything.
+// A sandbox that was entered while the timer ran may refuse everything.
 Ended EndTimer(timer_t timer) {
   if (timer_delete(timer) == 0) return Ended::kDeleted;
   return SetTimer(timer, 0) == 0 ? Ended::kDisarmed : Ended::kStillFires;
@@ -122,14 +121,14 @@ Ended EndTimer(timer_t timer) {
 
 void GiveSignalBack(int signal) {
   struct sigaction action;
-  // Whoever has put a handler of their own in front of ours keeps it: it may
-  // call ours for good.
+  // Another handler that was installed over ours stays: it may call ours for
+  // good.
   if (sigaction(signal, nullptr, &action) != 0 ||
       (action.sa_flags & SA_SIGINFO) == 0 || action.sa_sigaction != OnSignal) {
     return;
   }
-  // Ignoring a signal discards the pending ones, which its default action
-  // would turn into the death of the process.
+  // Ignoring a signal discards the pending ones, whose default action would end
+  // the process.
   memset(&action, 0, sizeof(action));
   action.sa_handler = SIG_IGN;
   sigaction(signal, &action, nullptr);
@@ -137,10 +136,11 @@ void GiveSignalBack(int signal) {
   sigaction(signal, &action, nullptr);
 }
 
-// A timer on the signal in use, or on the highest free real-time signal; on one
-// that this thread blocks only if there is no other: sigwait() may be for it.
-// Under qemu the two highest are refused by timer_create only, so a signal
-// counts as free when a timer with it could be made.
+// Creates a timer on the signal in use, or on the highest free real-time
+// signal; on a signal that this thread blocks only if there is no other,
+// because sigwait() may wait for it. Under qemu only timer_create refuses the
+// two highest signals, so a signal counts as free if a timer with it can be
+// created.
 int CreateTimerAndSignal(uint32_t ticket, timer_t* timer) {
   const int in_use = current_signal.load(std::memory_order_relaxed);
   if (in_use != 0) return CreateTimer(in_use, ticket, timer);
@@ -168,8 +168,8 @@ int CreateTimerAndSignal(uint32_t ticket, timer_t* timer) {
   return error;
 }
 
-// The index of the place with an undeleted timer of this thread, else of a free
-// place, or kMaxTimers.
+// Returns the index of the entry with an undeleted timer of this thread, else
+// of a free entry, or kMaxTimers.
 uint32_t FindPlace() {
   uint32_t found = CpuTimer::kMaxTimers;
   for (uint32_t index = 0; index < CpuTimer::kMaxTimers; index++) {
@@ -195,7 +195,7 @@ int CpuTimer::Start(uint64_t interval_ns, CpuTimerHandler handler,
   Place& place = places[index];
   uint32_t ticket = place.undeleted_ticket;
   if (place.undeleted_thread == 0) {
-    // The upper bits count, so that a ticket comes back only after 4 million.
+    // The upper bits count, so that a ticket is repeated only after 4 million.
     if (++tickets_given >= UINT32_MAX / kMaxTimers) tickets_given = 1;
     ticket = tickets_given * kMaxTimers + index;
     const int error = CreateTimerAndSignal(ticket, &place.timer);
@@ -244,7 +244,7 @@ void CpuTimer::StopLocked() {
   const uint32_t ticket = place.ticket.exchange(0, std::memory_order_relaxed);
   const int signal = current_signal.load(std::memory_order_relaxed);
   if (ticket == 0) {
-    // StopAll() was first. What it was refused is not known here, so the
+    // StopAll() was first. Whether the system refused it is unknown, so the
     // handler stays: the process ends anyway.
     RestoreThread(signal, false);
     return;
@@ -263,7 +263,7 @@ void CpuTimer::StopLocked() {
 }
 
 void CpuTimer::StopAll() {
-  // Without the lock: exit() may have interrupted its holder.
+  // Without the lock, because exit() may have interrupted its holder.
   process_ends.store(true);
   for (Place& place : places) {
     if (place.ticket.exchange(0, std::memory_order_relaxed) != 0) {
@@ -290,8 +290,8 @@ void CpuTimer::PrepareThread(int signal) {
       stack.ss_size >= needed) {
     return;
   }
-  // Somebody's alternate stack is too small for us; theirs is not ours to
-  // free, and an anonymous mapping costs nothing until it is used.
+  // The thread's alternate stack is too small, but not ours to free. An
+  // anonymous mapping costs nothing until it is used.
   void* memory = mmap(nullptr, needed + SIGSTKSZ, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   if (memory == MAP_FAILED) return;
@@ -317,8 +317,8 @@ void CpuTimer::RestoreThread(int signal, bool is_quiet) {
   }
   if (own_stack_ == nullptr) return;
   stack_t stack;
-  // Leave it where signals still come, for which theirs is too small, where
-  // somebody has replaced ours, or where it is being used.
+  // Our stack stays if signals still arrive, for which the thread's is too
+  // small, if it was replaced, or if it is in use.
   if (is_quiet && sigaltstack(nullptr, &stack) == 0 &&
       stack.ss_sp == own_stack_ &&
       sigaltstack(&previous_stack_, nullptr) == 0) {

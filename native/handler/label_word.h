@@ -1,4 +1,5 @@
-// One word per thread: the label id that JavaScript sets and samples record.
+// Defines the label word, one per thread: the label id that JavaScript sets and
+// samples record; and the marks of sampled ids.
 #ifndef NATIVE_HANDLER_LABEL_WORD_H_
 #define NATIVE_HANDLER_LABEL_WORD_H_
 
@@ -11,8 +12,8 @@
 namespace otelpyroscope {
 
 // Writer: JavaScript, through an Int32Array over `address()`. Reader: the
-// signal handler on the same thread. One aligned 32-bit store or load, so no
-// half-written id can be seen; 0 means "no label".
+// signal handler on the same thread. One aligned 32-bit store or load, so that
+// no half-written id is seen. 0: no label.
 class LabelWord {
  public:
   SIGNAL_SAFE uint32_t Load() const noexcept {
@@ -27,13 +28,13 @@ class LabelWord {
   std::atomic<uint32_t> id_{0};
 };
 
-// One byte per place of JavaScript's label table, set when a sample takes a
-// label id that belongs to that place. JavaScript reads it before it reuses
-// the place, and clears all of it before it takes the aggregated samples.
+// One byte for each index of JavaScript's label table, set by the handler when
+// a sample takes a label id with that index. JavaScript reads it before it
+// reuses the index, and clears all bytes before it takes the added-up samples.
 class SampledLabels {
  public:
-  // Power of two; equals LABEL_TABLE_SIZE in src/labels/active-labels.ts, which
-  // compares the two when it connects.
+  // A power of two, equal to LABEL_TABLE_SIZE in src/labels/label-table.ts,
+  // which compares the two when it connects.
   static constexpr size_t kSize = 32768;
 
   SIGNAL_SAFE void Mark(uint32_t id) noexcept {

@@ -1,11 +1,13 @@
-// A fixed-size ring of variable-length records from a signal handler to the
-// code that it interrupts.
+// Passes variable-length records from a signal handler to the code that it
+// interrupts, in a ring of fixed size.
 //
 // Contract, after Go's runtime/profbuf.go: one producer, one consumer, no
-// locks, no allocation after Allocate(). A record that does not fit is never
-// waited for: its weight is added to a counter and everything already in the
-// ring stays. Records are arrays of words and lie in one piece, so the
-// producer writes frames straight into the ring.
+// locks, no allocation after Allocate(). The producer never waits for room: if
+// a record does not fit, its weight is added to a counter, and everything
+// already in the ring stays. Records are arrays of words in one piece, so that
+// the producer writes frames straight into the ring. The producer is the
+// handler, the consumer the drain on the same thread; functions say so where
+// others may call them.
 #ifndef NATIVE_HANDLER_SAMPLE_RING_H_
 #define NATIVE_HANDLER_SAMPLE_RING_H_
 
@@ -29,7 +31,8 @@ class SampleRing {
   SampleRing& operator=(const SampleRing&) = delete;
   // No destructor: a ring that a signal handler may still see is never freed.
 
-  // Not SIGNAL_SAFE. `words` is a power of two. False: out of memory.
+  // Not SIGNAL_SAFE. `words` is a power of two. Returns false if memory is
+  // short.
   bool Allocate(size_t words = kDefaultWords) {
     if (words_ != nullptr) return true;
     words_ = new (std::nothrow) uintptr_t[words];
@@ -48,11 +51,11 @@ class SampleRing {
     reserved_ = nullptr;
   }
 
-  // Producer: room for `max_words` words in one piece, or null when the ring
-  // is too full. Nothing is visible to the consumer before Commit().
+  // Producer: returns room for `max_words` words in one piece, or null when the
+  // ring is too full. The consumer sees nothing before Commit().
   SIGNAL_SAFE uintptr_t* Reserve(size_t max_words) noexcept {
     const uint64_t head = head_.load(std::memory_order_relaxed);
-    // Acquire pairs with the release in Pop(): the place is no longer read.
+    // Acquire pairs with the release in Pop(): the words are no longer read.
     const uint64_t tail = tail_.load(std::memory_order_acquire);
     const size_t offset = head & (capacity_ - 1);
     const size_t needed = max_words + 1;  // one word for the length
@@ -73,25 +76,26 @@ class SampleRing {
     head_.store(reserved_head_ + words + 1, std::memory_order_release);
   }
 
-  // Counts a record for which there was no room, or no time.
+  // Producer and consumer: counts a record for which there was no room, or no
+  // time.
   SIGNAL_SAFE void Drop(uint64_t weight) noexcept {
     dropped_records_.fetch_add(1, std::memory_order_relaxed);
     dropped_weight_.fetch_add(weight, std::memory_order_relaxed);
   }
 
-  // Records in the ring; for the decision to wake the consumer.
+  // Records in the ring, to decide when to wake the consumer.
   SIGNAL_SAFE uint32_t pending() const noexcept {
     return pending_.load(std::memory_order_relaxed);
   }
 
-  // Position behind the newest record. Grows for ever: positions order
-  // records against other events. Any thread.
+  // Returns the position after the newest record. It only grows: positions
+  // order records against other events. Any thread.
   SIGNAL_SAFE uint64_t head() const noexcept {
     return head_.load(std::memory_order_acquire);
   }
 
-  // Consumer: the oldest record that begins before position `limit` and its
-  // length in words, or null. Stays valid until Pop().
+  // Consumer: returns the oldest record that begins before position `limit`,
+  // and its length in words; or null. Valid until Pop().
   const uintptr_t* Peek(uint64_t limit, size_t* words) {
     uint64_t tail = tail_.load(std::memory_order_relaxed);
     // Acquire pairs with the release in Commit().
@@ -116,10 +120,10 @@ class SampleRing {
     tail_.store(tail + words + 1, std::memory_order_release);
   }
 
-  // Consumer: removes the records that begin before position `limit`, those
-  // that come meanwhile too. `take` is called with the first `*left` of them,
-  // and `skip` with the others: should they come faster than they are taken,
-  // there would be no end.
+  // Consumer: removes the records that begin before position `limit`, including
+  // those added meanwhile. Calls `take` with the first `*left` of them, and
+  // `skip` with the others: if records arrive faster than they are taken, this
+  // would not end.
   template <typename Take, typename Skip>
   void Drain(uint64_t limit, size_t* left, Take take, Skip skip) {
     size_t words = 0;
@@ -134,7 +138,7 @@ class SampleRing {
     }
   }
 
-  // Consumer: calls `visit` for each record that waits, oldest first.
+  // Consumer: calls `visit` for each record in the ring, oldest first.
   template <typename Visit>
   void ForEach(Visit visit) const {
     uint64_t tail = tail_.load(std::memory_order_relaxed);
@@ -155,7 +159,7 @@ class SampleRing {
   uint64_t dropped_records() const {
     return dropped_records_.load(std::memory_order_relaxed);
   }
-  // Consumer: weight dropped since the last call.
+  // Consumer: returns the weight dropped since the last call.
   uint64_t TakeDroppedWeight() {
     return dropped_weight_.exchange(0, std::memory_order_relaxed);
   }

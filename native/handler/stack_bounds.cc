@@ -1,4 +1,4 @@
-// Asks the kernel's auxiliary vector, or the C library.
+// The bounds come from the kernel's auxiliary vector, or the C library.
 #include "handler/stack_bounds.h"
 
 #include <pthread.h>
@@ -11,12 +11,12 @@
 namespace otelpyroscope {
 namespace {
 
-// Of a main thread's stack without a limit, so much is taken for its own.
+// This much of a main thread's stack without a limit is taken for its own.
 constexpr uintptr_t kMaxMainStack = uintptr_t{64} << 20;
 
-// The stack on which the kernel has started the program. Its last page or two
-// hold the program's name, and nothing else is mapped as far down as it may
-// grow.
+// Returns the stack on which the kernel has started the program. Its last page
+// or two contain the program's name, and nothing else is mapped as far down as
+// it may grow.
 StackBounds MainStackBounds() {
   StackBounds bounds;
   rlimit limit;
@@ -51,8 +51,8 @@ StackBounds FindStackBounds() {
 }  // namespace
 
 StackBounds StackBounds::OfThisThread() {
-  // For good: a stack does not move, and pthread_getattr_np() may have to read
-  // all of /proc/self/maps.
+  // Kept for good: a stack does not move, and pthread_getattr_np() may have to
+  // read all of /proc/self/maps.
   static thread_local const StackBounds bounds = FindStackBounds();
   return bounds;
 }

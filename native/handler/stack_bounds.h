@@ -1,4 +1,4 @@
-// Where a thread's stack is.
+// Finds the bounds of a thread's stack.
 #ifndef NATIVE_HANDLER_STACK_BOUNDS_H_
 #define NATIVE_HANDLER_STACK_BOUNDS_H_
 
@@ -13,8 +13,9 @@ struct StackBounds {
   uintptr_t low = 0;
   uintptr_t high = 0;
 
-  // Of the calling thread, found when it first asks; empty where the system
-  // cannot tell. Of a main thread's stack, the upper 64 MiB. Not SIGNAL_SAFE.
+  // Returns the bounds of the calling thread's stack, found once per thread, or
+  // empty bounds if the system cannot tell. For the main thread, the upper 64
+  // MiB. Not SIGNAL_SAFE.
   static StackBounds OfThisThread();
 
   SIGNAL_SAFE bool Contains(uintptr_t address) const noexcept {

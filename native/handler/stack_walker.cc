@@ -1,4 +1,3 @@
-// From interrupted registers to frames.
 #include "handler/stack_walker.h"
 
 #include <ucontext.h>
@@ -12,8 +11,8 @@
 #include "v8_heap/heap_reader.h"
 #include "v8_heap/layout.h"
 
-// What AddressSanitizer puts around the variables of its own frames is read
-// too.
+// Functions with this mark also read what AddressSanitizer puts around the
+// variables of its own frames.
 #define READS_OTHER_FRAMES __attribute__((no_sanitize("address")))
 
 namespace otelpyroscope {
@@ -37,14 +36,14 @@ SIGNAL_SAFE void ReadRegisters(const void* ucontext,
 #endif
 }
 
-// Where a leaf without a frame of its own returns to; the stack pointer must be
-// on this thread's stack.
+// Returns the return address of a leaf without a frame of its own; the stack
+// pointer must be on this thread's stack.
 READS_OTHER_FRAMES SIGNAL_SAFE uintptr_t
 ReadReturnAddress(const v8::RegisterState& state) noexcept {
 #if defined(__aarch64__)
-  // A call leaves it in the link register. Code with pointer authentication
-  // may have signed it: hint 7 is XPACLRI, which takes the signature out of
-  // that register, and does nothing on processors without.
+  // A call leaves it in the link register. Code with pointer authentication may
+  // have signed it: hint 7 is XPACLRI, which removes the signature from that
+  // register, and does nothing on processors without.
   register uintptr_t link asm("x30") = reinterpret_cast<uintptr_t>(state.lr);
   asm("hint #7" : "+r"(link));
   return link;
@@ -54,9 +53,10 @@ ReadReturnAddress(const v8::RegisterState& state) noexcept {
 }
 
 #if defined(__x86_64__)
-// Goes from a function's first or last instructions, in which it has no whole
-// frame, to where it returns to; the program counter must be in V8's code and
-// the stack pointer on this thread's stack. False: it has a frame.
+// Moves `state` from a function's first or last instructions, in which it has
+// no whole frame, to its return address; the program counter must be in V8's
+// code and the stack pointer on this thread's stack. Returns false if the
+// function has a frame.
 READS_OTHER_FRAMES SIGNAL_SAFE bool ReturnToCaller(
     v8::RegisterState* state) noexcept {
   const uint8_t* next = static_cast<const uint8_t*>(state->pc);
@@ -78,8 +78,8 @@ READS_OTHER_FRAMES SIGNAL_SAFE bool ReturnToCaller(
 }
 #endif
 
-// The registers in which V8's interpreter keeps the bytecode array and the
-// offset in it, and that of the called function.
+// Reads the registers in which V8's interpreter keeps the bytecode array and
+// the offset in it, and the register of the called function.
 SIGNAL_SAFE void ReadInterpreterRegisters(const void* ucontext,
                                           SampleHeader* header) noexcept {
   const mcontext_t& context =
@@ -96,30 +96,31 @@ SIGNAL_SAFE void ReadInterpreterRegisters(const void* ucontext,
 }
 
 constexpr uintptr_t kWord = sizeof(uintptr_t);
-// How much of the stack is looked through for frames that cannot be reached
-// from one another: below JavaScript that native code has called, mostly.
+// Words of the stack that are searched for frames that cannot be reached from
+// one another: mostly below JavaScript that native code has called.
 constexpr size_t kMaxSearchedWords = 8192;
 constexpr size_t kMaxSearchedPerFrame = 2048;
 constexpr int kMaxFramesBetween = 64;
-// Behind a frame pointer: the caller's, the return address, and arguments.
+// The words after a frame pointer: the caller's, the return address, and
+// arguments.
 constexpr size_t kMaxArgumentWords = 8;
 
 READS_OTHER_FRAMES SIGNAL_SAFE uintptr_t WordAt(uintptr_t address) noexcept {
   return *reinterpret_cast<const uintptr_t*>(address);
 }
 
-// Whether a frame may have its frame pointer here, above `sp`, with what it
-// returns to above that.
+// Whether `fp` may be the frame pointer of a frame, above `sp`, with its return
+// address above that.
 SIGNAL_SAFE bool MayBeFrame(const StackBounds& bounds, uintptr_t sp,
                             uintptr_t fp) noexcept {
   return fp % kWord == 0 && bounds.Contains(fp) && fp > sp &&
          bounds.Contains(fp + kWord);
 }
 
-// The JSFunction in the frame at `fp`, if it is a whole frame of JavaScript:
-// its context, which in other frames is a small integer, lies between it and
-// `fp`. Frames of WebAssembly, which have `wasm_marker` there (0: not known),
-// have their instance in its place.
+// Returns the JSFunction in the frame at `fp`, if it is a whole frame of
+// JavaScript: its context, which in other frames is a small integer, is between
+// the JSFunction and `fp`. WebAssembly frames have `wasm_marker` there (0:
+// unknown), and their instance instead of the function.
 SIGNAL_SAFE uintptr_t FunctionOf(const StackBounds& bounds,
                                  uintptr_t wasm_marker, uintptr_t sp,
                                  uintptr_t fp) noexcept {
@@ -136,7 +137,7 @@ SIGNAL_SAFE uintptr_t FunctionOf(const StackBounds& bounds,
 
 // Whether the frame at `fp`, to which a callee returns at `return_address`, is
 // the one that V8 lists as `place`: machine code by the return address,
-// interpreted code by its place in the bytecode.
+// interpreted code by its position in the bytecode.
 SIGNAL_SAFE bool IsFrameOf(uintptr_t place, uintptr_t return_address,
                            uintptr_t fp, uintptr_t sp) noexcept {
   if (return_address == place) return true;
@@ -149,8 +150,8 @@ SIGNAL_SAFE bool IsFrameOf(uintptr_t place, uintptr_t return_address,
              place;
 }
 
-// The frame listed as `place` among the callers of the frame at `from`, as far
-// as one frame pointer leads to the next; or 0.
+// Returns the frame listed as `place` among the callers of the frame at `from`,
+// as far as one frame pointer leads to the next; or 0.
 SIGNAL_SAFE uintptr_t FollowFrames(const StackBounds& bounds, uintptr_t place,
                                    uintptr_t sp, uintptr_t from) noexcept {
   for (int i = 0; i < kMaxFramesBetween; i++) {
@@ -163,7 +164,8 @@ SIGNAL_SAFE uintptr_t FollowFrames(const StackBounds& bounds, uintptr_t place,
   return 0;
 }
 
-// The same by a look at every word from `begin` on, as far as `budget` goes.
+// Does the same by checking every word from `begin` on, as far as `budget`
+// goes.
 SIGNAL_SAFE uintptr_t SearchStack(const StackBounds& bounds, uintptr_t place,
                                   uintptr_t sp, uintptr_t begin,
                                   size_t* budget) noexcept {
@@ -194,7 +196,8 @@ void StackWalker::Init(v8::Isolate* isolate, size_t max_frames) {
   const void* builtins = nullptr;
   isolate->GetEmbeddedCodeRange(&builtins, &builtins_size_);
   builtins_ = reinterpret_cast<uintptr_t>(builtins);
-  // Empty where the linker cannot tell: what is native is searched for, too.
+  // Empty if the dynamic linker cannot tell; then native functions are searched
+  // for, too.
   const LoadedFile program = LoadedFileOf(builtins_).value_or(LoadedFile());
   program_ = program.begin;
   program_size_ = program.end - program.begin;
@@ -208,14 +211,14 @@ StackWalker::FunctionOfFrame(uintptr_t sp, uintptr_t fp) const noexcept {
   return FunctionOf(bounds_, wasm_marker_, sp, fp);
 }
 
-// The same of the innermost frame.
+// Returns the same for the innermost frame.
 SIGNAL_SAFE uintptr_t StackWalker::FunctionOfFrame(
     const v8::RegisterState& registers) const noexcept {
   return FunctionOfFrame(reinterpret_cast<uintptr_t>(registers.sp),
                          reinterpret_cast<uintptr_t>(registers.fp));
 }
 
-// Whether the isolate is what runs on this thread right now.
+// Whether the isolate runs on this thread right now.
 SIGNAL_SAFE bool StackWalker::IsRunning() const noexcept {
   return v8::Isolate::TryGetCurrent() == isolate_ && isolate_->IsInUse() &&
          (!uses_locker_ || v8::Locker::IsLocked(isolate_));
@@ -254,7 +257,7 @@ SIGNAL_SAFE bool StackWalker::Capture(const void* ucontext,
   const bool in_code = IsGenerated(header->pc);
   bool is_frameless = false;
 #if defined(__x86_64__)
-  // V8 tells nothing at the first and last instructions of a function.
+  // V8 returns no frames at the first and last instructions of a function.
   is_frameless = in_code && info.frames_count == 0 && info.vm_state != v8::GC &&
                  ReturnToCaller(&registers);
   if (is_frameless) {
@@ -276,7 +279,7 @@ SIGNAL_SAFE bool StackWalker::Capture(const void* ucontext,
   const uintptr_t fp = reinterpret_cast<uintptr_t>(registers.fp);
   const uintptr_t first = FindFunctions(sp, fp, header->frame_count, frames);
   if (in_code) {
-    // Up to the frame that has called, and what that was called with.
+    // Up to the calling frame, and the arguments of the call.
     const uintptr_t end =
         first == 0 ? uintptr_t{0} : first + kMaxArgumentWords * kWord;
     header->stack_words =
@@ -286,9 +289,10 @@ SIGNAL_SAFE bool StackWalker::Capture(const void* ucontext,
   return true;
 }
 
-// A regular expression's code has a frame that is marked by a small integer,
-// where functions have their context. What it is of is somewhere on the stack
-// of what has called it, which may be V8's C++. Where that begins, or 0.
+// Returns the start of the stack of a regular expression's caller, or 0. Its
+// code has a frame that is marked by a small integer, where functions have
+// their context. Its object is somewhere on the caller's stack, which may be
+// V8's C++.
 SIGNAL_SAFE uintptr_t
 StackWalker::StackOfMarkedFrame(uintptr_t sp, uintptr_t fp) const noexcept {
   const bool is_marked = MayBeFrame(bounds_, sp, fp) &&
@@ -297,7 +301,7 @@ StackWalker::StackOfMarkedFrame(uintptr_t sp, uintptr_t fp) const noexcept {
   return is_marked ? fp + 2 * kWord : uintptr_t{0};
 }
 
-// Of what is not on this thread's stack, nothing is copied.
+// Copies nothing that is not on this thread's stack.
 READS_OTHER_FRAMES SIGNAL_SAFE uint16_t StackWalker::CopyObjects(
     uintptr_t begin, uintptr_t end, void** to) const noexcept {
   if (end == 0 || end - begin > kMaxSearchedPerFrame * kWord) {
@@ -314,22 +318,22 @@ READS_OTHER_FRAMES SIGNAL_SAFE uint16_t StackWalker::CopyObjects(
   return count;
 }
 
-// V8 lists frames without saying whose they are. Each is looked for on the
-// stack again: from one frame pointer to the next, and where that leads to none
-// (native code may use the register for anything), word by word. Not so those
-// of builtins: nobody asks for their functions, and where native code in
-// between leads past one, the next call of the same builtin looks the same. Nor
-// native functions that V8 lists between their callers and what they call (V8
-// 11 most of them): they have no frame of V8's.
+// V8 lists frames without their functions. Each frame is found on the stack
+// again: from one frame pointer to the next, and where that leads to none
+// (native code may use the register for anything), word by word. Builtins'
+// frames are not searched for: their functions are not needed, and where native
+// code in between leads past one, the next call of the same builtin looks the
+// same. Neither are native functions that V8 lists between their callers and
+// their callees (V8 11 most of them): they have no frame of V8's.
 SIGNAL_SAFE uintptr_t StackWalker::FindFunctions(uintptr_t sp, uintptr_t fp,
                                                  size_t count,
                                                  void** frames) const noexcept {
   size_t budget = kMaxSearchedWords;
   uintptr_t first = 0;
   uintptr_t callee = 0;
-  // Whether frame pointers have led here from the innermost frame on. What is
-  // found by a search may be left over from a call that has returned: of a
-  // function, the same code tells whose it is; an instance may be dead.
+  // Whether frame pointers lead here from the innermost frame. A search may
+  // find what is left from a call that has returned: a function is then
+  // confirmed by the same code; an instance may be dead.
   bool is_chained = true;
   for (size_t i = 0; i < count; i++) {
     const uintptr_t place = reinterpret_cast<uintptr_t>(frames[i]);
@@ -338,8 +342,8 @@ SIGNAL_SAFE uintptr_t StackWalker::FindFunctions(uintptr_t sp, uintptr_t fp,
       continue;
     }
     uintptr_t found = 0;
-    // The innermost frame is listed where the interpreter runs, and a caller
-    // of C++ that runs without a frame.
+    // The innermost frame is listed if the interpreter runs, as is a caller of
+    // C++ that runs without a frame.
     if (i == 0 && MayBeFrame(bounds_, sp, fp) &&
         IsFrameOf(place, fp == fast_caller() ? place : 0, fp, sp)) {
       found = fp;

@@ -12,63 +12,67 @@
 
 namespace otelpyroscope {
 
-// A frame of JavaScript.
+// A JavaScript frame.
 struct FoundFrame {
   uintptr_t pointer = 0;
   uintptr_t function = 0;
   uintptr_t context = 0;
 };
 
-// The frame that V8 lists as `place`, above that of `callee`, as a sample's
-// frames are found. For known_stack.h.
+// Finds the frame that V8 lists as `place`, above that of `callee`, as the
+// handler finds a sample's frames. For known_stack.h; on the thread itself.
 bool FindFrame(const StackBounds& bounds, uintptr_t sp, uintptr_t callee,
                uintptr_t place, FoundFrame* found);
 
-// Takes the stacks of one isolate on one thread.
+// Takes the stacks of one isolate on one thread. The handler calls what is
+// SIGNAL_SAFE, the sampler the rest while no timer runs.
 class StackWalker {
  public:
-  // Remembers the calling thread and its isolate. Not SIGNAL_SAFE.
+  // Stores the calling thread's stack and its isolate. Not SIGNAL_SAFE.
   void Init(v8::Isolate* isolate, size_t max_frames);
 
-  // Where V8 has another copy of its builtins, if it has one: as many bytes.
+  // Sets the address of V8's second copy of the builtins, which has the same
+  // size; 0 if there is none.
   void SetBuiltinsCopy(uintptr_t start) { builtins_copy_ = start; }
 
   SIGNAL_SAFE size_t max_frames() const noexcept { return max_frames_; }
 
-  // Words that Capture() needs.
+  // Words of room that Capture() needs.
   SIGNAL_SAFE size_t max_words() const noexcept {
     return 2 * (max_frames_ + 1) + kMaxStackWords;
   }
 
   // Fills `header` (all but weight and label) and max_words() of `frames` from
-  // the interrupted registers. No frames where V8 cannot be asked: it does not
-  // run here, or not on this thread's own stack. False: the isolate does not
-  // run here, its heap may be another thread's.
+  // the interrupted registers. There are no frames if V8 cannot be asked: it
+  // does not run here, or not on this thread's own stack. Returns false if the
+  // isolate does not run here, so that another thread may use its heap.
   SIGNAL_SAFE bool Capture(const void* ucontext, SampleHeader* header,
                            void** frames) const noexcept;
 
  private:
   SIGNAL_SAFE bool IsRunning() const noexcept;
-  // The frame pointer of the JavaScript that is in a fast call to C++, or 0.
+  // Returns the frame pointer of JavaScript that is in a fast call to C++, or
+  // 0.
   SIGNAL_SAFE uintptr_t fast_caller() const noexcept;
   // Whether V8 generated the code at this address.
   SIGNAL_SAFE bool IsGenerated(uintptr_t address) const noexcept {
     return address - code_begin_ < code_size_;
   }
-  // Whether a frame that is listed as `place` is one of V8's own.
+  // Whether a frame that is listed as `place` is a builtin's.
   SIGNAL_SAFE bool IsBuiltin(uintptr_t place) const noexcept {
     return place - 1 - builtins_ < builtins_size_ ||
            (builtins_copy_ != 0 && place - 1 - builtins_copy_ < builtins_size_);
   }
-  // Whether a frame that is listed as `place` is a native function of V8's or
-  // Node's: one that JavaScript has called, not a return address.
+  // Whether a frame that is listed as `place` is a native function of V8 or
+  // Node that JavaScript has called, not a return address.
   SIGNAL_SAFE bool IsNative(uintptr_t place) const noexcept {
     return place - program_ < program_size_ && !IsBuiltin(place);
   }
   // Returns the innermost frame's pointer, or 0.
   SIGNAL_SAFE uintptr_t FindFunctions(uintptr_t sp, uintptr_t fp, size_t count,
                                       void** frames) const noexcept;
-  // What the frame at `fp` keeps of whom it belongs to: see SampleHeader.
+  // Returns the function or the instance in the frame at `fp`: see
+  // SampleHeader.
   SIGNAL_SAFE uintptr_t FunctionOfFrame(uintptr_t sp,
                                         uintptr_t fp) const noexcept;
   SIGNAL_SAFE uintptr_t
@@ -80,14 +84,14 @@ class StackWalker {
 
   v8::Isolate* isolate_ = nullptr;
   StackBounds bounds_;
-  uintptr_t code_begin_ = 0;  // where the isolate puts its code
+  uintptr_t code_begin_ = 0;  // start of the isolate's code range
   size_t code_size_ = 0;
   uintptr_t builtins_ = 0;
   uintptr_t builtins_copy_ = 0;
   size_t builtins_size_ = 0;
-  uintptr_t program_ = 0;  // the file with V8 in it, and the builtins
+  uintptr_t program_ = 0;  // the file that contains V8 and the builtins
   size_t program_size_ = 0;
-  uintptr_t wasm_marker_ = 0;  // 0: frames of WebAssembly are not known
+  uintptr_t wasm_marker_ = 0;  // 0: WebAssembly frames are not recognized
   size_t max_frames_ = 0;
   bool uses_locker_ = false;
 };

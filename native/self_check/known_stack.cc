@@ -1,4 +1,3 @@
-// The call, and the comparison in its innermost function.
 #include "self_check/known_stack.h"
 
 #include <algorithm>
@@ -15,13 +14,13 @@
 namespace otelpyroscope {
 namespace {
 
-// V8 lists frames of its own besides.
+// V8 also lists frames of its own.
 constexpr size_t kMaxPlaces = 16;
 constexpr int kFunctions = 2;  // the inner one is the first
 
 struct Walk {
   const KnownCall* call;
-  uintptr_t stack_end;  // no frame of the call is behind it
+  uintptr_t stack_end;  // all frames of the call are below it
   KnownStackResult* result;
 
   int columns[kFunctions];
@@ -30,8 +29,8 @@ struct Walk {
   size_t place_count;
 };
 
-// The 1-based columns at which V8 says that the functions are. For that, it
-// makes their tables of positions.
+// Asks V8 for the functions' 1-based columns, which makes it create their
+// tables of positions.
 bool AskColumns(v8::Isolate* isolate, int* columns) {
   const v8::Local<v8::StackTrace> trace = v8::StackTrace::CurrentStackTrace(
       isolate, kFunctions, v8::StackTrace::kColumnOffset);
@@ -43,7 +42,7 @@ bool AskColumns(v8::Isolate* isolate, int* columns) {
   return true;
 }
 
-// Whether the table of positions has the column that V8 tells.
+// Whether the table of positions contains the column that V8 returned.
 bool IsAtColumn(const Walk& walk, int i, uintptr_t place, uintptr_t start,
                 size_t size) {
   std::vector<CodePosition> positions;
@@ -55,7 +54,7 @@ bool IsAtColumn(const Walk& walk, int i, uintptr_t place, uintptr_t start,
 }
 
 // Finds the function's frame among those that V8 lists, above that of `callee`,
-// which it replaces.
+// which is set to it.
 bool IsFrameRight(Walk* walk, int i, uintptr_t context, uintptr_t* callee) {
   const uintptr_t function =
       ObjectOf(i == 0 ? walk->call->inner : walk->call->outer);
@@ -117,7 +116,7 @@ bool CheckKnownStack(v8::Isolate* isolate, const KnownCall& call,
   walk.stack_end = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
   walk.result = result;
   v8::Local<v8::Function> function;
-  // v8::External, made for addresses, is made in another way by each V8.
+  // v8::External is meant for addresses, but each V8 creates it in another way.
   if (!v8::Function::New(context, OnCall,
                          v8::BigInt::NewFromUnsigned(
                              isolate, reinterpret_cast<uintptr_t>(&walk)),

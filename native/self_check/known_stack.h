@@ -1,4 +1,5 @@
-// The stack of a call that is known, walked as the stacks of samples are.
+// Checks the table of offsets on the stack of a known call, walked as the
+// stacks of samples are.
 #ifndef NATIVE_SELF_CHECK_KNOWN_STACK_H_
 #define NATIVE_SELF_CHECK_KNOWN_STACK_H_
 
@@ -8,23 +9,24 @@
 
 namespace otelpyroscope {
 
-// Two functions of a script on its first line, whose context is the script's:
-// the outer one calls its first argument with its second, and the inner one its
-// argument.
+// Two functions on the first line of a script, whose context is the script's:
+// the outer one calls its first argument with its second, and the inner one
+// calls its argument.
 struct KnownCall {
   v8::Local<v8::Function> inner;
   v8::Local<v8::Function> outer;
-  int column_offset = 0;  // of the script
+  int column_offset = 0;  // the script's
 };
 
 struct KnownStackResult {
   bool frames_right = false;
-  bool positions_right = false;  // of interpreted code
+  bool positions_right = false;  // those of interpreted code
 };
 
-// Has `outer` call `inner`, and that a native function, which compares what V8
-// says of the two frames with what the table does: their functions, contexts
-// and places. False: V8 refuses the call.
+// Lets `outer` call `inner`, and that a native function, which compares the two
+// frames as V8 lists them with the table: their functions, contexts and
+// positions. Returns false if V8 refuses the call. Only where CheckLayout() may
+// be called.
 bool CheckKnownStack(v8::Isolate* isolate, const KnownCall& call,
                      KnownStackResult* result);
 

@@ -1,5 +1,3 @@
-// What is known: a script, a module, strings, a regular expression, and the
-// stack of a call; and what must be found of them.
 #include "self_check/layout_check.h"
 
 #include <atomic>
@@ -25,10 +23,10 @@ namespace {
 using Trust = CodeReader::Trust;
 
 // V8 numbers the functions of a script from 1, in order. The first has a table
-// of exception handlers, which looks like a table of positions but for its
-// contents; it and the second make the stack that is known. Each has its name
-// in another way, and other numbers of parameters and of variables in its
-// context. For @, see SourceOfScript().
+// of exception handlers, which looks like a table of positions except for its
+// contents; it and the second make the known stack. Each has its name in
+// another way, and other numbers of parameters and of variables in its context.
+// For @, see SourceOfScript().
 constexpr std::string_view kSource =
     "[function(f,g){try{return f(g)}finally{1}},function(f){return f(1)+1},\n"
     "function named(a){const b=a;return()=>a+b},\r\n"
@@ -39,34 +37,35 @@ constexpr std::string_view kSource =
     "(class{static #p=1;static saved(a){return()=>this.#p+a}}).saved]";
 struct KnownFunction {
   std::string_view name;
-  int literal;  // -1: another number in another V8
+  int literal;  // -1: it depends on the version of V8
 };
 constexpr KnownFunction kFunctions[] = {
     {"", 1},    {"", 2},     {"named", 3}, {"inferred", 5},
     {"one", 6}, {"many", 8}, {"Made", -1}, {"saved", -1},
 };
 constexpr size_t kFunctionCount = std::size(kFunctions);
-// More than a ScopeInfo has names of itself (v8_layout::kMaxScopeNames).
+// More than v8_layout::kMaxScopeNames, the most names that a ScopeInfo itself
+// contains.
 constexpr int kVariables = 80;
-// Where the code of the first two begins and ends.
+// The start and the end of the first two functions' code.
 constexpr std::string_view kBegins[] = {"(f,g){try", "(f){return f(1)"};
 constexpr std::string_view kEnds[] = {",function(f)", ",\nfunction named"};
-// The ScopeInfo of a module has one field more.
+// The ScopeInfo of a module has one more field.
 constexpr std::string_view kModuleSource =
     "export let a=1;let b=2,c=3;export const f=(d)=>a+b+c+d";
-// Where the sources are said to begin.
+// The position that the sources are given.
 constexpr std::string_view kScriptName = "otelpyroscope:layout-check";
 constexpr int kLineOffset = 3;
 constexpr int kColumnOffset = 7;
 
-// Strings of two parts, in characters of one byte and of two.
+// Parts of strings, in characters of one byte and of two.
 constexpr std::string_view kFirstPart = "0123456789";
 constexpr std::string_view kSecondPart = "\u00e9\u20ac\U0001f600 and more";
 constexpr std::string_view kPattern = "a+b";
 constexpr std::string_view kRegExpName = "(regexp) /a+b/dimsy";
 
-// How often the script is tried where it is refused, and where something is
-// not found: a collection may have come in between.
+// How often the test is repeated if V8 refuses, or if something is not found: a
+// collection may have interfered.
 constexpr int kMaxTries = 3;
 
 std::string SourceOfScript() {
@@ -82,7 +81,7 @@ std::string SourceOfScript() {
   return source;
 }
 
-// What V8 says of a function.
+// A function as V8 describes it.
 struct AskedFunction {
   v8::Local<v8::Function> function;
   int script_id = 0;
@@ -90,12 +89,12 @@ struct AskedFunction {
   int column = 0;
 };
 
-// What the table is right about.
+// The parts about which the table is right.
 struct Findings {
   bool ids = false;        // of functions and scripts
   bool positions = false;  // of bytecode
   bool stack = false;
-  bool names = false;  // and places
+  bool names = false;  // and where functions begin
 
   bool all() const { return ids && positions && stack && names; }
 };
@@ -105,7 +104,7 @@ class Trial {
   explicit Trial(v8::Isolate* isolate)
       : isolate_(isolate), context_(isolate->GetCurrentContext()) {}
 
-  // False: V8 has refused something, and nothing is known.
+  // Returns false if V8 has refused something, so that nothing is known.
   bool Run(Findings* findings);
   void KnowMaps() const;
   void NoteBuiltins() const;
@@ -142,7 +141,7 @@ v8::ScriptOrigin Trial::Origin(bool is_module) const {
       v8::Local<v8::Value>(), false, false, is_module);
 }
 
-// All compiled, with what V8 says of them.
+// Compiles all functions, and asks V8 about them.
 bool Trial::MakeFunctions() {
   v8::ScriptCompiler::Source source(NewString(SourceOfScript()), Origin(false));
   v8::Local<v8::Script> script;
@@ -167,7 +166,8 @@ bool Trial::MakeFunctions() {
   return true;
 }
 
-// Compiled only: to run it would need promises, and hooks of the application's.
+// The module is compiled only: to run it would need promises, and hooks of the
+// application.
 v8::Local<v8::Data> Trial::NewModule() const {
   v8::ScriptCompiler::Source source(NewString(kModuleSource), Origin(true));
   v8::Local<v8::Module> module;
@@ -234,14 +234,14 @@ bool IsRead(v8::Local<v8::String> string, std::string_view text) {
          read == text;
 }
 
-// A string that is joined, one that stands for an equal one, and one that is a
-// part of another: V8's own source of a function.
+// Tests a string that is joined, one that stands for an equal one, and one that
+// is a part of another: V8's own source of a function.
 bool Trial::IsRightAboutStrings() const {
   const std::string text = std::string(kFirstPart) + std::string(kSecondPart);
   const v8::Local<v8::String> joined = v8::String::Concat(
       isolate_, NewString(kFirstPart), NewString(kSecondPart));
   if (!IsRead(joined, text)) return false;
-  // The name of a property is kept once.
+  // V8 keeps the name of a property once.
   const v8::Local<v8::Object> object = v8::Object::New(isolate_);
   v8::Local<v8::String> part;
   const size_t begin = kSource.find("function named");
@@ -275,7 +275,7 @@ bool Trial::Run(Findings* findings) {
   if (!CheckKnownStack(isolate_, call, &stack)) return false;
   findings->names =
       IsRightAboutModule() && IsRightAboutStrings() && IsRightAboutRegExp();
-  // From here on V8 is not asked for anything, so that nothing moves.
+  // From here on V8 is not called, so that nothing moves.
   const auto cache = std::make_unique<SafeMemory::Cache>();
   const SafeMemory::Reading reading(cache.get());
   findings->stack = stack.frames_right;
@@ -317,7 +317,7 @@ void TryTable(v8::Isolate* isolate) {
     found = Findings();
     Trial trial(isolate);
     if (!trial.Run(&found) || try_catch.HasCaught()) {
-      // A thread that is being terminated says nothing of the others.
+      // That a thread is being terminated means nothing for the others.
       if (!try_catch.HasTerminated() && ++refusals == kMaxTries) {
         CodeReader::SetTrust(Trust::kNone);
       }
@@ -334,7 +334,7 @@ void TryTable(v8::Isolate* isolate) {
                                                           : Trust::kAll);
 }
 
-// While a thread tries the table. It may be interrupted meanwhile.
+// Set while a thread tests the table, which may be interrupted.
 std::atomic_flag is_trying = ATOMIC_FLAG_INIT;
 
 }  // namespace

@@ -1,10 +1,10 @@
-// Tries the table of V8's offsets on functions, strings, a regular expression
+// Tests the table of V8's offsets on functions, strings, a regular expression
 // and a stack that are known.
 //
-// What the table says of these is right, or what is wrong about it is not used
-// in this process: a wrong offset might read one function's number or name for
-// another's, and nothing later would tell. What it says of one piece of
-// optimized or baseline code is checked with that piece.
+// A part of the table that is wrong about them is not used in this process: a
+// wrong offset might read one function's number or name for another's, and
+// nothing later would detect it. Offsets that concern one piece of optimized or
+// baseline code are checked with that piece.
 #ifndef NATIVE_SELF_CHECK_LAYOUT_CHECK_H_
 #define NATIVE_SELF_CHECK_LAYOUT_CHECK_H_
 
@@ -13,19 +13,19 @@
 
 namespace otelpyroscope {
 
-// Does nothing where the table has been tried before; about 1 ms. Only where
-// JavaScript has called, and so never in an interrupt or a callback of V8's: it
+// Does nothing if the table was tested before; else takes about 1 ms. Called
+// from JavaScript only, never in an interrupt or in a callback of V8: it
 // compiles and runs a script of its own, which consists of syntax alone, so
-// that nothing that an application has replaced is called. Where that is
-// refused (the isolate is being terminated, the stack is full), a later call
-// tries again. Until then, and where the table is wrong, V8's code events are
-// followed instead.
+// that nothing is called that an application has replaced. If V8 refuses (the
+// isolate is being terminated, the stack is full), a later call tries again.
+// Until then, and if the table is wrong, V8's code events are listened to
+// instead.
 void CheckLayout(v8::Isolate* isolate);
 
-// Compares what the table says of the code of builtins with the program's own
-// symbols; where they differ, nothing is read of machine code. Reads only.
-// Because the symbols take a while to read, this is not a part of
-// CheckLayout().
+// Compares the code of builtins, as the table locates it, with the program's
+// own symbols; if they differ, nothing is read of machine code. Only reads, so
+// interrupts of V8 may call it. Not a part of CheckLayout(), because reading
+// the symbols takes a while.
 void CheckBuiltins(const BuiltinTable& builtins);
 
 }  // namespace otelpyroscope
