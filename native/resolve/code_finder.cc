@@ -1,4 +1,3 @@
-// From the frames of a sample to entries of the code map.
 #include "resolve/code_finder.h"
 
 #include <string>
@@ -13,8 +12,8 @@
 namespace otelpyroscope {
 namespace {
 
-// Whether the sample's stack may show the function of the innermost frame, on
-// which the leaf runs: see ResolveStack(). `entry`: what the leaf is in.
+// Whether the sample's stack may contain the function of the innermost frame,
+// on which the leaf runs: see ResolveStack(). `entry` is the leaf's code.
 bool MayShowOwner(const SampleHeader& header, const CodeEntry* entry,
                   const CodeMap& code_map) {
   if (header.function == 0 || header.fast_call != 0 ||
@@ -44,13 +43,13 @@ bool CodeFinder::Init(v8::Isolate* isolate) {
   return builtins_ != nullptr && CodeReader::KnowsFunctions();
 }
 
-// How an address came to be in a sample, which decides whether what it leads to
-// is alive for certain.
+// How an address came to be in a sample. That decides whether the objects that
+// it leads to are certainly alive.
 enum class Origin : uint8_t {
   // V8 lists it as a frame, or the thread runs there: alive.
   kListedByV8,
-  // Found on the stack, where native code may keep anything: may be a leftover
-  // of something dead. A handle on that would corrupt V8's heap.
+  // Found on the stack, where native code may keep anything: it may be left
+  // from something dead, and a handle on that would corrupt V8's heap.
   kFoundOnStack,
 };
 
@@ -72,8 +71,8 @@ class CodeFinder::Learner {
   void LearnAll();
 
  private:
-  // A leaf without a function may be a regular expression, whose object is
-  // among these words of the stack.
+  // Words of the stack that may include the JSRegExp of a leaf without a
+  // function.
   struct StackWords {
     const uintptr_t* begin = nullptr;
     const uintptr_t* end = nullptr;
@@ -150,9 +149,9 @@ void CodeFinder::Learner::LearnLeaf() {
   }
   const bool is_function =
       entry != nullptr && entry->kind == CodeKind::kMachineCode;
-  // What stands at the top of the stack may be the return address of a leaf
-  // without a frame, or anything. Where it is known, whose frame it is does not
-  // have to be read.
+  // The top of the stack may be the return address of a leaf without a frame,
+  // or anything. If the leaf is known, the owner of the frame does not have to
+  // be read.
   if (code_map_->IsGenerated(header_.stack_top) &&
       code_map_->Find(header_.stack_top - 1) == nullptr &&
       !(is_function &&
@@ -163,8 +162,8 @@ void CodeFinder::Learner::LearnLeaf() {
   if (MayShowOwner(header_, entry, *code_map_)) LearnOwner(entry);
 }
 
-// The innermost frame's function, which the interpreter or a builtin may be
-// running. Native code, and a builtin that native code has just called, may
+// Reads the innermost frame's function, which the interpreter or a builtin may
+// be running. Native code, and a builtin that native code has just called, may
 // have anything where they have their frame.
 void CodeFinder::Learner::LearnOwner(const CodeEntry* leaf) {
   uintptr_t shared = 0;
@@ -183,9 +182,9 @@ void CodeFinder::Learner::LearnOwner(const CodeEntry* leaf) {
   }
 }
 
-// Notes the modules of unknown WebAssembly code. Only where the innermost code
-// is V8's, whose frame pointers are frame pointers: then what is found from
-// them is alive. Native code may keep anything in that register.
+// Records the modules of unknown WebAssembly code. Only if the innermost code
+// is V8's, whose frame pointers are frame pointers: then the objects found from
+// them are alive. Native code may keep anything in that register.
 void CodeFinder::Learner::NoteWasm() {
   if (header_.vm_state != v8::JS || header_.fast_call != 0 ||
       header_.external_callback != 0) {
@@ -210,12 +209,12 @@ void CodeFinder::Learner::NoteWasm() {
   }
 }
 
-// `other_function`: another function that it may be of.
+// `other_function`: another function that the code may belong to.
 void CodeFinder::Learner::LearnOne(uintptr_t address, bool is_exact,
                                    uintptr_t function, uintptr_t other_function,
                                    StackWords words, Origin origin) {
-  // A return address is behind its call, which may be its code's last
-  // instruction; a place in bytecode is exact, or just before it.
+  // A return address follows its call, which may be its code's last
+  // instruction; a position in bytecode is exact, or just before it.
   const CodeEntry* known = code_map_->Find(address);
   if (is_exact ? known != nullptr
                : (known != nullptr && known->kind == CodeKind::kBytecode) ||
@@ -223,7 +222,7 @@ void CodeFinder::Learner::LearnOne(uintptr_t address, bool is_exact,
     return;
   }
   const uintptr_t inside = is_exact ? address : address - 1;
-  // Code that was here before the last collection and is still.
+  // The code was here before the last collection and still is.
   if (code_map_->FindAgain(inside) != nullptr ||
       (!is_exact && code_map_->FindAgain(address) != nullptr)) {
     return;
@@ -272,7 +271,7 @@ void CodeFinder::Learner::LearnMachineCode(uintptr_t address,
   finder_->successes_++;
 }
 
-// Code that is there for certain could not be read.
+// Counts code that certainly exists but could not be read.
 void CodeFinder::Learner::CountFailure(Origin origin) {
   if (origin == Origin::kFoundOnStack) return;
   finder_->failures_++;
@@ -310,7 +309,7 @@ void CodeFinder::Learner::LearnOptimized(const FoundCode& found,
                      AnchorOf(found, origin));
 }
 
-// What has called a regular expression has it on its stack.
+// The caller of a regular expression has it on its stack.
 bool CodeFinder::Learner::NameRegExp(const FoundCode& found, StackWords words,
                                      Origin origin) {
   std::string name;
@@ -322,8 +321,8 @@ bool CodeFinder::Learner::NameRegExp(const FoundCode& found, StackWords words,
   return false;
 }
 
-// Baseline code does not say whose it is, but of which bytecode. `is_certain`:
-// that the code, if it is anybody's, is that function's.
+// Baseline code refers to its bytecode, not to its function. `is_certain`: if
+// the code belongs to a function, it is `function`.
 bool CodeFinder::Learner::LearnBaseline(const FoundCode& found,
                                         uintptr_t bytecode, uintptr_t function,
                                         bool is_certain, Origin origin) {
@@ -331,8 +330,8 @@ bool CodeFinder::Learner::LearnBaseline(const FoundCode& found,
   uintptr_t own_bytecode = 0;
   size_t size = 0;
   if (function == 0 || !heap::ReadShared(function, &shared)) return false;
-  // V8 throws away the bytecode of functions that were not called for long,
-  // even where they have not returned yet.
+  // V8 discards the bytecode of functions that were not called for long, even
+  // if they have not returned yet.
   if (heap::ReadBytecodeOf(shared, &own_bytecode, &size)
           ? bytecode != own_bytecode
           : !is_certain) {
@@ -357,10 +356,10 @@ void CodeFinder::Learner::LearnBytecode(uintptr_t address, uintptr_t function,
   if (function == 0 || !heap::ReadShared(function, &shared)) return;
   const bool has_bytecode = heap::ReadBytecodeOf(shared, &start, &size);
   if (!has_bytecode || address + 1 - start > size) {
-    // A function may run other bytecode than its own: V8 throws that away where
-    // it was not called for long, even if it has not returned yet, and a
-    // debugger has it run a copy, which is as long. Other bytecode is another
-    // function's.
+    // A function may run other bytecode than its own: V8 discards that if it
+    // was not called for long, even if it has not returned yet, and a debugger
+    // lets it run a copy, which is as long. Bytecode of another length is
+    // another function's.
     const size_t own_size = size;
     if (!heap::FindBytecode(address, &start, &size) ||
         (has_bytecode && size != own_size)) {
@@ -400,7 +399,7 @@ void CodeFinder::FindAgain(const SampleHeader& header, const uintptr_t* frames,
                            CodeMap* code_map) {
   code_map->FindAgain(header.pc);
   for (uint32_t i = 0; i < header.frame_count; i++) {
-    // A return address is behind its call; a place in bytecode is exact.
+    // A return address follows its call; a position in bytecode is exact.
     code_map->FindAgain(frames[i]);
     code_map->FindAgain(frames[i] - 1);
   }

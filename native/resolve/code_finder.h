@@ -1,9 +1,9 @@
-// Learns what code a sample has met from V8's heap: which function each frame
-// is of, and where its code begins and ends.
+// Reads the code that a sample has hit from V8's heap: which function each
+// frame belongs to, and where its code begins and ends.
 //
-// V8 tells a listener of all code that it makes and moves, but then makes and
-// moves it more slowly: for as long as one listens, and whether a sample ever
-// hits the code or not. Here nothing is read but what samples have hit.
+// V8 reports all code that it makes and moves to a listener, but makes and
+// moves it more slowly as long as one listens, whether a sample ever hits the
+// code or not. Here, only code that samples have hit is read.
 #ifndef NATIVE_RESOLVE_CODE_FINDER_H_
 #define NATIVE_RESOLVE_CODE_FINDER_H_
 
@@ -23,35 +23,37 @@
 
 namespace otelpyroscope {
 
-// Not thread-safe: the isolate's thread only.
+// Not thread-safe: on the isolate's thread only, outside the signal handler.
 class CodeFinder {
  public:
-  // Whether functions and builtins can be told in this process. Not on arm64:
-  // there, in one process of twenty under an emulator, the Code objects of some
-  // pages of code were not recognized.
+  // Returns whether functions and builtins can be identified in this process.
+  // Not on arm64: there, in one process of twenty under an emulator, the Code
+  // objects of some pages of code were not recognized. Called when sampling
+  // starts, also in an interrupt of V8.
   bool Init(v8::Isolate* isolate);
 
-  // Adds to `code_map` what the sample's frames are in, as far as `table` does
-  // not know them, and notes their scripts and modules. Only while nothing has
-  // moved since the sample was taken.
+  // Adds the code of the sample's frames to `code_map`, unless `table` knows
+  // them, and records their scripts and modules. Called in the drain, only
+  // while nothing has moved since the sample was taken.
   void Learn(const SampleHeader& header, const uintptr_t* frames,
              const StackTable& table, CodeMap* code_map, ScriptLines* lines,
              WasmModules* wasm_modules, ResolveCounts* counts);
 
-  // The same for a sample since which code may have moved: code that the map
-  // knew before is found again where its anchor shows that it is still there.
-  // Reads nothing else.
+  // Called in the drain for a sample since which code may have moved: makes
+  // code usable again that the map knew before, if its anchor shows that it is
+  // still there. Reads nothing else.
   static void FindAgain(const SampleHeader& header, const uintptr_t* frames,
                         CodeMap* code_map);
 
-  // Whether code is hardly ever found where it should be: V8's layout is
-  // another one than the table says.
+  // Whether code is hardly ever found where it should be, so that V8's layout
+  // differs from the table. Any of V8's callbacks may ask.
   bool LayoutSeemsWrong() const {
     return CodeObject::MissesOwners() ||
            (failures_ >= kWrongLayoutFailures && failures_ > successes_);
   }
 
-  // Code may have moved, or be gone.
+  // Forgets addresses at which no code was found: code may have moved, or be
+  // gone. Called in callbacks of the collector.
   void ForgetAddresses() { misses_.Clear(); }
 
  private:
@@ -63,8 +65,8 @@ class CodeFinder {
   v8::Isolate* isolate_ = nullptr;
   const BuiltinTable* builtins_ = nullptr;
   MissedCode misses_;
-  uint64_t failures_ = 0;   // to find machine code
-  uint64_t successes_ = 0;  // in finding it
+  uint64_t failures_ = 0;   // of searches for machine code
+  uint64_t successes_ = 0;  // of these
 };
 
 }  // namespace otelpyroscope

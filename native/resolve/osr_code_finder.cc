@@ -1,4 +1,3 @@
-// From unknown addresses to entries of the code map.
 #include "resolve/osr_code_finder.h"
 
 #include "v8_heap/code_reader.h"

@@ -1,7 +1,8 @@
-// Code that V8 has not told of, learnt when a sample first hits it.
+// Finds code that V8 has not reported, when a sample first hits it.
 //
-// V8 lists no code that it has put in the place of a running loop (on-stack
-// replacement) before sampling began. It can be found from any address in it.
+// Where V8's code events are listened to, V8 does not list code that replaced a
+// running loop (on-stack replacement) before that. Such code can be found from
+// any address in it.
 #ifndef NATIVE_RESOLVE_OSR_CODE_FINDER_H_
 #define NATIVE_RESOLVE_OSR_CODE_FINDER_H_
 
@@ -14,15 +15,16 @@
 
 namespace otelpyroscope {
 
-// Not thread-safe: the isolate's thread only.
+// Not thread-safe: on the isolate's thread only, outside the signal handler.
 class OsrCodeFinder {
  public:
-  // Adds to `code_map` what the sample's addresses are in. Only while nothing
-  // has moved since the sample was taken.
+  // Adds the code at the sample's addresses to `code_map`. Called in the drain,
+  // only while nothing has moved since the sample was taken.
   void Learn(const SampleHeader& header, const uintptr_t* frames,
              CodeMap* code_map);
 
-  // Code may have moved, or be gone.
+  // Forgets addresses at which no code was found: code may have moved, or be
+  // gone. Called in callbacks of the collector.
   void ForgetAddresses() { misses_.Clear(); }
 
  private:

@@ -1,4 +1,4 @@
-// What went wrong, or could not be known, while samples were resolved: counted.
+// Counts what went wrong, or remained unknown, while samples were resolved.
 #ifndef NATIVE_RESOLVE_RESOLVE_COUNTS_H_
 #define NATIVE_RESOLVE_RESOLVE_COUNTS_H_
 
@@ -6,13 +6,13 @@
 
 namespace otelpyroscope {
 
-// What resolving samples has met.
+// Counts since sampling started.
 struct ResolveCounts {
-  uint64_t unresolved_frames = 0;  // of addresses that are nobody's
+  uint64_t unresolved_frames = 0;  // addresses that belong to no known code
   uint64_t inlined_frames = 0;
   uint64_t layout_fallbacks = 0;  // failed checks of V8's memory layout
-  // Frames that are neither in a file nor where V8 puts JavaScript:
-  // WebAssembly's, most likely. They may be named later.
+  // Frames that are neither in a file nor in V8's code range: WebAssembly's,
+  // most likely. They may be named later.
   uint64_t foreign_frames = 0;
 };
 

@@ -13,16 +13,16 @@ bool IsFunction(const CodeEntry* entry) {
   return entry != nullptr && entry->kind != CodeKind::kBytecodeHandler;
 }
 
-// The code of a return address or of a place in a bytecode array.
+// Returns the code of a return address, or of a position in a bytecode array.
 const CodeEntry* FindCaller(const CodeMap& code_map, uintptr_t address) {
-  // A place in bytecode is exact. A return address is behind its call, which
+  // A position in bytecode is exact. A return address follows its call, which
   // may be the last instruction of its code.
   const CodeEntry* entry = code_map.Find(address);
   if (entry != nullptr && entry->kind == CodeKind::kBytecode) return entry;
   entry = code_map.Find(address - 1);
   if (entry != nullptr) return entry;
   // At its entry, an interpreted function is one byte before its bytecode
-  // (kFunctionEntryBytecodeOffset): it is being compiled, say.
+  // (kFunctionEntryBytecodeOffset): for instance while it is compiled.
   entry = code_map.Find(address + 1);
   const bool at_entry = entry != nullptr && entry->kind == CodeKind::kBytecode;
   return at_entry ? entry : nullptr;
@@ -84,7 +84,7 @@ void Resolver::PushNative(uintptr_t address) {
   if (!table_->PushNative(address)) counts_->foreign_frames++;
 }
 
-// Native code, or a place in generated code that V8 has not told of.
+// Pushes native code, or generated code that V8 has not reported.
 void Resolver::PushUnknown(uintptr_t address) {
   if (!code_map_.IsGenerated(address)) {
     PushNative(address);
@@ -94,10 +94,10 @@ void Resolver::PushUnknown(uintptr_t address) {
   }
 }
 
-// A native function that JavaScript has called and that V8 knows of.
+// Pushes the native function that JavaScript has called, which V8 reports.
 void Resolver::PushNativeCall() {
-  // All functions of an addon may be called by one of Node's: where the addon
-  // itself is running, it says more.
+  // All functions of an addon may be called through one of Node's: if the addon
+  // itself is running, its own function says more.
   const SymbolIndex* symbols = table_->symbols();
   if (symbols != nullptr && symbols->IsInAddon(header_.pc) &&
       !symbols->IsInAddon(header_.external_callback)) {
@@ -106,7 +106,7 @@ void Resolver::PushNativeCall() {
   PushNative(header_.external_callback);
 }
 
-// A stack that V8 knows no frame of.
+// Pushes a stack for which V8 returned no frames.
 void Resolver::PushFrameless() {
   const CodeEntry* entry = code_map_.Find(header_.pc);
   if (IsFunction(entry)) {
@@ -124,13 +124,13 @@ void Resolver::PushFrameless() {
   }
 }
 
-// The innermost frame, which GetStackSample leaves out. Returns the number of
-// frames of the sample that are done with.
+// Pushes the innermost frame, which GetStackSample leaves out. Returns the
+// number of the sample's frames that are done.
 size_t Resolver::PushLeaf() {
   const CodeEntry* entry = code_map_.Find(header_.pc);
   if (header_.fast_call != 0) {
-    // The caller is the first frame, and may be at its instructions around the
-    // call: then it is the leaf as well. Or the call is to a regular
+    // The caller is the first frame. If it is at its instructions around the
+    // call, it is the leaf as well. The call may also be to a regular
     // expression.
     if (entry != nullptr) {
       if (IsFunction(entry) && entry != FindCaller(code_map_, frames_[0])) {
@@ -144,14 +144,14 @@ size_t Resolver::PushLeaf() {
     return 0;
   }
   if (entry != nullptr && entry->kind == CodeKind::kBytecodeHandler) {
-    // The interpreter: the next frame is the one that it works on, and its
-    // registers know better than the frame how far it is.
+    // The interpreter: the next frame is the one that it runs, and its
+    // registers have a newer position than the frame.
     const CodeEntry* caller = FindCaller(code_map_, frames_[0]);
     const CodeEntry* running =
         code_map_.Find(CodeReader::BytecodeStart(header_.bytecode_array));
     if (running != nullptr && running != caller &&
         running->kind == CodeKind::kBytecode && OwnsFrame(*running)) {
-      // V8 11 does not know a handler in its copy of the builtins for one.
+      // V8 11 does not recognize a handler in its copy of the builtins.
       PushCode(*running, CodeReader::BytecodeOffset(
                              header_.bytecode_array, header_.bytecode_offset,
                              running->start, running->size));
@@ -180,9 +180,9 @@ size_t Resolver::PushLeaf() {
   }
   if (header_.vm_state == v8::JS && header_.stack_top != 0 &&
       !code_map_.IsGenerated(header_.pc)) {
-    // A leaf without a frame of its own, called from generated code. One with a
-    // frame has anything at the top of the stack, old return addresses too: the
-    // function there must be the innermost frame's.
+    // A leaf without a frame of its own, called from generated code. A leaf
+    // with a frame has anything at the top of the stack, old return addresses
+    // too: the function there must be the innermost frame's.
     entry = FindCaller(code_map_, header_.stack_top);
     if (IsFunction(entry) && OwnsFrame(*entry)) {
       PushCode(*entry,
@@ -194,7 +194,8 @@ size_t Resolver::PushLeaf() {
   return 0;
 }
 
-// The function of the innermost frame; null: not known, or a builtin.
+// Returns the function of the innermost frame, or null if it is unknown or a
+// builtin.
 const CodeFunction* Resolver::FrameOwner() const {
   if (header_.function == 0 || !heap_unchanged_ || !CodeReader::Available()) {
     return nullptr;
@@ -202,7 +203,7 @@ const CodeFunction* Resolver::FrameOwner() const {
   return code_map_.FindFunction(CodeReader::FunctionOf(header_.function));
 }
 
-// Whether code is at an address that is at the top of the stack.
+// Whether there is code at an address that is at the top of the stack.
 bool Resolver::MayReturnTo(uintptr_t address) const {
   return code_map_.IsGenerated(address) || code_map_.Find(address) != nullptr;
 }
@@ -211,9 +212,9 @@ bool Resolver::OwnsFrame(const CodeEntry& entry) const {
   return FrameOwner() == entry.function.get();
 }
 
-// A builtin without a frame of its own runs on its caller's, which
-// GetStackSample leaves out: the function of that frame. So does a function at
-// its first and last instructions.
+// Pushes the function of the innermost frame if the leaf runs on that frame: a
+// builtin without a frame of its own runs on its caller's, which GetStackSample
+// leaves out, and so does a function at its first and last instructions.
 void Resolver::PushOwner() {
   const CodeEntry* entry = code_map_.Find(header_.pc);
   const bool in_function = entry != nullptr &&
@@ -245,7 +246,7 @@ void Resolver::PushOwner() {
 void Resolver::PushCaller(uintptr_t address) {
   if (const auto* known = table_->FindCaller(address, code_map_)) {
     table_->Push(*known);
-    // The last is the function itself.
+    // The last frame is the function itself.
     counts_->inlined_frames += std::max(known->count, 1u) - 1;
     return;
   }
@@ -253,18 +254,18 @@ void Resolver::PushCaller(uintptr_t address) {
   const uint64_t fallbacks = counts_->layout_fallbacks;
   const CodeEntry* entry = FindCaller(code_map_, address);
   if (entry == nullptr) {
-    // Native functions by their entry, where they have called JavaScript.
+    // Native functions that have called JavaScript are listed by their entry.
     PushUnknown(address);
     return;
   }
   if (IsFunction(entry)) {
-    // A return address is behind its call; a place in bytecode is exact.
+    // A return address follows its call; a position in bytecode is exact.
     const uintptr_t place =
         entry->kind == CodeKind::kBytecode ? address : address - 1;
     PushCode(*entry, static_cast<int64_t>(place - entry->start));
   }
   // Failures are counted each time, and positions that could not be read now
-  // may be later.
+  // may be readable later.
   if (heap_unchanged_ && counts_->layout_fallbacks == fallbacks) {
     table_->RememberCaller(address, code_map_, depth);
   }
@@ -294,7 +295,8 @@ void Resolver::PushCode(const CodeEntry& entry, int64_t offset) {
       counts_->inlined_frames++;
       table_->Push(*inlined, code_map_, position.script_offset);
     } else {
-      // Its own code is gone, and with it its name: the CPU is its caller's.
+      // The inlined function's own code is gone, and with it its name: the CPU
+      // is attributed to its caller.
       counts_->layout_fallbacks++;
     }
     position = call.call;

@@ -12,7 +12,8 @@
 namespace otelpyroscope {
 
 // Adds the sample to `table`. `heap_unchanged`: nothing has moved since the
-// sample was taken, so that V8's heap may be asked about its code.
+// sample was taken, so that V8's heap may be read for its code. Called in the
+// drain, on the isolate's thread, also inside callbacks of the collector.
 void ResolveStack(const SampleHeader& header, const uintptr_t* frames,
                   bool heap_unchanged, const CodeMap& code_map,
                   StackTable* table, ResolveCounts* counts);

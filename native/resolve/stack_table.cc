@@ -1,4 +1,3 @@
-// Interning of functions and addition of weights.
 #include "resolve/stack_table.h"
 
 #include <algorithm>
@@ -9,7 +8,7 @@
 namespace otelpyroscope {
 namespace {
 
-// V8 joins the parts with spaces and colons, which names may hold as well.
+// V8 joins the parts with spaces and colons, which names may contain as well.
 std::string ContentKey(const FunctionInfo& info) {
   std::string key = info.name;
   key += '\0';
@@ -92,7 +91,7 @@ bool StackTable::PushNative(uintptr_t address) {
     const uintptr_t function = symbols_->FunctionAt(address);
     known = function != 0;
     // Else the address itself: its file may have been loaded after the index
-    // was made, which NameNatives() will know by a newer one.
+    // was made, and NameNatives() then finds it in a newer one.
     if (known) address = function;
   }
   FrameInfo frame;
@@ -172,7 +171,8 @@ void StackTable::Commit(uint64_t weight) {
     key_.resize(1);
     Push(PseudoFrame::kOverflow);
     found = stacks_.find(key_);
-    // Many labels may be behind it: the second limit drops the label too.
+    // There may be many labels: beyond the second limit the label is dropped
+    // too.
     if (found == stacks_.end() && stacks_.size() >= 2 * kMaxStacks) {
       key_[0] = 0;
       found = stacks_.find(key_);
@@ -241,7 +241,8 @@ uint32_t StackTable::FunctionNumber(FunctionInfo&& info) {
   return number;
 }
 
-// There is always room for these few.
+// Returns the number of the pseudo-frame's function. There is always room for
+// these few.
 uint32_t StackTable::NumberOf(PseudoFrame frame) {
   FunctionInfo info;
   info.name = PseudoFrameName(frame);

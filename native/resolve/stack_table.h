@@ -21,39 +21,41 @@ struct FunctionInfo {
   std::string url;
   int line = 0;                  // of the function's start, 1-based; 0: unknown
   int column = 0;                // of the function's start, 1-based; 0: unknown
-  uintptr_t native_address = 0;  // of a native function: see NameNatives()
+  uintptr_t native_address = 0;  // for a native function: see NameNatives()
   // Frames that were pushed while no file with this address was known.
   uint64_t foreign_frames = 0;
-  // Where line and column are still to be asked for: see FillLines().
+  // The position whose line and column are not known yet: see FillLines().
   int script_id = 0;
   int32_t start = -1;  // offset in the script's source
 };
 
-// A function at a place in its source.
+// A function at a position in its source.
 struct FrameInfo {
   uint32_t function = 0;
-  int script_id = 0;      // of `position`; 0: none
+  int script_id = 0;      // script of `position`; 0: none
   int32_t position = -1;  // offset in the script's source; -1: unknown
 
   bool operator==(const FrameInfo&) const = default;
 };
 
-// Not thread-safe, never touches the V8 heap.
+// Not thread-safe, and never touches the V8 heap. On the isolate's thread: in
+// the drain, also inside callbacks of the collector, and from JavaScript where
+// a function says so. Never in the signal handler.
 class StackTable {
  public:
-  // Different pairs of label and stack between two Clear(). When full, the
-  // stack of a new pair is replaced by "(stack table full)"; label and CPU
+  // Different pairs of label and stack between two calls of Clear(). When full,
+  // the stack of a new pair is replaced by "(stack table full)"; label and CPU
   // stay. About 16 MiB at 30 frames.
   static constexpr size_t kMaxStacks = 65536;
   // Different functions, the bytes of their names and URLs together, and
-  // different frames (functions at a line) between two Clear(). When one is
-  // full, "(stack table full)" stands in a stack for each function or frame
-  // that is new. About 64 MiB in all.
+  // different frames (functions at a line) between two calls of Clear(). When
+  // one is full, "(stack table full)" replaces each new function or frame.
+  // About 64 MiB in all.
   static constexpr size_t kMaxFunctions = 65536;
   static constexpr size_t kMaxTextBytes = size_t{16} << 20;
   static constexpr size_t kMaxFrames = 262144;
 
-  // Frame numbers, leaf first, behind the label id. Also the map's key.
+  // The label id and then the frame numbers, leaf first. Also the map's key.
   using Key = std::u32string;
   using Stacks = std::unordered_map<Key, uint64_t>;
 
@@ -64,19 +66,19 @@ class StackTable {
     DEBUG_CHECK(readers_ == 0);
     key_.assign(1, static_cast<char32_t>(label));
   }
-  // Appends the next frame towards the root.
-  // `position`: of the code that runs, in the function's script; -1: unknown.
+  // Appends the next frame towards the root. `position` is that of the running
+  // code in the function's script; -1: unknown.
   void Push(const CodeFunction& function, const CodeMap& code_map,
             int32_t position = -1);
   void Push(PseudoFrame frame);
-  // A native function, by an address in it. False: the address is nobody's, as
-  // far as is known now.
+  // Appends a native function by an address in it. Returns false if no code is
+  // known there now.
   bool PushNative(uintptr_t address);
-  // Adds the sample.
+  // Adds the sample, with the frames that were pushed since Begin().
   void Commit(uint64_t weight);
 
-  // What was pushed for a caller: its function, and before it those that are
-  // inlined there.
+  // The frames that were pushed for a caller: its function, preceded by those
+  // that are inlined there.
   struct Caller {
     static constexpr size_t kMaxFrames = 27;
 
@@ -85,29 +87,32 @@ class StackTable {
     uint32_t count = 0;
     char32_t frames[kMaxFrames];
   };
-  // What was pushed for this address, as long as the map and this table still
-  // have it; or null. Most callers are met again and again, and what is known
-  // of them is spread over memory that is in no cache of the processor then.
+  // Returns the frames that were pushed for this address, while the map and
+  // this table still have them; or null. Most callers are hit again and again,
+  // and their entries are spread over memory that is in no cache of the
+  // processor then.
   const Caller* FindCaller(uintptr_t address, const CodeMap& code_map) const;
   void Push(const Caller& caller) { key_.append(caller.frames, caller.count); }
-  // Remembers for it what has been pushed since `depth()` was that.
+  // Remembers the frames that were pushed since `depth()` had that value as
+  // those of `address`.
   void RememberCaller(uintptr_t address, const CodeMap& code_map, size_t depth);
   size_t depth() const { return key_.size(); }
 
-  // Moves everything into `taken`, whose own content is lost, and begins anew.
-  // To be read, not to be added to.
+  // Moves everything into `taken`, whose own content is lost, and starts anew.
+  // Nothing may be added to `taken`.
   void MoveTo(StackTable* taken);
-  // Names the native functions that the symbols know. Reads files: not from
-  // V8's callbacks.
+  // Names the native functions that the symbols contain. Reads files: called in
+  // the event loop, never in the drain or in V8's callbacks.
   void NameNatives();
-  // Names all of them, those too that a file has which was loaded a moment ago:
-  // where names are missing, waits at most so long for an index in the making.
-  // Returns the number of frames whose address is nobody's.
+  // Names all native functions, including those of a file that was loaded a
+  // moment ago: if names are missing, waits at most `wait_ms` for an index in
+  // the making. Returns the number of frames whose address belongs to no known
+  // code. Called when detached samples are flushed.
   uint64_t NameAllNatives(int wait_ms);
-  // The same by the symbols that there are.
+  // Does the same with the symbols that are indexed already.
   uint64_t NameUnknown();
-  // Names what is in no file by what else is known of addresses: `name_of`
-  // returns an empty name for none.
+  // Names functions that are in no file with `name_of`, which returns "" if it
+  // has no name for an address.
   template <typename NameOf>
   void NameForeign(NameOf name_of) {
     const Reader reader(this);
@@ -119,14 +124,15 @@ class StackTable {
       function.name = name_of(function.native_address);
     }
   }
-  // From here on, an address that is in no file may be other code's: the
-  // functions that were pushed for such are no longer found by it, and those
-  // without a name get none. Returns the number of their frames.
+  // From here on, an address that is in no file may belong to other code: the
+  // functions that were pushed for such addresses are no longer found by them,
+  // and those without a name stay unnamed. Returns the number of their frames.
   uint64_t ForgetForeign();
-  // Fills in the lines that are missing: of frames, and of functions' starts.
+  // Fills in the missing lines of frames and of functions' starts.
   // `line_of(script_id, offset, int* column)` returns a 1-based line, or 0. It
   // may call V8, which may collect; the collection drains into this table,
-  // whose vectors then move. So nothing in them is referred to across the call.
+  // whose vectors then move. So no reference into them is held across the call.
+  // Called in the event loop and in a flush.
   template <typename LineOf>
   void FillLines(LineOf line_of) {
     for (; filled_starts_ < functions_.size(); filled_starts_++) {
@@ -150,17 +156,18 @@ class StackTable {
       AddLine(frame, line);
     }
   }
-  // The same where V8 may not be asked: frames get the lines at which their
-  // functions start, as far as these are known.
+  // Does the same where V8 may not be called: frames get the lines at which
+  // their functions start, if these are known.
   void FillLinesWithStarts() {
     while (lines_.size() < frames_.size()) AddLine(frames_[lines_.size()], 0);
   }
-  // Tells native functions apart by the symbols of what is loaded, from here
-  // on; before, by address. Waits at most so long for an index in the making.
-  // Not from V8's callbacks.
+  // Lets the table identify native functions by the symbols of the loaded
+  // files, from here on; before, by address. Waits at most `wait_ms` for an
+  // index in the making. Not in V8's callbacks.
   void LearnSymbols(int wait_ms);
   const SymbolIndex* symbols() const { return symbols_.get(); }
-  // Remembers what files are loaded now: they serve until there are symbols.
+  // Remembers the files that are loaded now: they are used until there are
+  // symbols.
   void LearnFiles() { files_ = LoadedFiles(); }
   // Whether the address is in a file, as far as is known now.
   bool IsInFile(uintptr_t address) const;
@@ -169,14 +176,14 @@ class StackTable {
 
   const std::vector<FunctionInfo>& functions() const { return functions_; }
   const std::vector<FrameInfo>& frames() const { return frames_; }
-  // The 1-based lines of the first frames, 0 for unknown; of all of them after
+  // The 1-based lines of the first frames, 0 for unknown; of all frames after
   // FillLines() or FillLinesWithStarts().
   const std::vector<uint32_t>& lines() const { return lines_; }
   // Weight (number of intervals) by key.
   const Stacks& stacks() const { return stacks_; }
 
-  // Says that somebody holds references into the table, so that nothing may be
-  // added to it: no call into V8 while one exists. Checked in debug builds.
+  // While an instance exists, references into the table are held, and nothing
+  // may be added to it: no call into V8. Debug builds check it.
   class Reader {
    public:
     explicit Reader(const StackTable* table) : table_(table) {
@@ -197,7 +204,7 @@ class StackTable {
 
   static constexpr size_t kCallers = 512;  // 64 KiB
 
-  // Both grow only, so with each change of either it is a new one.
+  // Both only grow, so the sum changes with either.
   uint64_t StampOf(const CodeMap& code_map) const {
     return code_map.losses() + generation_;
   }
@@ -219,13 +226,13 @@ class StackTable {
   std::unordered_map<uintptr_t, uint32_t> native_numbers_;
   SymbolIndex::Snapshot symbols_;
   std::vector<LoadedFile> files_;
-  size_t text_bytes_ = 0;     // of functions_, names and URLs
-  size_t filled_starts_ = 0;  // of functions_, those FillLines() is done with
+  size_t text_bytes_ = 0;     // of the names and URLs in functions_
+  size_t filled_starts_ = 0;  // functions whose start FillLines() has filled in
   std::vector<FrameInfo> frames_;
-  std::vector<uint32_t> lines_;  // of the first frames
+  std::vector<uint32_t> lines_;  // lines of the first frames
   std::unordered_map<FrameInfo, uint32_t, FrameHash> frame_numbers_;
   uint64_t generation_ = 1;
-  std::vector<Caller> callers_;  // empty before the first
+  std::vector<Caller> callers_;  // empty before the first is remembered
   mutable int readers_ = 0;
 };
 

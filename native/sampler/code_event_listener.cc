@@ -1,4 +1,3 @@
-// What is read of each event, and the queue of moves.
 #include "sampler/code_event_listener.h"
 
 #include <string_view>
@@ -28,8 +27,8 @@ void CodeEventListener::Stop(v8::Isolate* isolate) {
   has_moves_.store(false, std::memory_order_relaxed);
 }
 
-// V8 reports a module's code when the module is cloned, to whoever listens.
-// Nothing is listed for that, and nobody listens for longer.
+// V8 reports a module's code to a listener when the module is cloned. For that
+// it lists nothing else, and nobody listens for longer.
 bool CodeEventListener::BeginModule(v8::Isolate* isolate,
                                     v8::JitCodeEventHandler handler,
                                     v8::Local<v8::Object>* module) {
@@ -49,14 +48,15 @@ void CodeEventListener::EndModule(v8::Isolate* isolate,
   *spent_ns_ += took_ns;
   const uint32_t module = std::exchange(listed_module_, 0);
   if (clone.IsEmpty()) {
-    // Nothing keeps the module's memory from other code.
+    // Nothing keeps other code out of the module's memory.
     code_map_->ForgetModule(module);
   }
   wasm_modules_->Keep(isolate, module, clone, took_ns);
 }
 
 bool CodeEventListener::Wants(const v8::JitCodeEvent& event) const {
-  // V8 reports line information by the ten thousand, and cannot be told not to.
+  // V8 reports line information by the ten thousand, and that cannot be turned
+  // off.
   if (event.type != v8::JitCodeEvent::CODE_ADDED &&
       event.type != v8::JitCodeEvent::CODE_MOVED) {
     return false;
@@ -82,7 +82,7 @@ void CodeEventListener::Add(const v8::JitCodeEvent& event) {
     code_map_->Add(start, event.code_len,
                    event.code_type == v8::JitCodeEvent::BYTE_CODE, id, name);
   }
-  // A listing is counted whole.
+  // The time of a listing is counted as a whole.
   if (!is_listing_) *spent_ns_ += ClockNs(CLOCK_MONOTONIC) - begin_ns;
 }
 
@@ -92,7 +92,7 @@ void CodeEventListener::QueueMove(const v8::JitCodeEvent& event,
   move.from = reinterpret_cast<uintptr_t>(event.code_start);
   move.to = reinterpret_cast<uintptr_t>(event.new_code_start);
   std::lock_guard<std::mutex> lock(moves_mutex_);
-  // Under the lock, so that the positions of the queue never go back.
+  // Read under the lock, so that the positions of the queue never decrease.
   move.ring_position = ring_position.load(std::memory_order_acquire);
   moves_.push_back(move);
   has_moves_.store(true, std::memory_order_release);

@@ -1,4 +1,4 @@
-// The canary is a symbol: V8 makes those in the old space.
+// The canary is a symbol, because V8 allocates those in the old space.
 #include "sampler/collection_canary.h"
 
 #include <utility>

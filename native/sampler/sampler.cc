@@ -1,4 +1,3 @@
-// The signal handler, the drain, and V8's callbacks, of one thread's sampler.
 #include "sampler/sampler.h"
 
 #include <cerrno>
@@ -14,13 +13,13 @@
 namespace otelpyroscope {
 namespace {
 
-// Of all samplers, for good: what the rest of the process has used is the
-// process's CPU time less this.
+// The sum of all samplers; never decreases. The rest of the process has used
+// the process's CPU time less this.
 std::atomic<uint64_t> process_sampled_ns{0};
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
 
-// One for each thread that has loaded the addon. Leaked and trivially
-// destructible; what the entries point to is never freed.
+// One entry for each thread that has loaded the addon. Leaked and trivially
+// destructible; the samplers are never freed.
 std::atomic<Sampler*> samplers[CpuTimer::kMaxTimers];
 
 }  // namespace
@@ -78,8 +77,8 @@ SIGNAL_SAFE uint32_t Sampler::CurrentLabel(bool isolate_runs,
   if (gc_depth_.load(std::memory_order_relaxed) != 0) {
     return gc_label_.load(std::memory_order_relaxed);
   }
-  // A collection whose prologue V8 has not told us of: no label rather than a
-  // read of a heap in motion.
+  // A collection that V8 has not announced by a prologue: no label rather than
+  // a read of a heap in motion.
   if (!isolate_runs || vm_state == v8::GC) return 0;
   return context_label_.ReadLabel(isolate_.load(std::memory_order_relaxed));
 }
@@ -88,7 +87,7 @@ SIGNAL_SAFE uint32_t Sampler::CurrentLabel(bool isolate_runs,
 
 int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
   if (!ring_.Allocate()) return ENOMEM;
-  Drain();  // moves noted since Stop() speak of positions before the Reset()
+  Drain();  // moves queued since Stop() have positions from before Reset()
   ring_.Reset();
   stale_until_ = 0;
   framed_head_.store(0, std::memory_order_relaxed);
@@ -122,7 +121,7 @@ void Sampler::Listen() {
   v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
   isolate->AddGCPrologueCallback(OnGcPrologue, this);
   isolate->AddGCEpilogueCallback(OnGcEpilogue, this);
-  // Builtins may run from a copy, which has to be known.
+  // Builtins may run from a copy, which has to be found.
   reads_heap_ =
       code_finder_.Init(isolate) && LearnCodeRanges(isolate, false, &code_map_);
   if (!reads_heap_) ListenToCodeEvents();
@@ -176,8 +175,8 @@ void Sampler::Drain() {
   const SafeMemory::Reading reading(&heap_cache_);
   if (code_events_.has_moves()) {
     const std::vector<CodeMove> moves = code_events_.TakeMoves();
-    // Samples and moves in the order in which they happened: a sample's
-    // addresses are good for the map of its time alone.
+    // Samples and moves are taken in the order in which they happened: a
+    // sample's addresses are valid for the map of its time alone.
     for (size_t begin = 0; begin < moves.size();) {
       size_t end = begin;
       while (end < moves.size() &&
@@ -190,7 +189,7 @@ void Sampler::Drain() {
     }
   }
   // V8 announces no collection that a callback of another one starts. Addresses
-  // of samples from before it mean nothing any more.
+  // of samples from before it are no longer valid.
   if (!canary_.IsAlive()) NoteCollection();
   DrainUntil(stale_until_, false, &left);
   DrainUntil(UINT64_MAX, canary_.IsAlive(), &left);
@@ -256,16 +255,16 @@ void Sampler::ForgetAddresses(bool is_repeated) {
   osr_code_finder_.ForgetAddresses();
   code_finder_.ForgetAddresses();
   wasm_modules_.ForgetAddresses();
-  // Where V8's events are followed, they tell of every move.
+  // Where V8's events are listened to, they report every move.
   if (!reads_heap_) return;
-  // Entries age by each call.
+  // Entries age with each call.
   if (!is_repeated || code_map_.HasFreshEntries()) code_map_.MarkStale();
 }
 
 void Sampler::NoteCollection() {
   stale_until_ = ring_.head();
-  // The prologue has done so, mostly, but callbacks of a collection may have
-  // run code, and collected.
+  // Mostly the prologue has done so, but callbacks of a collection may have run
+  // code, and collected.
   ForgetAddresses(true);
 }
 
@@ -278,11 +277,11 @@ void Sampler::WatchForCollections() {
 void Sampler::OnGcPrologue(v8::Isolate* isolate, v8::GCType type,
                            v8::GCCallbackFlags, void* self) {
   Sampler* sampler = static_cast<Sampler*>(self);
-  // The last moment at which addresses mean what they meant to the samples.
+  // The last moment at which the samples' addresses are valid.
   sampler->Drain();
   if (sampler->NeedsCodeEvents() || sampler->WantsWasmNames())
     sampler->WakeUp();
-  // Code moves, and goes, in collections of the whole heap only.
+  // Code moves, and is freed, in collections of the whole heap only.
   if ((type & v8::kGCTypeMarkSweepCompact) != 0)
     sampler->ForgetAddresses(false);
   if (sampler->gc_depth_.load(std::memory_order_relaxed) == 0) {
@@ -295,10 +294,10 @@ void Sampler::OnGcPrologue(v8::Isolate* isolate, v8::GCType type,
 void Sampler::OnGcEpilogue(v8::Isolate*, v8::GCType type, v8::GCCallbackFlags,
                            void* self) {
   Sampler* sampler = static_cast<Sampler*>(self);
-  // One that was made while V8 marked has survived this collection.
+  // A canary that was made while V8 marked has survived this collection.
   if ((type & v8::kGCTypeMarkSweepCompact) != 0) sampler->canary_.Disarm();
   sampler->WatchForCollections();
-  // Zero where sampling began between prologue and epilogue.
+  // Zero if sampling began between prologue and epilogue.
   if (sampler->gc_depth_.load(std::memory_order_relaxed) != 0) {
     sampler->gc_depth_.fetch_sub(1, std::memory_order_relaxed);
   }
@@ -327,7 +326,7 @@ void Sampler::OnJitCodeEvent(const v8::JitCodeEvent* event) {
   if (event->type == v8::JitCodeEvent::CODE_MOVED) {
     code_events.QueueMove(*event, sampler->framed_head_);
   } else if (v8::Isolate::TryGetCurrent() == event->isolate) {
-    // Older samples may have hit what was here before.
+    // Older samples may have hit the code that was here before.
     if (!code_events.is_listing()) sampler->Drain();
     code_events.Add(*event);
   }
@@ -363,7 +362,7 @@ Sampler* Sampler::Acquire(v8::Isolate* isolate, uv_loop_t* loop,
   }
   uv_unref(reinterpret_cast<uv_handle_t*>(wake_up));
   for (std::atomic<Sampler*>& place : samplers) {
-    // Acquire pairs with the exchange below on the thread that made it.
+    // Acquire pairs with the exchange below, on the thread that made it.
     Sampler* sampler = place.load(std::memory_order_acquire);
     if (sampler == nullptr) {
       Sampler* created = new Sampler;
@@ -376,8 +375,8 @@ Sampler* Sampler::Acquire(v8::Isolate* isolate, uv_loop_t* loop,
     v8::Isolate* nobody = nullptr;
     if (!sampler->isolate_.compare_exchange_strong(nobody, isolate)) continue;
     // Without it V8 keeps too few positions in optimized code to find an
-    // inlined leaf. It walks the heap each time (120 ms at 650 MB): once, while
-    // the heap is small. Cannot be undone for the isolate.
+    // inlined leaf. Each call walks the heap (120 ms at 650 MB), so it is made
+    // once, while the heap is small. It cannot be undone for the isolate.
     v8::CpuProfiler::UseDetailedSourcePositionsForProfiling(isolate);
     wake_up->data = sampler;
     if (sampler->owner_ == nullptr) sampler->owner_ = make_owner();

@@ -1,11 +1,11 @@
-// The sampler of one JavaScript thread: owns its timer, ring, code map and
-// aggregated stacks, and the callbacks by which V8 tells what happens.
+// Samples one JavaScript thread: owns its timer, ring, code map and added-up
+// stacks, and the callbacks of V8.
 //
-// Life of a sample: the timer's signal interrupts the thread; the handler puts
-// registers, frames and label id into the ring (HandleSignal); Drain(), on the
-// same thread and before anything may move or replace code, turns addresses
-// into functions and adds the sample to the stack table; the table is taken by
-// JavaScript. Sampling never pauses.
+// Life of a sample: the timer's signal interrupts the thread; the handler
+// writes registers, frames and label id into the ring (HandleSignal); Drain(),
+// on the same thread and before anything may move or replace code, turns
+// addresses into functions and adds the sample to the stack table; JavaScript
+// takes the table. Sampling never pauses.
 #ifndef NATIVE_SAMPLER_SAMPLER_H_
 #define NATIVE_SAMPLER_SAMPLER_H_
 
@@ -36,7 +36,7 @@ namespace otelpyroscope {
 
 enum class LabelSource : uint8_t { kLabelWord, kContextFrame };
 
-// Plain numbers since Start().
+// Counts since Start().
 struct SamplerMetrics {
   uint64_t signals = 0;
   uint64_t samples = 0;  // drained
@@ -52,61 +52,66 @@ struct SamplerMetrics {
   uint64_t jit_event_ns = 0;
 };
 
-// Everything but the GC helpers' part of OnJitCodeEvent() and HandleSignal()
-// is for the isolate's thread alone.
+// On the isolate's thread alone, except HandleSignal(), the GC helpers' part of
+// OnJitCodeEvent(), and functions that say so.
 class Sampler {
  public:
-  // The part of a thread that hands on what its sampler has.
+  // The part of a thread that hands on the samples.
   class Owner {
    public:
-    // Called from the loop for every WakeUp() and whenever samples wait.
+    // Called in the event loop for every WakeUp() and whenever samples wait.
     virtual void OnWoken() = 0;
 
    protected:
     ~Owner() = default;
   };
 
-  // A sampler for the isolate of the calling thread. Null: too many threads.
-  // Samplers are never freed, for a signal handler may still see them:
-  // Release() puts one back for the next thread. Walks the heap, which is to be
-  // small yet: when the package is loaded. `make_owner` is called once for each
-  // sampler.
+  // Returns a sampler for the isolate of the calling thread, or null if there
+  // are too many threads. Samplers are never freed, because a signal handler
+  // may still see them: Release() makes one available to the next thread. Walks
+  // the heap, so it is called when the package is loaded and the heap is small.
+  // `make_owner` is called once for each sampler.
   static Sampler* Acquire(v8::Isolate* isolate, uv_loop_t* loop,
                           Owner* (*make_owner)());
-  // Forgets, closes the wake-up handle, and puts the sampler back; then calls
-  // `released(data)` from the loop. When the isolate's environment ends.
+  // Called when the isolate's environment ends: forgets, closes the wake-up
+  // handle, and makes the sampler available; then calls `released(data)` in the
+  // event loop.
   void Release(void (*released)(void*), void* data);
 
-  // Begins to sample every `interval_ns` of the thread's CPU time, with stacks
-  // of up to `max_frames` frames. Returns 0 or an errno.
+  // Starts to sample every `interval_ns` of the thread's CPU time, with stacks
+  // of up to `max_frames` frames. Returns 0 or an errno. From JavaScript, and
+  // in an interrupt of V8.
   int Start(uint64_t interval_ns, size_t max_frames);
-  // Stops the timer. Where V8's code events are followed, goes on to note them,
-  // so that the next Start() need not list all code again, and knows the loops
-  // that V8 has replaced on the stack: it never lists those.
+  // Stops the timer, and drains. Where V8's code events are listened to,
+  // listening goes on, so that the next Start() need not list all code again,
+  // and knows the code that has replaced running loops on the stack: V8 never
+  // lists that. From JavaScript, and in an interrupt of V8.
   void Stop();
-  // Stops, and forgets the code.
+  // Stops, and forgets the code. From JavaScript.
   void Forget();
 
-  // Moves all pending samples into the stack table. Less than 10 µs a sample.
+  // Moves all pending samples into the stack table, in less than 10 µs a
+  // sample. Anywhere on the isolate's thread outside the signal handler, also
+  // in callbacks of the collector and of code events.
   void Drain();
-  // The same where V8 may be asked to tell of its code: not inside its
-  // callbacks.
+  // Does the same where V8 may be called: in the event loop or from JavaScript,
+  // not inside V8's callbacks.
   void DrainInLoop();
-  // Whether there is WebAssembly code to be named.
+  // Whether there is WebAssembly code without names.
   bool WantsWasmNames() const { return wasm_modules_.HasUnlisted(); }
-  // Has V8 name it. `clone` makes a clone of a module, as structuredClone()
-  // does, or returns an empty handle. From JavaScript alone.
+  // Has V8 name it. `clone` returns a clone of a module, as structuredClone()
+  // does, or an empty handle. From JavaScript alone.
   template <typename Clone>
   void NameWasm(Clone clone) {
     if (!listening_ || !reads_heap_ || !WantsWasmNames()) return;
     code_events_.ListModules(isolate(), OnJitCodeEvent, clone);
     NameForeign(&stack_table_);
   }
-  // Has the owner's OnWoken() called soon. Any thread, but not while Release()
-  // may run.
+  // Lets the event loop call the owner's OnWoken() soon. Any thread, but not
+  // while Release() may run.
   void WakeUp();
-  // Whether the loop is to be woken for the first sample after
-  // TakeFlushRequest(), so that somebody hands it on. Any thread.
+  // Sets whether the event loop is woken for the first sample after
+  // TakeFlushRequest(), so that samples are handed on soon. Any thread.
   void SetFlushWanted(bool wanted) {
     flush_wanted_.store(wanted, std::memory_order_relaxed);
   }
@@ -118,50 +123,51 @@ class Sampler {
   }
   // Signals since Start(). Any thread.
   uint64_t signals() const { return signals_.load(std::memory_order_relaxed); }
-  // CPU time for which all samplers of the process have had signals. Any
-  // thread. Never goes back.
+  // Returns the CPU time for which all samplers of the process have had
+  // signals. Any thread. Never decreases.
   static uint64_t sampled_ns();
   uint64_t interval_ns() const {
     return interval_ns_.load(std::memory_order_relaxed);
   }
-  // Null: none. Any thread.
+  // Null if the sampler is available. Any thread.
   v8::Isolate* isolate() const {
     return isolate_.load(std::memory_order_acquire);
   }
-  // Never freed either: the one that `make_owner` has made for this sampler.
+  // The owner that `make_owner` made for this sampler; never freed either.
   Owner* owner() const { return owner_; }
   StackTable* stack_table() { return &stack_table_; }
-  // Whether the table has samples, or will with the next drain.
+  // Whether the table has samples, or will have after the next drain.
   bool HasSamples() const {
     return ring_.pending() != 0 || !stack_table_.stacks().empty();
   }
-  // The 1-based line of an offset in a script's source, and the column if asked
-  // for; 0 for unknown. Calls V8, which may collect, and so drain: not inside
-  // callbacks of V8, and with no reference into the stack table.
+  // Returns the 1-based line of an offset in a script's source, and the column
+  // if asked for; 0 for unknown. Calls V8, which may collect, and so drain: not
+  // inside callbacks of V8, and with no reference into the stack table held.
   int LineOf(int script_id, int32_t offset, int* column) const;
-  // Names what a table filled here has of code that is not on V8's heap. Only
-  // as long as gone_modules() is what it was when the table was filled: else
-  // other code may be at its addresses.
+  // Names code that is not on V8's heap, in a table that was filled here. Only
+  // while gone_modules() has the value that it had when the table was filled:
+  // later, other code may be at its addresses.
   void NameForeign(StackTable* table) const;
   uint64_t gone_modules() const { return gone_modules_; }
 
   LabelWord* label_word() { return &label_word_; }
   SampledLabels* sampled_labels() { return &sampled_labels_; }
   ContextLabel* context_label() { return &context_label_; }
-  // False: the continuation is not readable.
+  // Returns false if the continuation is not readable. From JavaScript.
   bool SetLabelSource(LabelSource source);
 
   SamplerMetrics metrics() const;
-  // Frames of a table filled here that were named in vain.
+  // Counts frames of a table filled here whose code remained unknown.
   void CountUnresolved(uint64_t frames) {
     metrics_.resolve.unresolved_frames += frames;
   }
 
-  // For a process that is about to exit: no signal is sent from here on.
+  // For a process that is about to exit: no signal is sent from here on. Any
+  // thread.
   static void StopAllTimers() { CpuTimer::StopAll(); }
   // For a thread that may be about to become another program, which a signal of
-  // ours would end: none is sent until the loop turns. Nothing where the
-  // isolate has no sampler (any more).
+  // ours would end: none is sent until the event loop runs. Does nothing if the
+  // isolate has no sampler. On the isolate's thread.
   static void PauseTimerOf(v8::Isolate* isolate);
 
  private:
@@ -183,34 +189,36 @@ class Sampler {
   static Sampler* OfIsolate(v8::Isolate* isolate);
 
   void Listen();
-  // Code may have moved, or be gone: what is known of it has to be checked.
-  // `is_repeated`: for a collection for which it may have been done already.
+  // Marks known code as stale, because it may have moved or be gone.
+  // `is_repeated`: it may have been marked for this collection already.
   void ForgetAddresses(bool is_repeated);
-  // The whole heap may have been collected until now.
+  // Records that the whole heap may have been collected until now.
   void NoteCollection();
-  // Arms the canary where it is not alive.
+  // Arms the canary if it is not alive.
   void WatchForCollections();
-  // Has V8 tell of all its code, where the heap cannot be read. Walks the heap.
+  // Has V8 report all its code, where the heap cannot be read. Walks the heap.
   void ListenToCodeEvents();
   void ForgetGoneModules();
   bool NeedsCodeEvents() const;
-  // At most `*left` samples, which it counts down; all others are dropped.
+  // Resolves at most `*left` samples, which it counts down; all others are
+  // dropped.
   void DrainUntil(uint64_t ring_position, bool heap_unchanged, size_t* left);
   void Resolve(const SampleHeader& header, const uintptr_t* frames,
                bool heap_unchanged);
 
-  // For how long after the start native code is not indexed.
+  // How long after the start native code is not indexed.
   static constexpr int kIndexDelayMs = 1000;
-  // The loop is woken for every so many samples: drains of well under 1 ms.
+  // The event loop is woken each time this many samples wait: a drain of well
+  // under 1 ms.
   static constexpr uint32_t kWakeUpSamples = 64;
-  // How many more samples a drain resolves than twice those that it finds.
+  // A drain resolves this many samples, plus twice those that it finds.
   static constexpr size_t kSpareSamples = 64;
 
-  // Null: free for the next thread. GC helpers look for their sampler by it.
+  // Null: available to the next thread. GC helpers find their sampler by it.
   std::atomic<v8::Isolate*> isolate_{nullptr};
   bool listening_ = false;
-  bool reads_heap_ = false;    // or else learns of all code from V8's events
-  uint64_t gone_modules_ = 0;  // of WebAssembly, up to now
+  bool reads_heap_ = false;    // else V8's events report all code
+  uint64_t gone_modules_ = 0;  // WebAssembly modules gone so far
 
   // Read by the signal handler.
   CpuTimer timer_;
@@ -220,11 +228,11 @@ class Sampler {
   SampledLabels sampled_labels_;
   ContextLabel context_label_;
   std::atomic<LabelSource> label_source_{LabelSource::kLabelWord};
-  // The label when the collection began: its CPU belongs to that code, and the
-  // heap cannot be read meanwhile.
+  // The label at the start of the collection: its CPU belongs to that code, and
+  // the heap cannot be read meanwhile.
   std::atomic<uint32_t> gc_label_{0};
   std::atomic<uint32_t> gc_depth_{0};
-  // Position behind the newest sample that has frames.
+  // Position after the newest sample that has frames.
   std::atomic<uint64_t> framed_head_{0};
   std::atomic<uv_async_t*> wake_up_{nullptr};
   std::atomic<uint64_t> interval_ns_{0};
@@ -234,8 +242,10 @@ class Sampler {
   std::atomic<uint64_t> handler_ns_{0};
 
   // Outside the handler.
-  SafeMemory::Cache heap_cache_;  // of a drain, in which the heap rests
-  // Alive as long as waiting samples are of the heap as it is.
+  SafeMemory::Cache
+      heap_cache_;  // for a drain, in which the heap does not change
+  // Alive while no collection of the whole heap has happened since waiting
+  // samples were taken.
   CollectionCanary canary_;
   // Samples that begin before this position of the ring may be older than the
   // last collection of the whole heap.
