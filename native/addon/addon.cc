@@ -1,9 +1,11 @@
-// The addon's face to JavaScript: converts values and registers hooks.
+// Exports the addon's functions to JavaScript: converts values and registers
+// hooks.
 //
-// What it exports is described in src/addon/loader.ts. Nothing but `abi` and
-// `sameBuild` may be used before JavaScript has looked at both: Node-API
-// modules carry no version check, and the rest of this library knows the V8 of
-// one Node ABI only, built in one way.
+// src/addon/loader.ts describes the exports. JavaScript must check `abi` and
+// `sameBuild` before it uses anything else: Node-API modules carry no version
+// check, and the rest of this library fits the V8 of one Node ABI only, built
+// in one way. All functions are called from JavaScript on the environment's
+// thread, except the hooks.
 #include <napi.h>
 #include <node.h>
 #include <node_version.h>
@@ -30,7 +32,7 @@
 namespace otelpyroscope {
 namespace {
 
-// What this library keeps for each environment, from open() to its end.
+// The state of one environment, from open() to its end.
 struct Environment {
   napi_env env = nullptr;
   ProfiledThread* thread = nullptr;
@@ -133,7 +135,8 @@ Napi::Value Take(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// A clone of the module, made by JavaScript; empty where that fails.
+// Returns a clone of the module, made by JavaScript, or an empty handle if that
+// fails.
 v8::Local<v8::Value> CloneModule(const Environment& environment,
                                  v8::Local<v8::Object> module) {
   const Napi::Env env(environment.env);
@@ -193,14 +196,14 @@ void EndFlush(const Napi::CallbackInfo& info) {
 
 Napi::Value Metrics(const Napi::CallbackInfo& info) {
   Sampler* sampler = SamplerOf(info);
-  sampler->Drain();  // all signals are of samples that are counted
+  sampler->Drain();  // so that all samples of the counted signals are counted
   return ToObject(info.Env(), sampler->metrics());
 }
 
 void CallWake(void* data) {
   const auto* environment = static_cast<Environment*>(data);
   const napi_env env = environment->env;
-  // Calls fail where the environment is being terminated: no matter.
+  // Calls fail if the environment is being terminated; that is ignored.
   napi_handle_scope scope = nullptr;
   napi_value wake = nullptr;
   napi_value global = nullptr;
@@ -228,15 +231,15 @@ void OnEnvironmentEnd(napi_async_cleanup_hook_handle hook, void* data) {
       hook);
 }
 
-// process.exit() on the main thread runs no environment hook, but still static
+// process.exit() on the main thread runs no environment hook, but static
 // destructors: no signal may arrive from then on.
 void StopTimersAtExit() {
   static std::atomic<bool> registered{false};
   if (!registered.exchange(true)) std::atexit(Sampler::StopAllTimers);
 }
 
-// process.execve() runs no other hook. It is not the only one to run this one:
-// so does process.kill() for the own process, which may survive it.
+// process.execve() runs no other hook. This one also runs before process.kill()
+// of the own process, which may survive it.
 void PauseTimerAtExecve(v8::Isolate* isolate) {
   node::Environment* environment =
       node::GetCurrentEnvironment(isolate->GetCurrentContext());
@@ -249,8 +252,8 @@ void PauseTimerAtExecve(v8::Isolate* isolate) {
       isolate);
 }
 
-// open(name, wake, clone): the sampler of this thread, as an object, or
-// undefined when 1,024 threads have one already. Called once for each
+// open(name, wake, clone) returns the sampler of this thread, as an object, or
+// undefined if 1,024 threads have one already. Called once for each
 // environment.
 Napi::Value Open(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -298,7 +301,7 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
           .ToLocal(&replace_label)) {
     binding["replaceLabel"] = FromV8(env, replace_label);
   }
-  // Memory of the sampler, which is never freed: no finalizer.
+  // The memory belongs to the sampler, which is never freed: no finalizer.
   binding["labelSlot"] = Napi::Int32Array::New(
       env, 1,
       Napi::ArrayBuffer::New(env, sampler->label_word()->address(),
@@ -313,7 +316,7 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
 }
 
 #ifdef OTELPYROSCOPE_TESTING
-// Makes an entry of the table of V8's offsets wrong; before open().
+// Makes an entry of the table of V8's offsets wrong; called before open().
 Napi::Value ShiftLayoutForTest(const Napi::CallbackInfo& info) {
   return Napi::String::New(
       info.Env(), v8_layout::ShiftEntry(ToUint32(info[0]), info[1].ToNumber()));

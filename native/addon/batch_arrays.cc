@@ -1,4 +1,3 @@
-// The stack table of a batch written out.
 #include "addon/batch_arrays.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// A batch of samples as arrays of numbers and texts, as src/addon/loader.ts has them.
+// Converts a batch of samples to arrays of numbers and texts, in the format
+// that src/addon/loader.ts describes.
 #ifndef NATIVE_ADDON_BATCH_ARRAYS_H_
 #define NATIVE_ADDON_BATCH_ARRAYS_H_
 
@@ -10,7 +11,7 @@
 
 namespace otelpyroscope {
 
-// The texts are the batch's own: good as long as it is.
+// The texts belong to the batch: valid while it exists.
 struct BatchArrays {
   std::vector<std::string_view> names;
   std::vector<uint32_t> start_lines;
@@ -21,9 +22,10 @@ struct BatchArrays {
   std::vector<std::string_view> label_texts;
 };
 
+// Returns the batch as arrays. Any thread.
 BatchArrays ToArrays(const SampleBatch& batch);
 
-// The label ids that its samples carry, each once, in order.
+// Returns the label ids of the batch's samples, each once, in order.
 std::vector<uint32_t> LabelIdsOf(const SampleBatch& batch);
 
 }  // namespace otelpyroscope

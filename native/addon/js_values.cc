@@ -1,4 +1,3 @@
-// The values that JavaScript gives and takes.
 #include "addon/js_values.h"
 
 #include <cstring>

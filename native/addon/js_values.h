@@ -1,4 +1,5 @@
-// Conversions between the values of JavaScript and those of the other files.
+// Converts between JavaScript's values and those of the other files. From
+// JavaScript alone.
 #ifndef NATIVE_ADDON_JS_VALUES_H_
 #define NATIVE_ADDON_JS_VALUES_H_
 
@@ -18,13 +19,13 @@ v8::Local<v8::Value> ToV8(const Napi::Value& value);
 Napi::Value FromV8(Napi::Env env, v8::Local<v8::Value> value);
 uint32_t ToUint32(const Napi::Value& value);
 uint64_t ToUint64(const Napi::Value& value);
-// A Uint32Array; undefined where the environment is being terminated, at any
-// moment.
+// Returns a Uint32Array; undefined if the environment is being terminated,
+// which may happen at any moment.
 Napi::Value ToArray(Napi::Env env, const std::vector<uint32_t>& words);
 Napi::Value ToArray(Napi::Env env, const std::vector<std::string_view>& texts);
-// NativeForeignBatch of src/addon/loader.ts.
+// Returns a NativeForeignBatch of src/addon/loader.ts.
 Napi::Object ToObject(Napi::Env env, const SampleBatch& batch);
-// NativeMetrics of src/addon/loader.ts.
+// Returns a NativeMetrics of src/addon/loader.ts.
 Napi::Object ToObject(Napi::Env env, const SamplerMetrics& metrics);
 
 }  // namespace otelpyroscope

@@ -1,4 +1,3 @@
-// Which samples belong to which window, and what CPU nobody has sampled.
 #include "threads/profile_windows.h"
 
 #include <algorithm>
@@ -46,8 +45,8 @@ uint64_t ProfileWindows::Turn(uint32_t window, const Clock& now,
 }
 
 // Rounded, so that the sum over all segments is never more than half an
-// interval off. Signals come up to a tick after their CPU time, so what was
-// once given may prove too much: then nothing is given for a while.
+// interval off. Signals arrive up to a tick after their CPU time, so the
+// intervals already given may be too many: then none are given for a while.
 uint64_t ProfileWindows::NewOthers(const Window& window, const Clock& now) {
   const uint64_t process_ns = now.process_ns - window.begin.process_ns;
   const uint64_t sampled_ns = now.sampled_ns - window.begin.sampled_ns;
@@ -158,8 +157,8 @@ ProfileWindows::Taken ProfileWindows::Take(uint32_t window, uint64_t segment) {
   }
   from.segments.erase(place);
   if (from.closing && from.segments.empty()) {
-    // Threads that did not answer, and what they had sampled between the
-    // opening of the window and their hearing of it.
+    // The CPU of threads that did not acknowledge, and of samples from between
+    // the opening of the window and the thread's notice of it.
     if (from.expected_ns > from.delivered_ns) {
       taken.others += (from.expected_ns - from.delivered_ns) / from.interval_ns;
     }

@@ -1,10 +1,11 @@
-// The windows of the process's profilers, and the samples that threads hand to
-// them.
+// Keeps the windows of the process's profilers, and the samples that threads
+// deliver to them.
 //
-// Threads do not stop at the same moment, so time is cut into epochs: every
-// window that opens or turns begins one. A batch tells the epoch since which
-// its samples were taken and goes to the windows open then, into the segment
-// (from one collect to the next) of that epoch, even if it comes late.
+// Threads do not stop at the same moment, so time is divided into epochs: every
+// window that is opened or rotated begins one. A batch carries the epoch since
+// which its samples were taken, and is added to the windows that were open
+// then, in the segment (from one collect to the next) of that epoch, even if it
+// arrives late.
 #ifndef NATIVE_THREADS_PROFILE_WINDOWS_H_
 #define NATIVE_THREADS_PROFILE_WINDOWS_H_
 
@@ -24,7 +25,7 @@ namespace otelpyroscope {
 // Label sets by label id: name, value, name, value, ...
 using LabelTexts = std::unordered_map<uint32_t, std::vector<std::string>>;
 
-// What one thread has sampled, free of the thread. Not changed any more.
+// The samples of one thread, independent of the thread. Not changed any more.
 struct SampleBatch {
   std::string thread_name;  // empty: the main thread
   StackTable table;
@@ -34,19 +35,21 @@ struct SampleBatch {
 };
 using SharedBatch = std::shared_ptr<const SampleBatch>;
 
-// Not thread-safe. Threads are known by serial numbers, never 0.
+// Not thread-safe: called with the lock of session.h held, on any profiled
+// thread. Threads are identified by serial numbers, never 0.
 class ProfileWindows {
  public:
-  // Stacks that wait in one segment for its owner. When full, what comes is
-  // one "(stack table full)" per thread: the CPU stays, labels and stacks go.
+  // Stacks that wait in one segment for the window's thread. When full, further
+  // ones become one "(stack table full)" per thread: the CPU stays, labels and
+  // stacks are dropped.
   static constexpr size_t kMaxQueuedStacks = 65536;
-  // So many, and the owner is to take them.
+  // When this many wait, the window's thread is asked to take them.
   static constexpr size_t kManyQueuedStacks = 4096;
-  // Threads whose lost stacks are told apart.
+  // Threads whose dropped stacks are counted separately.
   static constexpr size_t kMaxOverflowNames = 1024;
 
-  // CPU times of the process: of all its threads, and of those sampled while
-  // they were.
+  // CPU times of the process: of all its threads, and of its sampled threads
+  // while they were sampled.
   struct Clock {
     uint64_t process_ns = 0;
     uint64_t sampled_ns = 0;
@@ -54,35 +57,37 @@ class ProfileWindows {
 
   struct Taken {
     std::vector<SharedBatch> batches;
-    uint64_t others = 0;  // intervals that no sampled thread has used
+    uint64_t others = 0;  // intervals of CPU that no sampled thread used
   };
 
-  // Grows with every window that opens or turns.
+  // Increases with every window that is opened or rotated.
   uint64_t epoch() const { return epoch_; }
 
-  // A new window, from now on. Returns its number.
+  // Opens a window, from now on. Returns its number.
   uint32_t Open(uint64_t owner, uint64_t interval_ns, const Clock& now);
-  // From here on nobody needs to sample for this window.
+  // From here on no thread needs to sample for this window.
   void BeginClose(uint32_t window);
-  // Ends the segment, to be completed by the threads `awaited`, and begins the
-  // next unless BeginClose() was called. Returns the ended one's number.
+  // Rotates the window: ends the segment, which the threads `awaited` will
+  // complete, and begins the next unless BeginClose() was called. Returns the
+  // number of the ended segment.
   uint64_t Turn(uint32_t window, const Clock& now,
                 std::vector<uint64_t> awaited);
 
-  // Adds samples that `from` has taken since epoch `since` to all windows but
-  // its own, which are only told of the CPU.
+  // Adds samples that `from` has taken since epoch `since` to all windows
+  // except its own, for which only the CPU is counted.
   void Deliver(const SharedBatch& batch, uint64_t from, uint64_t since);
-  // `from` has delivered all from before epoch `until`.
+  // Records that `from` has delivered all samples from before epoch `until`.
   void Answer(uint64_t from, uint64_t until);
-  // Threads that Deliver() and Answer() have made something ready for.
+  // Returns, once, the threads for which Deliver() and Answer() have completed
+  // a segment, or collected many stacks.
   std::vector<uint64_t> TakeReadyOwners();
 
   bool IsComplete(uint32_t window, uint64_t segment) const;
   std::vector<uint64_t> Awaited(uint32_t window, uint64_t segment) const;
-  // Hands over a segment and forgets it; of the one under way (0), what has
-  // come so far. A window that was closed goes with its last segment.
+  // Returns a segment and forgets it; for 0, the part of the current segment
+  // that has arrived so far. A closed window is removed with its last segment.
   Taken Take(uint32_t window, uint64_t segment);
-  // The thread has ended, and its windows with it.
+  // Removes the windows of a thread that has ended.
   void DropOwner(uint64_t owner);
 
   bool AnyOpen() const;
@@ -95,7 +100,7 @@ class ProfileWindows {
     std::vector<uint64_t> awaited;
     std::vector<SharedBatch> batches;
     size_t stacks = 0;
-    std::map<std::string, uint64_t> overflow;  // weight by thread
+    std::map<std::string, uint64_t> overflow;  // weight by name of thread
     uint64_t overflow_interval_ns = 0;
     uint64_t others = 0;
   };
@@ -105,9 +110,9 @@ class ProfileWindows {
     uint64_t interval_ns = 0;
     bool closing = false;
     Clock begin;
-    uint64_t expected_ns = 0;   // sampled until the last turn
-    uint64_t delivered_ns = 0;  // of that, what has come
-    uint64_t others = 0;        // given to segments
+    uint64_t expected_ns = 0;   // sampled until the last rotation
+    uint64_t delivered_ns = 0;  // the delivered part of it
+    uint64_t others = 0;        // intervals given to segments
     std::deque<Segment> segments;
   };
 

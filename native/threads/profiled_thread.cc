@@ -1,4 +1,3 @@
-// Sessions, cuts and flushes: what a thread does for the windows of all.
 #include "threads/profiled_thread.h"
 
 #include <algorithm>
@@ -56,7 +55,7 @@ void ProfiledThread::Release(void (*released)(void*), void* data) {
     serial = std::exchange(serial_, 0);
     const bool had_open = process.windows.AnyOpen();
     process.windows.DropOwner(serial);
-    // Whether its windows were the session's last.
+    // The session ends if its windows were the last.
     BeginEpochLocked(nullptr, 0, had_open && !process.windows.AnyOpen());
     cuts_.clear();
   }
@@ -213,7 +212,7 @@ const std::deque<ProfiledThread::Cut>& ProfiledThread::BeginFlush() {
   flushing_ = true;
   sampler_->TakeFlushRequest();
   StackTable* table = sampler_->stack_table();
-  // A sampler that has only begun needs no index yet.
+  // A sampler that has just started needs no index yet.
   if (sampler_->HasSamples()) {
     table->LearnSymbols(table->symbols() == nullptr ? kSymbolsWaitMs : 0);
   }
@@ -237,15 +236,15 @@ bool ProfiledThread::HasListeners() {
   return process.windows.AnyOfOthers(serial_);
 }
 
-// Asks V8 for the lines that are missing.
+// Asks V8 for the missing lines.
 void ProfiledThread::FillLines(StackTable* table) {
   table->FillLines([this](int script_id, int32_t offset, int* column) {
     return sampler_->LineOf(script_id, offset, column);
   });
 }
 
-// Some of a flush's work, whenever the loop is woken for samples, so that the
-// flush itself does not hold the loop up.
+// Does some of a flush's work whenever the event loop is woken for samples, so
+// that the flush itself does not block the loop.
 void ProfiledThread::PrepareFlush() {
   StackTable* table = sampler_->stack_table();
   table->NameNatives();
@@ -257,7 +256,7 @@ void ProfiledThread::Complete(const Cut& cut, bool may_ask) {
   if (cut.gone_modules == sampler_->gone_modules()) {
     sampler_->NameForeign(table);
   }
-  // It may have been cut before its files were indexed.
+  // It may have been detached before its files were indexed.
   sampler_->CountUnresolved(
       table->NameAllNatives(may_ask ? kSymbolsWaitMs : 0));
   if (may_ask) FillLines(table);
@@ -288,7 +287,7 @@ bool ProfiledThread::HasUndeliveredLocked() const {
                      [](const Cut& cut) { return !cut.delivered; });
 }
 
-// Threads that have nothing to cut are not woken: for them the epoch has begun.
+// Threads without samples are not woken: for them the epoch has begun.
 void ProfiledThread::BeginEpochLocked(ProfiledThread* own, uint32_t tasks,
                                       bool session_changes) {
   Process& process = TheProcess();
@@ -322,13 +321,14 @@ void ProfiledThread::AskReadyOwnersLocked() {
   }
 }
 
-// Both ways, and the thread takes the one that it comes by first: its loop, or
-// an interrupt where its JavaScript does not return to the loop.
+// Asks in both ways; the thread acts on the first that reaches it: its event
+// loop, or an interrupt if its JavaScript does not return to the loop. Any
+// thread, with the lock held.
 void ProfiledThread::AskLocked(uint32_t tasks) {
   tasks_.fetch_or(tasks);
   sampler_->WakeUp();
   if (!interrupt_queued_.exchange(true)) {
-    // The isolate lives: Release() takes the thread off the list first.
+    // The isolate is alive: Release() removes the thread from the list first.
     sampler_->isolate()->RequestInterrupt(OnInterrupt, this);
   }
 }
@@ -338,7 +338,7 @@ void ProfiledThread::AskLocked(uint32_t tasks) {
 void ProfiledThread::OnWoken() {
   if (wake_ == nullptr) return;
   PrepareFlush();
-  // JavaScript is needed for it: a flush does it.
+  // Naming needs JavaScript: a flush does it.
   if (sampler_->WantsWasmNames()) tasks_.fetch_or(kFlush);
   uv_handle_t* timer = reinterpret_cast<uv_handle_t*>(flush_timer_);
   if (sampler_->flush_requested() && !uv_is_active(timer)) {
@@ -353,14 +353,16 @@ void ProfiledThread::OnFlushTimer(uv_timer_t* timer) {
   if (thread->wake_ != nullptr) thread->wake_(thread->wake_data_);
 }
 
-// JavaScript may be anywhere, and must not be called.
+// The interrupted JavaScript may be anywhere, and no JavaScript may be called.
 void ProfiledThread::OnInterrupt(v8::Isolate* isolate, void* self) {
   auto* thread = static_cast<ProfiledThread*>(self);
-  // Queued for a thread that has ended: another one may be in its place.
+  // The interrupt may be for a thread that has ended: another one may use the
+  // object now.
   if (thread->sampler_->isolate() != isolate) return;
   thread->interrupt_queued_.store(false);
   const uint32_t tasks = thread->tasks_.load();
-  // What is being read must not change; the flush under way serves as well.
+  // Samples that JavaScript reads must not change; the flush under way serves
+  // as well.
   if (tasks == 0 || thread->flushing_) return;
   if ((tasks & kFollow) != 0) thread->Follow();
   thread->CutSamples();
@@ -373,7 +375,7 @@ void ProfiledThread::OnInterrupt(v8::Isolate* isolate, void* self) {
   thread->Deliver(nullptr);
   Process& process = TheProcess();
   std::lock_guard<std::mutex> lock(process.mutex);
-  // Its own windows are still to read them.
+  // Its own windows have yet to read them.
   if (!process.windows.AnyOf(thread->serial_)) thread->cuts_.clear();
 }
 

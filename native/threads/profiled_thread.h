@@ -1,12 +1,12 @@
-// A JavaScript thread's part in the profile of the process.
+// Connects a JavaScript thread to the profile of the process.
 //
 // There is one session at a time: it begins with the first window that any
-// thread opens and ends with the last. Every thread that has loaded the addon
-// samples itself meanwhile. Its samples are cut off whenever a window of any
-// thread opens or turns, which needs no JavaScript: a thread in a long loop
-// does it in an interrupt of V8's. What has been cut off waits until the
-// thread's own JavaScript says what its label ids stand for (a flush), and
-// goes to the windows then.
+// thread opens, and ends with the last. Every thread that has loaded the addon
+// samples itself meanwhile. Its samples are detached whenever a window of any
+// thread is opened or rotated, which needs no JavaScript: a thread in a long
+// loop does it in an interrupt of V8. Detached samples wait until the thread's
+// own JavaScript resolves their label ids (a flush), and are then delivered to
+// the windows.
 #ifndef NATIVE_THREADS_PROFILED_THREAD_H_
 #define NATIVE_THREADS_PROFILED_THREAD_H_
 
@@ -25,13 +25,15 @@
 
 namespace otelpyroscope {
 
-// Everything is for the thread itself; what it needs of others, and they of
-// it, is under one lock of the process. No call into V8 or Node is made with
-// that lock held but RequestInterrupt(), and it is taken in no callback of the
-// collector's or of code events: those hold V8's locks.
+// All functions are for the thread itself, in the event loop, from JavaScript,
+// or, without calling JavaScript, in an interrupt of V8. State that threads
+// share is under one lock of the process. No call into V8 or Node is made with
+// that lock held except RequestInterrupt(), and it is never taken in callbacks
+// of the collector or of code events, which hold V8's locks, nor in the signal
+// handler.
 class ProfiledThread final : private Sampler::Owner {
  public:
-  // Samples not handed on yet, taken since epoch `since`.
+  // Detached samples, taken since epoch `since`.
   struct Cut {
     uint64_t since = 0;
     bool delivered = false;     // to other threads' windows
@@ -44,41 +46,48 @@ class ProfiledThread final : private Sampler::Owner {
   struct Opened {
     int error = 0;  // an errno, or 0
     uint32_t window = 0;
-    uint64_t interval_ns = 0;  // the session's
+    uint64_t interval_ns = 0;  // that of the session
   };
 
-  // `wake(data)` is called from the loop when JavaScript is to Follow(), to
-  // flush, and to look after its windows. Null: too many threads.
+  // `wake(data)` is called in the event loop when JavaScript should call
+  // Follow(), flush, and check its windows. Returns null if there are too many
+  // threads. From JavaScript.
   static ProfiledThread* Acquire(v8::Isolate* isolate, uv_loop_t* loop,
                                  std::string name, void (*wake)(void*),
                                  void* data);
-  // When the environment ends: hands on what was sampled, without labels where
-  // they are unknown; then calls `released(data)` from the loop. Never freed,
-  // for an interrupt may still be queued: put back for the next thread.
+  // Called when the environment ends: delivers the samples, without labels if
+  // those are unknown; then calls `released(data)` in the event loop. The
+  // object is never freed, because an interrupt may still be queued: the next
+  // thread reuses it.
   void Release(void (*released)(void*), void* data);
 
   Sampler* sampler() { return sampler_; }
 
-  // Starts to sample, or stops, as the session asks for. kRefused: the system
-  // gives no timer.
+  // Joins or leaves the current session: starts to sample, or stops. kRefused:
+  // the system gives no timer. From JavaScript, and in an interrupt.
   State Follow();
 
+  // Opens a window, and starts to sample. From JavaScript, as all functions on
+  // windows.
   Opened OpenWindow(uint64_t interval_ns, size_t max_frames);
-  // The window needs no more samples; sampling stops where it was the last.
+  // The window needs no more samples; stops sampling if it was the last.
   void BeginClose(uint32_t window);
-  // Ends the window's segment; the last one after BeginClose(). Flush before.
-  // Returns its number.
+  // Rotates the window: ends its segment, which is the last one after
+  // BeginClose(). Flush before. Returns the number of the ended segment.
   uint64_t Turn(uint32_t window);
+  // Whether no thread is awaited for the segment.
   bool IsComplete(uint32_t window, uint64_t segment);
-  // Has threads that have not answered hand over what they have without labels.
+  // Asks the awaited threads to flush without labels, by an interrupt.
   void Force(uint32_t window, uint64_t segment);
+  // Takes the samples of other threads: see ProfileWindows::Take().
   ProfileWindows::Taken Take(uint32_t window, uint64_t segment);
 
-  // Cuts, and returns all that waits. Nothing is added until EndFlush(), which
-  // hands it to the windows of other threads and forgets it.
+  // Detaches the samples, and returns all that wait. Nothing is added until
+  // EndFlush(), which delivers them to the windows of other threads and forgets
+  // them. From JavaScript.
   const std::deque<Cut>& BeginFlush();
   void EndFlush(std::shared_ptr<const LabelTexts> labels);
-  // Whether windows of other threads want samples, and so labels.
+  // Whether windows of other threads need samples, and so labels.
   bool HasListeners();
 
  private:
@@ -86,8 +95,8 @@ class ProfiledThread final : private Sampler::Owner {
     kFollow = 1,
     kCut = 2,
     kFlush = 4,
-    kForce = 8,  // hand over without labels
-    kLook = 16,  // after its windows
+    kForce = 8,  // flush without labels
+    kLook = 16,  // check its windows
   };
 
   ProfiledThread() = default;
@@ -97,6 +106,7 @@ class ProfiledThread final : private Sampler::Owner {
   static void OnInterrupt(v8::Isolate* isolate, void* self);
 
   // Stops, and starts for the session unless that is 0. Returns an errno or 0.
+  // From JavaScript, and in an interrupt.
   int StartFor(uint64_t session, uint64_t interval_ns, size_t max_frames);
   void CutSamples();
   void Deliver(const std::shared_ptr<const LabelTexts>& labels);
@@ -104,7 +114,7 @@ class ProfiledThread final : private Sampler::Owner {
   void PrepareFlush();
   void Complete(const Cut& cut, bool may_ask);
 
-  // With the process's lock held.
+  // Called with the process's lock held.
   bool HasUndeliveredLocked() const;
   void AskLocked(uint32_t tasks);
   static void BeginEpochLocked(ProfiledThread* own, uint32_t tasks,
@@ -112,15 +122,15 @@ class ProfiledThread final : private Sampler::Owner {
   static void SetFlushWantedLocked();
   static void AskReadyOwnersLocked();
 
-  // A thread's samples wait this long for company: its labels are lost for no
-  // more than that when it is terminated.
+  // How long samples wait for others, so that few flushes are needed: a
+  // terminated thread loses labels of no more than that.
   static constexpr uint64_t kFlushMs = 500;
-  // Cuts of a thread that never comes back to its loop; the oldest then goes
-  // without labels.
+  // Detached batches of a thread that does not return to its event loop, and
+  // the age of the oldest one; beyond that, they are flushed without labels.
   static constexpr size_t kMaxCuts = 16;
   static constexpr uint64_t kMaxCutAgeNs = 30'000'000'000;
-  // How long a flush right after the start waits for the index of the files
-  // that are loaded, and any for that of those loaded since the last one.
+  // How long a flush right after the start waits for the index of the loaded
+  // files, and any flush for the index of files loaded since the last one.
   // Without it, functions are "(native code)" or "(unresolved)" this time.
   static constexpr int kSymbolsWaitMs = 50;
 
@@ -131,14 +141,14 @@ class ProfiledThread final : private Sampler::Owner {
   std::atomic<uint32_t> tasks_{0};
   std::atomic<bool> interrupt_queued_{false};
   bool flushing_ = false;
-  uint64_t session_ = 0;          // that this thread samples for; 0: none
-  uint64_t refused_session_ = 0;  // that it could not sample for
+  uint64_t session_ = 0;  // session that this thread samples for; 0: none
+  uint64_t refused_session_ = 0;  // session that it could not sample for
 
   // Under the process's lock.
   uint64_t serial_ = 0;  // 0: not in use
   std::string name_;
-  uint64_t since_ = 0;        // epoch of the last cut
-  uint64_t cut_signals_ = 0;  // signals then
+  uint64_t since_ = 0;        // epoch in which samples were last detached
+  uint64_t cut_signals_ = 0;  // signals at that time
   uint64_t oldest_cut_ns_ = 0;
   std::deque<Cut> cuts_;
 };

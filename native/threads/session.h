@@ -1,4 +1,5 @@
-// What the profiled threads of a process share, under one lock.
+// Defines the state that the profiled threads of a process share, under one
+// lock.
 #ifndef NATIVE_THREADS_SESSION_H_
 #define NATIVE_THREADS_SESSION_H_
 
@@ -15,19 +16,22 @@ namespace otelpyroscope {
 
 class ProfiledThread;
 
-// From the first open window of the process to the last.
+// A session lasts from the first open window of the process to the last.
 struct Session {
   uint64_t number = 0;
   uint64_t interval_ns = 0;
   size_t max_frames = 0;
 };
 
-// Leaked: threads may still run while exit() runs static destructors.
+// Leaked, because threads may still run while exit() runs static destructors.
+// Any thread may use it with `mutex` held: in the event loop, from JavaScript,
+// and in an interrupt of V8; never in the signal handler, the drain, or
+// callbacks of the collector.
 struct Process {
   std::mutex mutex;
   ProfileWindows windows;
   Session session;
-  uint32_t opening = 0;  // threads that start for a window of theirs
+  uint32_t opening = 0;  // threads that are opening a window
   std::vector<ProfiledThread*> threads;
   uint64_t last_serial = 0;
 };
@@ -37,6 +41,7 @@ inline Process& TheProcess() {
   return *process;
 }
 
+// Returns the current CPU times. Any thread, with or without the lock.
 inline ProfileWindows::Clock CpuNow() {
   ProfileWindows::Clock now;
   now.sampled_ns = Sampler::sampled_ns();
