@@ -1,4 +1,5 @@
-// The rules for code that runs inside the signal handler, and their marker.
+// Defines the rules for code that runs inside the signal handler, and a marker
+// for it.
 //
 // A sample is taken by interrupting a JavaScript thread anywhere: inside
 // malloc, inside a lock, inside V8. A function marked SIGNAL_SAFE therefore

@@ -270,7 +270,7 @@ void CodeMap::LearnScriptUrl(int script_id, std::string_view name) {
   script_urls_.emplace(script_id, url);
 }
 
-// --- What V8's heap tells of code: what is kept of it, and for how long ---
+// --- Code that was read from V8's heap ---
 
 void CodeMap::AddRead(uintptr_t start, size_t size, CodeTier tier,
                       std::shared_ptr<CodeFunction> function,

@@ -1,4 +1,4 @@
-// Samples added up: how much CPU each pair of label and stack has used.
+// Adds samples up: how much CPU each pair of label and stack has used.
 #ifndef NATIVE_RESOLVE_STACK_TABLE_H_
 #define NATIVE_RESOLVE_STACK_TABLE_H_
 

@@ -165,7 +165,7 @@ SamplerMetrics Sampler::metrics() const {
   return metrics;
 }
 
-// --- Drain. May run inside V8's callbacks: it never touches the V8 heap. ---
+// --- Drain: may run inside V8's callbacks, so it allocates nothing there ---
 
 void Sampler::Drain() {
   if (ring_.pending() == 0 && !code_events_.has_moves()) return;

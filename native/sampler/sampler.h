@@ -242,8 +242,7 @@ class Sampler {
   std::atomic<uint64_t> handler_ns_{0};
 
   // Outside the handler.
-  SafeMemory::Cache
-      heap_cache_;  // for a drain, in which the heap does not change
+  SafeMemory::Cache heap_cache_;  // of a drain: the heap does not change
   // Alive while no collection of the whole heap has happened since waiting
   // samples were taken.
   CollectionCanary canary_;

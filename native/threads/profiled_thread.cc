@@ -182,7 +182,7 @@ ProfileWindows::Taken ProfiledThread::Take(uint32_t window, uint64_t segment) {
   return taken;
 }
 
-// --- Cuts and flushes ---
+// --- Detaching and flushing samples ---
 
 void ProfiledThread::CutSamples() {
   const uint64_t signals = sampler_->signals();
@@ -279,7 +279,7 @@ void ProfiledThread::Deliver(const std::shared_ptr<const LabelTexts>& labels) {
   AskReadyOwnersLocked();
 }
 
-// --- What threads ask of each other ---
+// --- Requests to other threads ---
 
 bool ProfiledThread::HasUndeliveredLocked() const {
   return sampler_->signals() != cut_signals_ ||
@@ -333,7 +333,7 @@ void ProfiledThread::AskLocked(uint32_t tasks) {
   }
 }
 
-// --- Where they are heard: on the thread itself ---
+// --- Requests that arrive, on the thread itself ---
 
 void ProfiledThread::OnWoken() {
   if (wake_ == nullptr) return;
