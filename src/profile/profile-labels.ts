@@ -1,6 +1,11 @@
 /** Label sets of a decoded pprof profile: each once, by the numbers of its texts. */
 import { GrowingMap } from '../util/growing-maps.js';
-import { ProfileLabelsTable, type ProfileLabels, type NumberColumn, type Profile } from './model.js';
+import {
+  ProfileLabelsTable,
+  type ProfileLabels,
+  type NumberColumn,
+  type Profile,
+} from './model.js';
 import { limit } from './read-limits.js';
 
 /** Samples whose labels are resolved in one step. */

@@ -107,7 +107,9 @@ describe('README.md', function () {
         name,
       );
     }
-    const codes = readFileSync(path.join(ROOT, 'lib', 'errors.d.ts'), 'utf8').match(/ERR_\w+/g);
+    const codes = readFileSync(path.join(ROOT, 'lib', 'util', 'errors.d.ts'), 'utf8').match(
+      /ERR_\w+/g,
+    );
     for (const code of codes) assert.match(readme, new RegExp(`^\\| \`${code}\``, 'm'));
   });
 
@@ -115,7 +117,7 @@ describe('README.md', function () {
     const [, section] = readme.split('## Troubleshooting\n');
     const quoted = [...section.matchAll(/^- \*\*`([^`]+)`\*\*/gm)].map((match) => match[1]);
     assert.ok(quoted.length >= 4);
-    const said = readFileSync(path.join(ROOT, 'lib', 'native.js'), 'utf8');
+    const said = readFileSync(path.join(ROOT, 'lib', 'addon', 'loader.js'), 'utf8');
     for (const message of quoted) {
       for (const part of message.split('…')) assert.ok(said.includes(part.trim()), part);
     }
