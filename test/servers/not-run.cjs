@@ -1,8 +1,8 @@
 /** Says at the end of the suite which of its parts did not run, and why: a part left out is no success. */
-const reasons = [];
+const reasons = new Set();
 
 exports.noteNotRun = (reason) => {
-  reasons.push(reason);
+  reasons.add(reason);
 };
 
 exports.mochaHooks = {

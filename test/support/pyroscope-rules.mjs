@@ -57,6 +57,53 @@ export function decodePprof(gzipped) {
   };
 }
 
+/** What /ingest makes of a sample type's name before it looks for the parts of names below. */
+const INGEST_TYPES = {
+  samples: 'cpu',
+  goroutine: 'goroutines',
+  contentions: 'mutex_count',
+  delay: 'mutex_duration',
+};
+/** Parts of a sample type's name, and what /ingest calls a profile that has one. */
+const INGEST_NAMES = [
+  [/cpu/, 'process_cpu'],
+  [/alloc_|inuse_|^space$|^objects$/, 'memory'],
+  [/mutex_/, 'mutex'],
+  [/block_/, 'block'],
+  [/goroutines/, 'goroutines'],
+];
+
+/** What /ingest calls a profile: by its sample types alone, the first that it knows or else the last. */
+function ingestName(types) {
+  if (types.some(({ type }) => type === 'wall')) return 'wall';
+  const names = types.map(({ type }) => INGEST_TYPES[type] ?? type);
+  for (const name of names) {
+    const known = INGEST_NAMES.find(([part]) => part.test(name));
+    if (known !== undefined) return known[1];
+  }
+  return names.at(-1);
+}
+
+/**
+ * The kinds by which queries find what a profile has, as a real server was seen to call them:
+ * `name:type:unit:period type:period unit`, one for each sample type. By `connect` the name is the
+ * label `__name__`; by `otlp` that of the period, but for CPU.
+ */
+export function kindsOf({ protocol, profile, name }) {
+  const { types, periodType, period } = profile;
+  const ofPeriod = `${periodType.type}:${periodType.unit}`;
+  return types.map(({ type, unit }) => {
+    if (protocol !== 'otlp') {
+      return `${protocol === 'ingest' ? ingestName(types) : name}:${type}:${unit}:${ofPeriod}`;
+    }
+    if (period === 0) throw new Error('a period of 0');
+    const ofType = `${type}:${unit}:${ofPeriod}`;
+    return ofType === 'samples:count:cpu:nanoseconds'
+      ? 'process_cpu:cpu:nanoseconds:cpu:nanoseconds'
+      : `${periodType.type}:${ofType}`;
+  });
+}
+
 /** What is wrong with a decoded profile, of a series with these labels. */
 export function complaintsAbout(profile, series, { otlp = false } = {}) {
   const complaints = [];

@@ -3,7 +3,13 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { gunzipSync } from 'node:zlib';
 import { decodeOtlp } from './otlp-decode.mjs';
-import { complaintsAbout, decodePprof, fail, parseIngestName } from './pyroscope-rules.mjs';
+import {
+  complaintsAbout,
+  decodePprof,
+  fail,
+  kindsOf,
+  parseIngestName,
+} from './pyroscope-rules.mjs';
 
 const MAX_UPLOAD_BYTES = 2_000_000;
 
@@ -11,6 +17,8 @@ const MAX_UPLOAD_BYTES = 2_000_000;
  * @typedef {object} Upload
  * @property {'ingest' | 'connect' | 'otlp'} protocol
  * @property {Record<string, string>} series Its labels, without those of the server.
+ * @property {string} [name] Of the profile, where the client gives it one (connect).
+ * @property {string[]} kinds By which queries find it: see `kindsOf`.
  * @property {any} profile As `decodePprof` and `decodeOtlp` return it.
  * @property {import('node:http').IncomingHttpHeaders} headers
  * @property {URLSearchParams} query
@@ -111,14 +119,8 @@ export class PyroscopeServer {
   }
 
   #keep(req, res, body) {
-    const url = new URL(req.url, this.url);
     try {
-      if (req.method !== 'POST') fail(`method ${req.method}`);
-      if (body.length > MAX_UPLOAD_BYTES) fail(`${body.length} bytes`);
-      const take = { '/ingest': ingest, '/push.v1.PusherService/Push': connect };
-      const read = { ...take, '/v1development/profiles': otlp }[url.pathname];
-      if (read === undefined) fail(`path ${url.pathname}`);
-      const upload = { headers: req.headers, query: url.searchParams, ...read(req, url, body) };
+      const upload = readUpload(req, body);
       const options = { otlp: upload.protocol === 'otlp' };
       const complaints = complaintsAbout(upload.profile, upload.series, options);
       this.complaints.push(...complaints);
@@ -129,6 +131,18 @@ export class PyroscopeServer {
       res.writeHead(400).end(error.message);
     }
   }
+}
+
+/** What a request uploads, as the server understands it; throws what is wrong with it. @returns {Upload} */
+export function readUpload({ method, url: target, headers }, body) {
+  const url = new URL(target, 'http://pyroscope');
+  if (method !== 'POST') fail(`method ${method}`);
+  if (body.length > MAX_UPLOAD_BYTES) fail(`${body.length} bytes`);
+  const take = { '/ingest': ingest, '/push.v1.PusherService/Push': connect };
+  const read = { ...take, '/v1development/profiles': otlp }[url.pathname];
+  if (read === undefined) fail(`path ${url.pathname}`);
+  const upload = read({ headers }, url, body);
+  return { headers, query: url.searchParams, ...upload, kinds: kindsOf(upload) };
 }
 
 function ingest(req, url, body) {
@@ -161,11 +175,12 @@ function connect(req, url, body) {
   const { __name__, pyroscope_spy, ...series } = Object.fromEntries(
     labels.map(({ name, value }) => [name, value]),
   );
-  if (__name__ !== 'process_cpu' || pyroscope_spy !== 'nodespy') fail(`__name__ ${__name__}`);
+  if (__name__ === undefined || pyroscope_spy !== 'nodespy') fail(`__name__ ${__name__}`);
   const [{ ID, rawProfile }] = samples;
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(ID)) fail(`ID ${ID}`);
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(rawProfile)) fail('rawProfile is not base64');
-  return { protocol: 'connect', series, profile: decodePprof(Buffer.from(rawProfile, 'base64')) };
+  const profile = decodePprof(Buffer.from(rawProfile, 'base64'));
+  return { protocol: 'connect', name: __name__, series, profile };
 }
 
 function otlp(req, url, body) {
