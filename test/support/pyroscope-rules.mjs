@@ -173,11 +173,11 @@ function complaintsAboutLabel(name, value, allowed) {
 
 /** The `name` of /ingest; throws where the server's parser answers 400. */
 export function parseIngestName(name) {
-  const [, app, labels] = /^([^{]*)\{([^{}]*)\}$/.exec(name) ?? fail(`name ${name}`);
+  const [, app, labels] = /^([^{]*)\{([^}]*)\}$/.exec(name) ?? fail(`name ${name}`);
   if (!/^[A-Za-z0-9_./-]+$/.test(app)) fail(`application name ${app}`);
   const series = {};
   for (const pair of labels === '' ? [] : labels.split(',')) {
-    const [, key, value] = /^([A-Za-z0-9_.]+)=(.*)$/.exec(pair) ?? fail(`label ${pair}`);
+    const [, key, value] = /^([A-Za-z0-9_.]+)=(.*)$/s.exec(pair) ?? fail(`label ${pair}`);
     if (key === '__name__' || key in series) fail(`label ${key}`);
     series[key] = value.trim();
   }
