@@ -19,7 +19,11 @@ const gzipAsync = promisify(gzip);
 export interface ProfileLimits {
   /** Samples of one profile. Server: 16,000. */
   readonly samples: number;
-  /** Bytes of one profile. Server: 4 MiB. */
+  /**
+   * Bytes of one profile. Server: 4 MiB, but its rate limit takes no more than 2 MiB at once, and
+   * refuses what is larger each time anew, as if it would pass. Counted with the labels, and of OTLP
+   * as the server's own pprof, which may be larger than ours.
+   */
   readonly bytes: number;
   /** Bytes of the compressed profile. */
   readonly gzippedBytes: number;
@@ -34,7 +38,7 @@ export interface ProfileLimits {
 /** Beside `labels`, which depends on the number of tags. */
 export const DEFAULT_PROFILE_LIMITS = {
   samples: 15_900,
-  bytes: 4_000_000,
+  bytes: 1_800_000,
   gzippedBytes: 1_400_000,
   parts: 8,
   labelName: 1_024,
