@@ -4,7 +4,11 @@ import { Profile } from 'pprof-format';
 
 const SECOND = 1_000_000_000n;
 /** Bytes that the server's rate limit takes at once, uncompressed. */
-export const MAX_AT_ONCE = 2 * 1024 * 1024;
+const MAX_AT_ONCE = 2 * 1024 * 1024;
+/** Bytes of one profile, uncompressed. */
+const MAX_BYTES = 4 * 1024 * 1024;
+/** Labels that do not become labels of a series. */
+const OF_SAMPLES = new Set(['span_id', 'trace_id', 'profile_id']);
 /** Labels that the server adds to a series. */
 const SERVER_LABELS = 6;
 
@@ -104,6 +108,39 @@ export function kindsOf({ protocol, profile, name }) {
       ? 'process_cpu:cpu:nanoseconds:cpu:nanoseconds'
       : `${periodType.type}:${ofType}`;
   });
+}
+
+/** Names that a series has besides those of the client's tags and of samples. */
+const NAMES_ADDED = { ingest: 3, connect: 2, otlp: 5 };
+
+/**
+ * Why a real server refuses an upload, by the code that it names; undefined where it takes it, which
+ * does not say that it keeps everything.
+ */
+export function refusalOf({ protocol, series, profile }) {
+  const { bytes, samples, timeNanos, types } = profile;
+  const refuse = (code, message) => ({ code, message });
+  const invalid = (message) => refuse('invalid_argument', message);
+  if (protocol !== 'otlp' && bytes > MAX_BYTES) return invalid('size exceeds limit of 4.2 MB');
+  if (!series.service_name) return invalid('service name is not provided');
+  if (bytes > MAX_AT_ONCE) {
+    return refuse('resource_exhausted', 'push rate limit (4.0 MiB) exceeded while adding more');
+  }
+  const age = BigInt(Date.now()) * 1_000_000n - timeNanos;
+  if (age > 3_600n * SECOND || age < -600n * SECOND) return invalid('outside of ingestion window');
+  if (samples.length > 16_000) return invalid('exceeds the samples count limit');
+  if (samples.some(({ labels }) => labels.length > 100)) return invalid('sample labels limit');
+  if (types.some(({ type }) => type.includes('-'))) return invalid('sample type contains -');
+  for (const { labels } of samples) {
+    const ofSample = labels.filter(([name, value]) => !OF_SAMPLES.has(name) && value !== '');
+    const all = { ...series, ...Object.fromEntries(ofSample) };
+    if (Object.keys(all).length + NAMES_ADDED[protocol] > 30)
+      return invalid('label names; limit 30');
+    const long = ([name, value]) =>
+      Buffer.byteLength(name) > 1_024 || Buffer.byteLength(value) > 2_048;
+    if (Object.entries(all).some(long)) return invalid('label name or value too long');
+  }
+  return undefined;
 }
 
 /** What is wrong with a decoded profile, of a series with these labels. */

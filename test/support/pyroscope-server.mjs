@@ -9,8 +9,11 @@ import {
   fail,
   kindsOf,
   parseIngestName,
+  refusalOf,
 } from './pyroscope-rules.mjs';
 
+/** The kind that "Traces to profiles" asks for. */
+const CPU = 'process_cpu:cpu:nanoseconds:cpu:nanoseconds';
 const MAX_UPLOAD_BYTES = 2_000_000;
 
 /**
@@ -124,6 +127,12 @@ export class PyroscopeServer {
       const options = { otlp: upload.protocol === 'otlp' };
       const complaints = complaintsAbout(upload.profile, upload.series, options);
       this.complaints.push(...complaints);
+      if (!upload.kinds.includes(CPU)) this.complaints.push(`kinds ${upload.kinds}`);
+      const refusal = refusalOf(upload);
+      if (refusal !== undefined) {
+        answerRefusal(res, upload.protocol, refusal);
+        return;
+      }
       this.uploads.push(upload);
       res.writeHead(200).end(upload.protocol === 'connect' ? '{}' : '');
     } catch (error) {
@@ -131,6 +140,22 @@ export class PyroscopeServer {
       res.writeHead(400).end(error.message);
     }
   }
+}
+
+/** As each protocol says it; /ingest answers 422 to all that is wrong with a profile. */
+function answerRefusal(res, protocol, { code, message }) {
+  const isBusy = code === 'resource_exhausted';
+  const status = isBusy ? 429 : protocol === 'ingest' ? 422 : 400;
+  const failed = `push series with index 0 and id  failed: ${code}: ${message}`;
+  if (protocol === 'otlp') {
+    res.writeHead(status).end(`failed to make a GRPC request: ${failed}\n`);
+    return;
+  }
+  const said =
+    protocol === 'connect'
+      ? { code, message }
+      : { code: isBusy ? code : 'unknown', message: `pushing IngestInput-pprof failed ${failed}` };
+  res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(said));
 }
 
 /** What a request uploads, as the server understands it; throws what is wrong with it. @returns {Upload} */
@@ -186,7 +211,9 @@ function connect(req, url, body) {
 function otlp(req, url, body) {
   if (req.headers['content-type'] !== 'application/x-protobuf') fail('content-type');
   const gzipped = req.headers['content-encoding'] === 'gzip';
-  const profile = decodeOtlp(gzipped ? gunzipSync(body) : body);
+  const bytes = gzipped ? gunzipSync(body) : body;
+  // The server's own pprof of it is larger, if anything.
+  const profile = { ...decodeOtlp(bytes), bytes: bytes.length };
   const { pyroscope_spy, ...attributes } = profile.resource;
   if (pyroscope_spy !== 'nodespy') fail('pyroscope_spy');
   // The server makes these of names with dots.
