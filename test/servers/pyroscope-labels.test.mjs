@@ -2,12 +2,17 @@
 import assert from 'node:assert/strict';
 import { startPyroscope, withLabels } from 'otelpyroscope';
 import { eventually } from './processes.mjs';
-import { newTenant, skipWithNote, useSharedServer } from './pyroscope.mjs';
+import {
+  FOUND_SECONDS,
+  newService,
+  newTenant,
+  skipWithNote,
+  useSharedServer,
+} from './pyroscope.mjs';
 import { Queries, selector } from './pyroscope-queries.mjs';
 import { Relay } from './relay.mjs';
 import { burn, samplesOf, sumOf, tracerOf } from './workload.mjs';
 
-const SERVICE = 'unknown_service:node "x"';
 /** Text that a protocol, a selector or a parser might stumble over. */
 const HOSTILE = {
   quotes: `a"b'c\`d\\e`,
@@ -21,13 +26,15 @@ const HOSTILE = {
 };
 
 describe('labels in Pyroscope', function () {
-  this.timeout(180_000);
+  this.timeout(360_000);
   const use = useSharedServer();
+  let serviceName;
 
   let relay;
   let agents = [];
 
   beforeEach(async () => {
+    serviceName = `unknown_service:node "${newService()}"`;
     relay = await Relay.start(use.server.url);
   });
 
@@ -41,7 +48,7 @@ describe('labels in Pyroscope', function () {
   const start = (config) => {
     const agent = startPyroscope({
       serverAddress: relay.url,
-      applicationName: SERVICE,
+      applicationName: serviceName,
       flushIntervalMs: 300_000,
       intervalMicros: 1_000,
       ...config,
@@ -51,7 +58,7 @@ describe('labels in Pyroscope', function () {
   };
 
   const queries = (tenant) =>
-    new Queries(use.server.url, tenant, [Date.now() - 300_000, Date.now() + 60_000]);
+    new Queries(use.server.url, tenant, [Date.now() - 600_000, Date.now() + 60_000]);
 
   for (const protocol of ['ingest', 'connect', 'otlp']) {
     it(`may have any text, by ${protocol}`, async () => {
@@ -69,9 +76,9 @@ describe('labels in Pyroscope', function () {
       assert.equal(relay.taken.length, 1, relay.uploads[0]?.answer);
       const samples = samplesOf(relay.uploads.map(({ profile }) => profile));
       const asked = queries(tenant);
-      const service = { service_name: SERVICE };
+      const service = { service_name: serviceName };
       const total = sumOf(samples);
-      await eventually('the profile', async () => (await asked.total(service)) > 0, 120);
+      await eventually('the profile', async () => (await asked.total(service)) > 0, FOUND_SECONDS);
       assert.equal(await asked.total(service), total);
 
       for (const [name, text] of Object.entries(HOSTILE)) {
@@ -104,8 +111,8 @@ describe('labels in Pyroscope', function () {
     const totals = relay.uploads.map(({ profile }) => sumOf(samplesOf([profile])));
     for (const [index, tenant] of tenants.entries()) {
       const asked = queries(tenant);
-      const service = { service_name: SERVICE };
-      await eventually('the profile', async () => (await asked.total(service)) > 0, 120);
+      const service = { service_name: serviceName };
+      await eventually('the profile', async () => (await asked.total(service)) > 0, FOUND_SECONDS);
       assert.equal(await asked.total(service), totals[index]);
       assert.deepEqual(await asked.labelValues(service, 'of'), [`tenant-${index}`]);
     }

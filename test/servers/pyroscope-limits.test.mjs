@@ -5,7 +5,7 @@ import { decodePprof } from '../support/pyroscope-rules.mjs';
 import { PyroscopeServer } from '../support/pyroscope-server.mjs';
 import { eventually } from './processes.mjs';
 import { makeProfile } from './profiles.mjs';
-import { newService, newTenant, useSharedServer } from './pyroscope.mjs';
+import { FOUND_SECONDS, newService, newTenant, useSharedServer } from './pyroscope.mjs';
 import { Queries } from './pyroscope-queries.mjs';
 import { samplesOf, sumOf } from './workload.mjs';
 
@@ -22,11 +22,11 @@ const named = (count) =>
   Object.fromEntries(Array.from({ length: count }, (_, index) => [`label_${index}`, 'x']));
 
 describe('the limits of Pyroscope', function () {
-  this.timeout(180_000);
+  this.timeout(420_000);
   const use = useSharedServer();
 
   const queriesOf = (tenant) =>
-    new Queries(use.server.url, tenant, [Date.now() - 300_000, Date.now() + 60_000]);
+    new Queries(use.server.url, tenant, [Date.now() - 600_000, Date.now() + 60_000]);
 
   const LARGE = {
     'has more samples than a profile may have': {
@@ -66,7 +66,7 @@ describe('the limits of Pyroscope', function () {
         const asked = queriesOf(tenant);
         const total = sumOf(samplesOf([decodePprof(gzipped)]));
         const found = async () => (await asked.total({ service_name: serviceName })) === total;
-        await eventually('all of it', found, 120);
+        await eventually('all of it', found, FOUND_SECONDS);
       });
     }
   }
@@ -197,7 +197,7 @@ describe('the limits of Pyroscope', function () {
           assert.equal(kind, 'delivered', reason);
           const asked = queriesOf(tenant);
           const found = async () => (await asked.kinds(service)).length > 0;
-          await eventually('the profile', found, 120);
+          await eventually('the profile', found, FOUND_SECONDS);
           assert.deepEqual(await asked.kinds(service), [...kinds].sort());
         });
       }

@@ -3,7 +3,13 @@ import assert from 'node:assert/strict';
 import { servePprof, startPyroscope } from 'otelpyroscope';
 import { complaintsAbout, decodePprof, kindsOf } from '../support/pyroscope-rules.mjs';
 import { eventually } from './processes.mjs';
-import { newService, newTenant, skipWithNote, useSharedServer } from './pyroscope.mjs';
+import {
+  FOUND_SECONDS,
+  newService,
+  newTenant,
+  skipWithNote,
+  useSharedServer,
+} from './pyroscope.mjs';
 import { Queries, selector } from './pyroscope-queries.mjs';
 import { Relay } from './relay.mjs';
 import { scrape } from './scrape.mjs';
@@ -36,8 +42,7 @@ describe('profiles in Pyroscope', function () {
     let service;
 
     before(async function () {
-      // A server that runs may take a minute before it finds a new tenant's data.
-      this.timeout(180_000);
+      this.timeout(360_000);
       const { tenant, profiles } = sent();
       service = { service_name: sent().service };
       // From the first profile on: trace_id_selector is not answered for times before all data.
@@ -46,7 +51,7 @@ describe('profiles in Pyroscope', function () {
       asked = new Queries(use.server.url, tenant, range);
       samples = samplesOf(profiles);
       const isThere = async () => (await asked.total(service)) > 0;
-      await eventually('the profile', isThere, 150);
+      await eventually('the profile', isThere, FOUND_SECONDS);
     });
 
     it('by the kinds that the stand-in says', async () => {
