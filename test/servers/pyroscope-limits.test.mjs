@@ -10,10 +10,11 @@ import { Queries } from './pyroscope-queries.mjs';
 import { samplesOf, sumOf } from './workload.mjs';
 
 const require = createRequire(import.meta.url);
-const { DEFAULT_PROFILE_LIMITS, fitProfile } = require('../../lib/pyroscope/profile-limits.js');
+const { DEFAULT_PROFILE_LIMITS, fitProfile } = require('../../lib/pyroscope/server-limits.js');
 const { Uploader } = require('../../lib/pyroscope/uploader.js');
 const { judgeAnswer } = require('../../lib/pyroscope/upload-answer.js');
 const { uploadRequest } = require('../../lib/pyroscope/upload-request.js');
+const { CPU_PROFILE } = require('../../lib/util/profile-types.js');
 
 const PROTOCOLS = ['ingest', 'connect', 'otlp'];
 const limits = { ...DEFAULT_PROFILE_LIMITS, labels: 22 };
@@ -54,7 +55,7 @@ describe('the limits of Pyroscope', function () {
         };
         const series = { serviceName, serviceNamespace: undefined, tags: {} };
         const uploader = new Uploader(config, () => series);
-        uploader.add(parts);
+        uploader.add(CPU_PROFILE, parts);
         await uploader.drain(AbortSignal.timeout(60_000));
         const { uploads, droppedProfiles, queued } = uploader;
         uploader.stop('the test is over');
@@ -106,7 +107,12 @@ describe('the limits of Pyroscope', function () {
     const { timeNanos: startNanos, durationNanos, period } = decodePprof(gzipped);
     const summary = { samples: 1, startNanos, durationNanos, periodNanos: period };
     const config = { serverAddress, headers: { 'x-scope-orgid': tenant }, protocol };
-    const { url, headers, body } = await uploadRequest(config, series, gzipped, summary);
+    const { url, headers, body } = await uploadRequest(config, {
+      type: CPU_PROFILE,
+      series,
+      gzipped,
+      summary,
+    });
     const isNamed = protocol === 'connect' && name !== 'process_cpu';
     const sent = isNamed ? body.toString().replace('"process_cpu"', JSON.stringify(name)) : body;
     const response = await fetch(url, { method: 'POST', headers, body: sent });
