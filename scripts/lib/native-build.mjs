@@ -58,7 +58,7 @@ export function describeNode(target = process.execPath) {
     env: { ...process.env, NODE_OPTIONS: '' },
   });
   const node = JSON.parse(output);
-  return { ...node, prefix: path.resolve(path.dirname(node.execPath), '../..') };
+  return { ...node, prefix: path.resolve(path.dirname(node.execPath), '..') };
 }
 
 /** NODE_MODULE_VERSION of the headers in `<prefix>/include/node`; undefined where there are none. */
