@@ -65,7 +65,7 @@ describe('a bench', function () {
   it('runs, and writes its section', async () => {
     const out = path.join(directory, 'benchmarks.md');
     writeFileSync(out, `# Benchmarks\n\n${BY_HAND}\n`);
-    const run = fileURLToPath(new URL('run.mjs', import.meta.url));
+    const run = fileURLToPath(new URL('../../bench/run.mjs', import.meta.url));
     const args = ['await-hop', '--rounds', '1', '--without-peers', '--out', out];
     const { code, stderr } = await runNode([run, ...args]);
     assert.equal(code, 0, stderr);
@@ -77,7 +77,7 @@ describe('a bench', function () {
   });
 
   it('that does not exist is refused', async () => {
-    const run = fileURLToPath(new URL('run.mjs', import.meta.url));
+    const run = fileURLToPath(new URL('../../bench/run.mjs', import.meta.url));
     const { code, stderr } = await runNode([run, 'nothing', '--without-peers']);
     assert.equal(code, 1);
     assert.match(stderr, /unknown: nothing; there are idle, /);
