@@ -8,7 +8,7 @@ import { packageRoot } from './native-build.mjs';
 const directory = path.resolve(
   process.env.OTELPYROSCOPE_TOOLCHAIN ?? path.join(packageRoot, '.toolchain'),
 );
-const lockFile = path.join(packageRoot, 'scripts', 'toolchain', 'package-lock.json');
+const lockFile = path.join(packageRoot, 'scripts', 'lib', 'toolchain', 'package-lock.json');
 const zig = path.join(directory, 'node_modules', '@ryoppippi', 'zig-linux-x64', 'zig');
 
 /** The oldest glibc that the binaries load with: that of RHEL 8 and Debian 10. */
