@@ -130,8 +130,8 @@ describe('package.json', function () {
     const needed = new Set(['scripts/install.mjs']);
     for (const file of needed) {
       const text = readFileSync(path.join(packageRoot, file), 'utf8');
-      for (const [, name] of text.matchAll(/from '\.\/([\w-]+\.mjs)'/g))
-        needed.add(`scripts/${name}`);
+      for (const [, name] of text.matchAll(/from '\.\/([\w/-]+\.mjs)'/g))
+        needed.add(path.posix.join(path.posix.dirname(file), name));
     }
     assert.ok(needed.size > 1);
     for (const file of needed) assert.ok(files.includes(file), file);
