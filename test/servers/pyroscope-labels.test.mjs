@@ -26,7 +26,7 @@ const HOSTILE = {
 };
 
 describe('labels in Pyroscope', function () {
-  this.timeout(360_000);
+  this.timeout(720_000);
   const use = useSharedServer();
   let serviceName;
 
@@ -58,7 +58,7 @@ describe('labels in Pyroscope', function () {
   };
 
   const queries = (tenant) =>
-    new Queries(use.server.url, tenant, [Date.now() - 600_000, Date.now() + 60_000]);
+    new Queries(use.server.url, tenant, [Date.now() - 900_000, Date.now() + 60_000]);
 
   for (const protocol of ['ingest', 'connect', 'otlp']) {
     it(`may have any text, by ${protocol}`, async () => {

@@ -23,11 +23,11 @@ const named = (count) =>
   Object.fromEntries(Array.from({ length: count }, (_, index) => [`label_${index}`, 'x']));
 
 describe('the limits of Pyroscope', function () {
-  this.timeout(420_000);
+  this.timeout(720_000);
   const use = useSharedServer();
 
   const queriesOf = (tenant) =>
-    new Queries(use.server.url, tenant, [Date.now() - 600_000, Date.now() + 60_000]);
+    new Queries(use.server.url, tenant, [Date.now() - 900_000, Date.now() + 60_000]);
 
   const LARGE = {
     'has more samples than a profile may have': {

@@ -42,7 +42,7 @@ describe('profiles in Pyroscope', function () {
     let service;
 
     before(async function () {
-      this.timeout(360_000);
+      this.timeout(720_000);
       const { tenant, profiles } = sent();
       service = { service_name: sent().service };
       // From the first profile on: trace_id_selector is not answered for times before all data.

@@ -45,9 +45,9 @@ after(async () => {
 
 /**
  * How long a test waits for what it has pushed: a server with its default configuration finds nothing
- * of a new tenant for some minutes. The suite's own finds it at once.
+ * of a new tenant for some minutes (see docs/grafana). The suite's own finds it at once.
  */
-export const FOUND_SECONDS = 300;
+export const FOUND_SECONDS = 600;
 
 /**
  * A tenant and a service that no other test has: what a query finds is the test's own, also on a
