@@ -37,6 +37,7 @@ describe('supported versions of Node', function () {
       'README.md': /Node\.js (\d\d(?:, \d\d)+(?: (?:and|or) \d\d)?)\b/g,
       'SECURITY.md': /^\| (\d\d\.\d+ and later(?:, \d\d)+) \|/gm,
       'ARCHITECTURE.md': /^\|(?: \|)? (Node \d\d \(ABI .*) \|$/gm,
+      'docs/scope.md': /Node\.js (\d\d(?:, \d\d)+(?: (?:and|or) \d\d)?)\b/g,
       'CHANGELOG.md': /for Node\.js (\d\d(?:, \d\d)* and \d\d) on Linux/g,
     };
     for (const [file, pattern] of Object.entries(documents)) {

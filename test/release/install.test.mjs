@@ -9,7 +9,7 @@ import { installNode } from '../../scripts/lib/nodes.mjs';
 import { nodes } from '../../scripts/prebuild.mjs';
 import { ROOT } from '../support/run-child.mjs';
 import { applications } from '../package/applications.mjs';
-import { blockOf, packagesOf } from '../package/blocks.mjs';
+import { packagesOf, readmeBlock } from '../package/blocks.mjs';
 import { onStack, readProfile } from '../support/read-profile.mjs';
 import { DEPENDENCIES, PEERS } from '../support/tarball.mjs';
 import { publishedTarball } from './published.mjs';
@@ -33,7 +33,7 @@ const request = `
   }
   provider.getTracer('readme').startActiveSpan('GET /cart', burnRequest);`;
 
-const firstProfile = blockOf('A first profile');
+const firstProfile = readmeBlock('Quick start', 'js');
 const manifest = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
 /** As the checkout has it: what is published later is not what is tested. */
 const versionOf = (name) => `@${manifest.devDependencies[name]}`;
