@@ -8,19 +8,8 @@ import path from 'node:path';
 import { statSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { binaryPath, messageOf, packageRoot, publishBinary } from './lib/native-build.mjs';
-import { npmPack } from './lib/pack.mjs';
+import { npmPack, sizeOf } from './lib/pack.mjs';
 import { buildPrebuild, prebuilds } from './prebuild.mjs';
-
-/** Prints what would be published with the binaries that are there. */
-function printPackage() {
-  const { size, unpackedSize, files } = npmPack(['--dry-run']);
-  const binaries = files.filter((file) => file.path.endsWith('.node')).length;
-  const mebibytes = (bytes) => `${(bytes / (1 << 20)).toFixed(2)} MiB`;
-  console.log(
-    `the package: ${mebibytes(size)} packed, ${mebibytes(unpackedSize)} unpacked, ` +
-      `${files.length} files, ${binaries} binaries`,
-  );
-}
 
 function main() {
   const { values } = parseArgs({
@@ -42,7 +31,7 @@ function main() {
     const { size } = statSync(target);
     console.log(`${path.relative(packageRoot, target)}: ${Math.round(size / 1024)} KiB`);
   }
-  printPackage();
+  console.log(`the package: ${sizeOf(npmPack(['--dry-run']))}`);
 }
 
 try {

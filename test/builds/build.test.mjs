@@ -101,6 +101,13 @@ describe('the built addon', function () {
     assert.deepEqual(exportsOf(fromCmake), exported);
   });
 
+  it('has its commands in compile_commands.json, for editors', function () {
+    const directory = path.join(packageRoot, 'build-cmake', `abi${node.abi}-${node.libc}`);
+    const commands = readFileSync(path.join(directory, 'compile_commands.json'), 'utf8');
+    const files = JSON.parse(commands).map(({ file }) => path.relative(packageRoot, file));
+    assert.ok(files.includes('native/sampler/sampler.cc'), files.join('\n'));
+  });
+
   it('stays loaded and binds its symbols at once, from both', function () {
     for (const binary of [
       binaryPath(node),

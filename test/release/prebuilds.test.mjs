@@ -7,6 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { binaryPath, buildNative, describeNode } from '../../scripts/lib/native-build.mjs';
 import { installNode } from '../../scripts/lib/nodes.mjs';
+import { sizeOf, sizeProblems } from '../../scripts/lib/pack.mjs';
 import { nodes, prebuilds, problemsOf } from '../../scripts/prebuild.mjs';
 import { ROOT } from '../support/run-child.mjs';
 import { Application } from '../support/tarball.mjs';
@@ -17,8 +18,6 @@ const node = describeNode();
 const prebuild = prebuilds.find(
   ({ arch, libc, abi }) => arch === node.arch && libc === node.libc && abi === node.abi,
 );
-/** More would take longer to install than it is worth. */
-const MAX_PACKED_BYTES = 4 << 20;
 
 describe('prebuilt binaries', function () {
   this.timeout(3_600_000);
@@ -56,9 +55,10 @@ describe('prebuilt binaries', function () {
       paths.filter((file) => file.endsWith('.node')).sort(),
       prebuilds.map((one) => binaryPath(one, '')).sort(),
     );
-    const mebibytes = (bytes) => (bytes / (1 << 20)).toFixed(2);
-    console.log(`        ${mebibytes(packedBytes)} MiB, ${mebibytes(unpackedBytes)} MiB unpacked`);
-    assert.ok(packedBytes < MAX_PACKED_BYTES);
+    const sizes = { size: packedBytes, unpackedSize: unpackedBytes };
+    console.log(`        ${sizeOf({ ...sizes, files: paths.map((file) => ({ path: file })) })}`);
+    assert.deepEqual(sizeProblems(sizes), []);
+    assert.equal(sizeProblems({ size: 5 << 20, unpackedSize: 13 << 20 }).length, 2);
   });
 
   it('are found by the rules of node-gyp-build, as its own loader finds them', function () {
