@@ -165,6 +165,29 @@ describe('README.md', function () {
     }
   });
 
+  it('has the figures of docs/benchmarks.md', function () {
+    const sections = pageNamed('docs/benchmarks.md').split(/^## /m);
+    const figuresOf = (bench) =>
+      sections
+        .filter((text) => new RegExp(`^\`[^\`]*[ /]${bench}\``, 'm').test(text))
+        .flatMap((text) => text.match(/\d+(?:\.\d+)?/g))
+        .map(Number);
+    // Tables whose last column names the benches of a row.
+    const rows = [...readme.text.matchAll(/^\| ([^|]*)\|(.*)\| (`[^|]*`) \|$/gm)];
+    assert.ok(rows.length > 10);
+    for (const [row, , cells, names] of rows) {
+      const measured = [...names.matchAll(/`([^`]+)`/g)].flatMap(([, name]) => figuresOf(name));
+      const shown = cells.replace(/Node\.js \d+/g, '').match(/\d+(?:\.\d+)?/g);
+      for (const figure of shown) {
+        const decimals = figure.split('.')[1]?.length ?? 0;
+        assert.ok(
+          measured.some((value) => value.toFixed(decimals) === figure),
+          `${figure} in ${row}`,
+        );
+      }
+    }
+  });
+
   it('lists every page of docs/', function () {
     const [, index] = readme.text.split('\n## Documentation\n');
     const missing = pages.filter(
