@@ -32,7 +32,7 @@ const pageNamed = (file) => pages.find((page) => page.file === file).text;
 /** Pages whose links are checked too. */
 const others = ['CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md'].map(pageOf);
 
-/** What the programs of a page import besides the package and its peers, and what types need. */
+/** Returns the packages that the blocks of a page import, besides this one and its peers. */
 function packagesFor({ blocks }) {
   const text = blocks
     .filter(({ kind }) => kind !== 'not run')
@@ -41,7 +41,7 @@ function packagesFor({ blocks }) {
   return [...new Set([...packagesOf(text), '@types/node'])].filter((name) => !PEERS.includes(name));
 }
 
-/** Puts the command where npm does. */
+/** Links the command into node_modules/.bin, as npm does. */
 function linkCommand({ directory, installed }) {
   const { bin } = JSON.parse(readFileSync(path.join(installed, 'package.json'), 'utf8'));
   const bins = path.join(directory, 'node_modules', '.bin');
@@ -201,7 +201,7 @@ describe('README.md', function () {
 });
 
 describe('the pages of docs/', function () {
-  /** What an error message of `use` says that it accepts. */
+  /** Returns the options that the error message of `use` lists. */
   async function acceptedBy(use) {
     try {
       await use({ nonsense: true });
@@ -268,7 +268,7 @@ describe('the pages of docs/', function () {
     }
   });
 
-  it('quote messages as the package says them', function () {
+  it('quote the messages of the package', function () {
     const quoted = [...pageNamed('docs/troubleshooting.md').matchAll(/^## `([^`]+)`/gm)];
     assert.ok(quoted.length >= 4);
     const said = readFileSync(path.join(ROOT, 'lib', 'addon', 'loader.js'), 'utf8');
@@ -277,7 +277,7 @@ describe('the pages of docs/', function () {
     }
   });
 
-  it('say what the command says of itself', function () {
+  it('describe every option of the command', function () {
     const text = pageNamed('docs/cli.md');
     for (const name of ['run', 'top', 'view']) {
       const main = path.join(ROOT, 'lib', 'cli', 'main.js');
@@ -328,7 +328,7 @@ describe('code blocks', function () {
         runner?.application.remove();
       });
 
-      it('are all found, and say why they do not run', function () {
+      it('are all found, and give a reason where they do not run', function () {
         assert.equal(page.blocks.length * 2, page.text.match(/^ *```/gm).length);
         for (const { language, kind, comment, name } of page.blocks.filter((one) => !isText(one))) {
           if (kind === undefined || kind === 'given') {
