@@ -56,17 +56,12 @@ enum class Origin : uint8_t {
 class CodeFinder::Learner {
  public:
   Learner(CodeFinder* finder, const SampleHeader& header,
-          const uintptr_t* frames, const StackTable& table, CodeMap* code_map,
-          ScriptLines* lines, WasmModules* wasm_modules, ResolveCounts* counts)
+          const uintptr_t* frames)
       : finder_(finder),
         header_(header),
         frames_(frames),
         functions_(frames + header.frame_count),
-        table_(table),
-        code_map_(code_map),
-        lines_(lines),
-        wasm_modules_(wasm_modules),
-        counts_(counts) {}
+        code_map_(finder->code_map_) {}
 
   void LearnAll();
 
@@ -108,26 +103,19 @@ class CodeFinder::Learner {
   const SampleHeader& header_;
   const uintptr_t* const frames_;
   const uintptr_t* const functions_;  // of the frames, in the same order
-  const StackTable& table_;
   CodeMap* const code_map_;
-  ScriptLines* const lines_;
-  WasmModules* const wasm_modules_;
-  ResolveCounts* const counts_;
 };
 
-void CodeFinder::Learn(const SampleHeader& header, const uintptr_t* frames,
-                       const StackTable& table, CodeMap* code_map,
-                       ScriptLines* lines, WasmModules* wasm_modules,
-                       ResolveCounts* counts) {
-  code_map->MakeRoom();
-  Learner(this, header, frames, table, code_map, lines, wasm_modules, counts)
-      .LearnAll();
+void CodeFinder::Learn(const SampleHeader& header, const uintptr_t* frames) {
+  code_map_->MakeRoom();
+  Learner(this, header, frames).LearnAll();
 }
 
 void CodeFinder::Learner::LearnAll() {
+  const StackTable& table = *finder_->table_;
   LearnLeaf();
   for (uint32_t i = 0; i < header_.frame_count; i++) {
-    if (table_.FindCaller(frames_[i], *code_map_) != nullptr) continue;
+    if (table.FindCaller(frames_[i], *code_map_) != nullptr) continue;
     LearnOne(frames_[i], false, functions_[i], 0, {}, Origin::kListedByV8);
   }
   NoteWasm();
@@ -192,7 +180,8 @@ void CodeFinder::Learner::NoteWasm() {
   }
   const auto is_foreign = [&](uintptr_t address) {
     return !code_map_->IsGenerated(address) &&
-           code_map_->Find(address) == nullptr && !table_.IsInFile(address);
+           code_map_->Find(address) == nullptr &&
+           !finder_->table_->IsInFile(address);
   };
   const bool leaf_is_foreign = is_foreign(header_.pc);
   if (!leaf_is_foreign && !code_map_->IsGenerated(header_.pc) &&
@@ -201,7 +190,7 @@ void CodeFinder::Learner::NoteWasm() {
   }
   const auto note = [&](uintptr_t instance) {
     if (instance == 0 || heap::IsFunction(instance)) return;
-    wasm_modules_->NoteUnknownCode(finder_->isolate_, instance);
+    finder_->wasm_modules_->NoteUnknownCode(finder_->isolate_, instance);
   };
   if (leaf_is_foreign) note(header_.function);
   for (uint32_t i = 0; i < header_.frame_count; i++) {
@@ -275,13 +264,14 @@ void CodeFinder::Learner::LearnMachineCode(uintptr_t address,
 void CodeFinder::Learner::CountFailure(Origin origin) {
   if (origin == Origin::kFoundOnStack) return;
   finder_->failures_++;
-  counts_->layout_fallbacks++;
+  finder_->counts_->layout_fallbacks++;
 }
 
 std::unique_ptr<const CodeAnchor> CodeFinder::Learner::AnchorOf(
     uintptr_t object, const AnchorWords& words, Origin origin) {
-  if (origin == Origin::kFoundOnStack || code_map_->entries() >= kMaxAnchored)
+  if (origin == Origin::kFoundOnStack || code_map_->entries() >= kMaxAnchored) {
     return nullptr;
+  }
   return std::make_unique<HeapCodeAnchor>(finder_->isolate_, object, words);
 }
 
@@ -297,8 +287,8 @@ void CodeFinder::Learner::LearnOptimized(const FoundCode& found,
                                          uintptr_t shared, Origin origin) {
   std::shared_ptr<CodeFunction> owner = FunctionOf(shared, origin);
   if (owner == nullptr) return;
-  auto positions = CodeReader::ReadOptimized(found.start, found.size,
-                                             &counts_->layout_fallbacks);
+  auto positions = CodeReader::ReadOptimized(
+      found.start, found.size, &finder_->counts_->layout_fallbacks);
   if (positions != nullptr) {
     for (const InlinedCall& call : positions->inlined) {
       if (call.shared != 0) FunctionOf(call.shared, origin);
@@ -339,11 +329,11 @@ bool CodeFinder::Learner::LearnBaseline(const FoundCode& found,
   }
   std::shared_ptr<CodeFunction> owner = FunctionOf(shared, origin);
   if (owner == nullptr) return false;
-  code_map_->AddRead(found.start, found.size, CodeTier::kBaseline,
-                     std::move(owner),
-                     CodeReader::ReadBaseline(found.start, found.size,
-                                              &counts_->layout_fallbacks),
-                     AnchorOf(found, origin));
+  code_map_->AddRead(
+      found.start, found.size, CodeTier::kBaseline, std::move(owner),
+      CodeReader::ReadBaseline(found.start, found.size,
+                               &finder_->counts_->layout_fallbacks),
+      AnchorOf(found, origin));
   return true;
 }
 
@@ -378,7 +368,8 @@ void CodeFinder::Learner::LearnBytecode(uintptr_t address, uintptr_t function,
   }
   code_map_->AddRead(
       start, size, CodeTier::kBytecode, std::move(owner),
-      CodeReader::ReadBytecode(start, size, &counts_->layout_fallbacks),
+      CodeReader::ReadBytecode(start, size,
+                               &finder_->counts_->layout_fallbacks),
       AnchorOf(CodeReader::BytecodeArrayAt(start), {table}, origin));
 }
 
@@ -386,8 +377,9 @@ std::shared_ptr<CodeFunction> CodeFinder::Learner::FunctionOf(uintptr_t shared,
                                                               Origin origin) {
   FunctionId id;
   if (!heap::ReadFunctionId(shared, &id)) return nullptr;
-  if (origin == Origin::kListedByV8)
-    lines_->Note(finder_->isolate_, id.script_id, shared);
+  if (origin == Origin::kListedByV8) {
+    finder_->lines_->Note(finder_->isolate_, id.script_id, shared);
+  }
   std::shared_ptr<CodeFunction> known = code_map_->FindKept(id);
   if (known != nullptr) return known;
   HeapFunction function;
@@ -395,13 +387,13 @@ std::shared_ptr<CodeFunction> CodeFinder::Learner::FunctionOf(uintptr_t shared,
   return code_map_->Keep(std::move(function));
 }
 
-void CodeFinder::FindAgain(const SampleHeader& header, const uintptr_t* frames,
-                           CodeMap* code_map) {
-  code_map->FindAgain(header.pc);
+void CodeFinder::FindAgain(const SampleHeader& header,
+                           const uintptr_t* frames) {
+  code_map_->FindAgain(header.pc);
   for (uint32_t i = 0; i < header.frame_count; i++) {
     // A return address follows its call; a position in bytecode is exact.
-    code_map->FindAgain(frames[i]);
-    code_map->FindAgain(frames[i] - 1);
+    code_map_->FindAgain(frames[i]);
+    code_map_->FindAgain(frames[i] - 1);
   }
 }
 

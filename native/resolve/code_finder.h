@@ -26,24 +26,30 @@ namespace otelpyroscope {
 // Not thread-safe: on the isolate's thread only, outside the signal handler.
 class CodeFinder {
  public:
+  // All arguments outlive the finder.
+  CodeFinder(const StackTable* table, CodeMap* code_map, ScriptLines* lines,
+             WasmModules* wasm_modules, ResolveCounts* counts)
+      : table_(table),
+        code_map_(code_map),
+        lines_(lines),
+        wasm_modules_(wasm_modules),
+        counts_(counts) {}
+
   // Returns whether functions and builtins can be identified in this process.
   // Not on arm64: there, in one process of twenty under an emulator, the Code
   // objects of some pages of code were not recognized. Called when sampling
   // starts, also in an interrupt of V8.
   bool Init(v8::Isolate* isolate);
 
-  // Adds the code of the sample's frames to `code_map`, unless `table` knows
-  // them, and records their scripts and modules. Called in the drain, only
-  // while nothing has moved since the sample was taken.
-  void Learn(const SampleHeader& header, const uintptr_t* frames,
-             const StackTable& table, CodeMap* code_map, ScriptLines* lines,
-             WasmModules* wasm_modules, ResolveCounts* counts);
+  // Adds the code of the sample's frames to the code map, unless the table
+  // knows them, and records their scripts and modules. Called in the drain,
+  // only while nothing has moved since the sample was taken.
+  void Learn(const SampleHeader& header, const uintptr_t* frames);
 
   // Called in the drain for a sample since which code may have moved: makes
   // code usable again that the map knew before, if its anchor shows that it is
   // still there. Reads nothing else.
-  static void FindAgain(const SampleHeader& header, const uintptr_t* frames,
-                        CodeMap* code_map);
+  void FindAgain(const SampleHeader& header, const uintptr_t* frames);
 
   // Whether code is hardly ever found where it should be, so that V8's layout
   // differs from the table. Any of V8's callbacks may ask.
@@ -62,6 +68,11 @@ class CodeFinder {
 
   static constexpr uint64_t kWrongLayoutFailures = 16;
 
+  const StackTable* const table_;
+  CodeMap* const code_map_;
+  ScriptLines* const lines_;
+  WasmModules* const wasm_modules_;
+  ResolveCounts* const counts_;
   v8::Isolate* isolate_ = nullptr;
   const BuiltinTable* builtins_ = nullptr;
   MissedCode misses_;

@@ -226,10 +226,9 @@ void Sampler::Resolve(const SampleHeader& header, const uintptr_t* frames,
   if (can_read && !reads_heap_) {
     osr_code_finder_.Learn(header, frames, &code_map_);
   } else if (can_read && header.vm_state != v8::GC) {
-    code_finder_.Learn(header, frames, stack_table_, &code_map_, &script_lines_,
-                       &wasm_modules_, &metrics_.resolve);
+    code_finder_.Learn(header, frames);
   } else if (!can_read && reads_heap_) {
-    CodeFinder::FindAgain(header, frames, &code_map_);
+    code_finder_.FindAgain(header, frames);
   }
   ResolveStack(header, frames, can_read, code_map_, &stack_table_,
                &metrics_.resolve);
@@ -279,11 +278,13 @@ void Sampler::OnGcPrologue(v8::Isolate* isolate, v8::GCType type,
   Sampler* sampler = static_cast<Sampler*>(self);
   // The last moment at which the samples' addresses are valid.
   sampler->Drain();
-  if (sampler->NeedsCodeEvents() || sampler->WantsWasmNames())
+  if (sampler->NeedsCodeEvents() || sampler->WantsWasmNames()) {
     sampler->WakeUp();
+  }
   // Code moves, and is freed, in collections of the whole heap only.
-  if ((type & v8::kGCTypeMarkSweepCompact) != 0)
+  if ((type & v8::kGCTypeMarkSweepCompact) != 0) {
     sampler->ForgetAddresses(false);
+  }
   if (sampler->gc_depth_.load(std::memory_order_relaxed) == 0) {
     sampler->gc_label_.store(sampler->context_label_.ReadLabel(isolate),
                              std::memory_order_relaxed);

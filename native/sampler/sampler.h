@@ -250,12 +250,13 @@ class Sampler {
   // last collection of the whole heap.
   uint64_t stale_until_ = 0;
   CodeMap code_map_;
-  CodeFinder code_finder_;
   OsrCodeFinder osr_code_finder_;
   ScriptLines script_lines_;
   WasmModules wasm_modules_;
   StackTable stack_table_;
   SamplerMetrics metrics_;
+  CodeFinder code_finder_{&stack_table_, &code_map_, &script_lines_,
+                          &wasm_modules_, &metrics_.resolve};
   CodeEventListener code_events_{&code_map_, &wasm_modules_, &script_lines_,
                                  &metrics_.jit_event_ns};
   Owner* owner_ = nullptr;
