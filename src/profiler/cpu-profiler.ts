@@ -75,7 +75,8 @@ export class CpuProfiler {
   }
 
   /**
-   * Begins to sample. Blocks for some milliseconds while V8 lists the code that exists.
+   * Begins to sample. Where V8's heap cannot be read (ARCHITECTURE, "Whose code it is"), the first
+   * call blocks while V8 lists all its code.
    * Throws a ProfilerError: ERR_ALREADY_STARTED; ERR_UNSUPPORTED_PLATFORM (not Linux);
    * ERR_NATIVE_MISSING (no binary for this ABI and libc); ERR_TIMER_REFUSED (the kernel or a
    * sandbox forbids it).

@@ -107,7 +107,7 @@ export class ProfileWindow {
 
 /**
  * The sampler of this thread and the windows of its profilers. Shared by all of them, those of
- * another copy of the package included: V8 has room for one listener to code events only.
+ * another copy of the package included: a thread has one sampler.
  */
 export class SharedSampler {
   #thread: ThreadSampler | undefined;

@@ -13,8 +13,12 @@ export const MAX_QUEUED_BYTES = 32 * 1024 * 1024;
  */
 export const MAX_AGE_MS = 60 * 60_000;
 
-export interface QueuedProfile extends ProfilePart {
+/** A profile to be queued. */
+export interface NewProfile extends ProfilePart {
   readonly type: ProfileType;
+}
+
+export interface QueuedProfile extends NewProfile {
   /** Tries to upload it so far. */
   tries: number;
   /** Those that failed although the server has taken another profile since the one before. */
@@ -24,9 +28,6 @@ export interface QueuedProfile extends ProfilePart {
   /** How often it was halved, because a server found it too large. */
   readonly halvings: number;
 }
-
-/** What of a profile to be queued is known. */
-export type NewProfile = Pick<QueuedProfile, 'type' | 'gzipped' | 'summary'>;
 
 export class UploadQueue {
   #profiles: QueuedProfile[] = [];
