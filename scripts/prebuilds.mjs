@@ -9,7 +9,7 @@ import { statSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { binaryPath, messageOf, packageRoot, publishBinary } from './lib/native-build.mjs';
 import { npmPack, sizeOf } from './lib/pack.mjs';
-import { buildPrebuild, prebuilds } from './prebuild.mjs';
+import { buildPrebuild, prebuilds } from './lib/prebuild.mjs';
 
 function main() {
   const { values } = parseArgs({

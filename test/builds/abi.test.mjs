@@ -21,7 +21,7 @@ import {
   describeNode,
   findHeaders,
 } from '../../scripts/lib/native-build.mjs';
-import { nodes as supported } from '../../scripts/prebuild.mjs';
+import { nodes as supported } from '../../scripts/lib/prebuild.mjs';
 import {
   buildDirectory,
   compile,

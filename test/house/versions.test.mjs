@@ -1,9 +1,9 @@
-/** Checks that every list of the supported versions of Node says the same: those of scripts/prebuild.mjs. */
+/** Checks that every list of the supported versions of Node says the same: those of scripts/lib/prebuild.mjs. */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { packageRoot } from '../../scripts/lib/native-build.mjs';
-import { nodes } from '../../scripts/prebuild.mjs';
+import { nodes } from '../../scripts/lib/prebuild.mjs';
 
 const read = (file) => readFileSync(path.join(packageRoot, file), 'utf8');
 const majors = nodes.map(({ version }) => version.split('.')[0]);
@@ -60,7 +60,7 @@ describe('supported versions of Node', function () {
     const entries = [...layout.matchAll(/^ {2}size_t (\w+);/gm)].map(([, name]) => name);
     assert.ok(entries.length > 20);
     const places = [
-      'scripts/prebuild.mjs',
+      'scripts/lib/prebuild.mjs',
       '`test:nodes`',
       '.github/workflows',
       'README.md',

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { cpSync } from 'node:fs';
 import path from 'node:path';
 import { installNode } from '../../scripts/lib/nodes.mjs';
-import { prebuilds } from '../../scripts/prebuild.mjs';
+import { prebuilds } from '../../scripts/lib/prebuild.mjs';
 import { ROOT } from '../support/run-child.mjs';
 import { Copy } from './copy.mjs';
 import { publishedBinary } from './published.mjs';

@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { describeNode } from '../../scripts/lib/native-build.mjs';
 import { installNode } from '../../scripts/lib/nodes.mjs';
-import { nodes } from '../../scripts/prebuild.mjs';
+import { nodes } from '../../scripts/lib/prebuild.mjs';
 import { ROOT } from '../support/run-child.mjs';
 import { applications } from '../package/applications.mjs';
 import { packagesOf, readmeBlock } from '../package/blocks.mjs';

@@ -7,7 +7,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { dynamicSymbols, missingSymbols, prebuilds } from '../../scripts/prebuild.mjs';
+import { dynamicSymbols, missingSymbols, prebuilds } from '../../scripts/lib/prebuild.mjs';
 import { muslSymbols } from '../../scripts/lib/zig.mjs';
 import { publishedBinary } from './published.mjs';
 

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { binaryPath, buildNative, describeNode } from '../../scripts/lib/native-build.mjs';
 import { installNode } from '../../scripts/lib/nodes.mjs';
 import { sizeOf, sizeProblems } from '../../scripts/lib/pack.mjs';
-import { nodes, prebuilds, problemsOf } from '../../scripts/prebuild.mjs';
+import { nodes, prebuilds, problemsOf } from '../../scripts/lib/prebuild.mjs';
 import { ROOT } from '../support/run-child.mjs';
 import { Application } from '../support/tarball.mjs';
 import { publishedBinary, publishedTarball } from './published.mjs';

@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { binaryPath, publishBinary } from '../../scripts/lib/native-build.mjs';
-import { buildPrebuild, prebuilds } from '../../scripts/prebuild.mjs';
+import { buildPrebuild, prebuilds } from '../../scripts/lib/prebuild.mjs';
 import { ROOT } from '../support/run-child.mjs';
 import { packPackage } from '../support/tarball.mjs';
 

@@ -2,9 +2,9 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { buildAddon, headersAbi, packageRoot } from './lib/native-build.mjs';
-import { installNode } from './lib/nodes.mjs';
-import { minimumGlibc, muslSymbols, zigCompilers, zigEnvironment } from './lib/zig.mjs';
+import { buildAddon, headersAbi, packageRoot } from './native-build.mjs';
+import { installNode } from './nodes.mjs';
+import { minimumGlibc, muslSymbols, zigCompilers, zigEnvironment } from './zig.mjs';
 
 /** The supported versions of Node, and the exact ones whose headers the binaries are built with. */
 export const nodes = [
