@@ -15,7 +15,7 @@ import {
  * @param {{ types?: [string, string][], periodType?: [string, string], period?: number,
  *   samples?: Record<string, string>[], depth?: number, name?: string, ageMs?: number }} [of]
  */
-export function makeProfile({
+export function makeProfileOf({
   types = [
     ['samples', 'count'],
     ['cpu', 'nanoseconds'],

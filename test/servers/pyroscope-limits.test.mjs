@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { decodePprof } from '../support/pyroscope-rules.mjs';
 import { PyroscopeServer } from '../support/pyroscope-server.mjs';
 import { eventually } from './processes.mjs';
-import { makeProfile } from './profiles.mjs';
+import { makeProfileOf } from './profiles.mjs';
 import { FOUND_SECONDS, newService, newTenant, useSharedServer } from './pyroscope.mjs';
 import { Queries } from './pyroscope-queries.mjs';
 import { samplesOf, sumOf } from './workload.mjs';
@@ -43,7 +43,7 @@ describe('the limits of Pyroscope', function () {
       it(`let a window through that ${title}, by ${protocol}`, async () => {
         const tenant = newTenant();
         const serviceName = newService();
-        const gzipped = makeProfile(of);
+        const gzipped = makeProfileOf(of);
         const { parts, trimmedSamples } = await fitProfile(gzipped, limits);
         assert.ok(parts.length > 1);
         assert.equal(trimmedSamples, 0);
@@ -103,7 +103,7 @@ describe('the limits of Pyroscope', function () {
   const send = async (serverAddress, protocol, of, own = {}, name = 'process_cpu') => {
     const tenant = newTenant();
     const series = { serviceName: newService(), serviceNamespace: undefined, tags: {}, ...own };
-    const gzipped = makeProfile(of);
+    const gzipped = makeProfileOf(of);
     const { timeNanos: startNanos, durationNanos, period } = decodePprof(gzipped);
     const summary = { samples: 1, startNanos, durationNanos, periodNanos: period };
     const config = { serverAddress, headers: { 'x-scope-orgid': tenant }, protocol };

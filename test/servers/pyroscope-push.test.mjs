@@ -1,7 +1,7 @@
 /** Profiles in a real Pyroscope: pushed by each protocol, and scraped, they are found to the sample. */
 import assert from 'node:assert/strict';
 import { servePprof, startPyroscope } from 'otelpyroscope';
-import { complaintsAbout, decodePprof, kindsOf } from '../support/pyroscope-rules.mjs';
+import { CPU_KIND, complaintsAbout, decodePprof, kindsOf } from '../support/pyroscope-rules.mjs';
 import { eventually } from './processes.mjs';
 import {
   FOUND_SECONDS,
@@ -15,7 +15,6 @@ import { Relay } from './relay.mjs';
 import { scrape } from './scrape.mjs';
 import { byStack, samplesOf, sumOf, tracerOf, work } from './workload.mjs';
 
-const CPU = 'process_cpu:cpu:nanoseconds:cpu:nanoseconds';
 const COUNTS = 'process_cpu:samples:count:cpu:nanoseconds';
 const CART = 'GET /cart';
 const PAY = 'POST /pay';
@@ -56,7 +55,7 @@ describe('profiles in Pyroscope', function () {
 
     it('by the kinds that the stand-in says', async () => {
       const { kinds } = sent();
-      assert.ok(kinds.includes(CPU));
+      assert.ok(kinds.includes(CPU_KIND));
       assert.deepEqual(await asked.kinds(service), [...kinds].sort());
     });
 

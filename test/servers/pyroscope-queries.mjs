@@ -1,7 +1,5 @@
 /** What Grafana asks of Pyroscope: totals, stacks, names of labels and of kinds, spans over time. */
-
-/** The kind that "Traces to profiles" asks for. */
-export const CPU = 'process_cpu:cpu:nanoseconds:cpu:nanoseconds';
+import { CPU_KIND } from '../support/pyroscope-rules.mjs';
 
 /** A selector of all series with these labels: `{service_name="shop"}`. */
 export function selector(labels) {
@@ -44,7 +42,7 @@ export class Queries {
    * @param {Record<string, string>} labels
    * @param {{ kind?: string, spans?: string[], traces?: string[] }} [only]
    */
-  async total(labels, { kind = CPU, spans, traces } = {}) {
+  async total(labels, { kind = CPU_KIND, spans, traces } = {}) {
     const { flamegraph } = await this.ask('SelectMergeStacktraces', {
       profileTypeID: kind,
       labelSelector: selector(labels),
@@ -57,7 +55,7 @@ export class Queries {
   /** The same of spans, as Grafana's "Profiles for this span" asks. Names of its functions as well. */
   async spanProfile(labels, spans) {
     const { flamegraph } = await this.ask('SelectMergeSpanProfile', {
-      profileTypeID: CPU,
+      profileTypeID: CPU_KIND,
       labelSelector: selector(labels),
       spanSelector: spans,
     });
@@ -65,7 +63,7 @@ export class Queries {
   }
 
   /** Stacks and their sums: `[[[name, file, line], …], sum]`, leaf first, as text. */
-  async stacks(labels, kind = CPU) {
+  async stacks(labels, kind = CPU_KIND) {
     const profile = await this.ask('SelectMergeProfile', {
       profileTypeID: kind,
       labelSelector: selector(labels),
@@ -107,7 +105,7 @@ export class Queries {
   /** CPU of spans over time: sums and the ids of its examples. */
   heatmap(labels, groupBy = []) {
     return this.ask('SelectHeatmap', {
-      profileTypeID: CPU,
+      profileTypeID: CPU_KIND,
       labelSelector: selector(labels),
       step: 1,
       groupBy,

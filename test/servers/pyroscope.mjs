@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { CPU_KIND } from '../support/pyroscope-rules.mjs';
 import { eventually, freePort, ServerProcess } from './processes.mjs';
 
 const { noteNotRun } = createRequire(import.meta.url)('./not-run.cjs');
@@ -79,7 +80,7 @@ export class Pyroscope {
       server.url = PYROSCOPE_SERVER_ADDRESS.replace(/\/$/, '');
       await server.#untilReady();
     }
-    await server.#lookAround();
+    await server.#readFeatures();
     return server;
   }
 
@@ -116,13 +117,13 @@ export class Pyroscope {
     await eventually(`Pyroscope at ${this.url} is ready`, isReady, 150);
   }
 
-  async #lookAround() {
+  async #readFeatures() {
     const ask = async (question, headers) => {
       const response = await fetch(`${this.url}/querier.v1.QuerierService/SelectMergeStacktraces`, {
         method: 'POST',
         headers: { 'content-type': 'application/json', ...headers },
         body: JSON.stringify({
-          profileTypeID: 'process_cpu:cpu:nanoseconds:cpu:nanoseconds',
+          profileTypeID: CPU_KIND,
           labelSelector: '{}',
           start: String(Date.now() - 60_000),
           end: String(Date.now()),

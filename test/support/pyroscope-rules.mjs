@@ -2,6 +2,9 @@
 import { gunzipSync } from 'node:zlib';
 import { Profile } from 'pprof-format';
 
+/** The kind by which queries find CPU profiles, as "Traces to profiles" does. */
+export const CPU_KIND = 'process_cpu:cpu:nanoseconds:cpu:nanoseconds';
+
 const SECOND = 1_000_000_000n;
 /** Bytes that the server's rate limit takes at once, uncompressed. */
 const MAX_AT_ONCE = 2 * 1024 * 1024;
@@ -104,9 +107,7 @@ export function kindsOf({ protocol, profile, name }) {
     }
     if (period === 0) throw new Error('a period of 0');
     const ofType = `${type}:${unit}:${ofPeriod}`;
-    return ofType === 'samples:count:cpu:nanoseconds'
-      ? 'process_cpu:cpu:nanoseconds:cpu:nanoseconds'
-      : `${periodType.type}:${ofType}`;
+    return ofType === 'samples:count:cpu:nanoseconds' ? CPU_KIND : `${periodType.type}:${ofType}`;
   });
 }
 

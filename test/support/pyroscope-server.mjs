@@ -5,6 +5,7 @@ import { gunzipSync } from 'node:zlib';
 import { decodeOtlp } from './otlp-decode.mjs';
 import {
   complaintsAbout,
+  CPU_KIND,
   decodePprof,
   fail,
   kindsOf,
@@ -12,8 +13,6 @@ import {
   refusalOf,
 } from './pyroscope-rules.mjs';
 
-/** The kind that "Traces to profiles" asks for. */
-const CPU = 'process_cpu:cpu:nanoseconds:cpu:nanoseconds';
 const MAX_UPLOAD_BYTES = 2_000_000;
 
 /**
@@ -127,7 +126,7 @@ export class PyroscopeServer {
       const options = { otlp: upload.protocol === 'otlp' };
       const complaints = complaintsAbout(upload.profile, upload.series, options);
       this.complaints.push(...complaints);
-      if (!upload.kinds.includes(CPU)) this.complaints.push(`kinds ${upload.kinds}`);
+      if (!upload.kinds.includes(CPU_KIND)) this.complaints.push(`kinds ${upload.kinds}`);
       const refusal = refusalOf(upload);
       if (refusal !== undefined) {
         answerRefusal(res, upload.protocol, refusal);
