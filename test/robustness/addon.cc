@@ -1,6 +1,7 @@
 // An addon that does to its process what addons do: burns CPU in C++, blocks,
 // masks and raises signals, changes stacks, starts threads, forks.
 #include <fcntl.h>
+#include <malloc.h>
 #include <node_api.h>
 #include <poll.h>
 #include <pthread.h>
@@ -253,6 +254,12 @@ napi_value Crash(napi_env, napi_callback_info) {
   return nullptr;
 }
 
+// allocated(): bytes that malloc has given out, in all threads.
+napi_value Allocated(napi_env env, napi_callback_info) {
+  const struct mallinfo2 now = mallinfo2();
+  return Result(env, static_cast<int64_t>(now.uordblks + now.hblkhd));
+}
+
 napi_value Init(napi_env env, napi_value exports) {
   const struct {
     const char* name;
@@ -270,6 +277,7 @@ napi_value Init(napi_env env, napi_value exports) {
       {"crash", Crash},
       {"readPipe", ReadPipe},
       {"smallStack", SmallStack},
+      {"allocated", Allocated},
   };
   for (const auto& [name, function] : functions) {
     napi_value value = nullptr;

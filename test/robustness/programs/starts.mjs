@@ -1,17 +1,19 @@
 /**
  * Starts and stops a profiler again and again, at times two of them in all orders, with work and
- * collections in between. Sends what is wrong, and what is left of it all. Argument: how often.
- * Needs --expose-gc.
+ * collections in between. Sends what is wrong, and what is left of it all. Arguments: the path of
+ * the addon of addon.cc, and how often. Needs --expose-gc.
  */
 
 import { readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { setImmediate as turn } from 'node:timers/promises';
 import { CpuProfiler, withLabels } from 'otelpyroscope';
 import { OTHER_THREADS, readProfile } from '../../support/read-profile.mjs';
 import { processMicros } from '../../support/thread-cpu.mjs';
 import { KINDS } from './work.mjs';
 
-const times = Number(process.argv[2]);
+const { allocated } = createRequire(import.meta.url)(process.argv[2]);
+const times = Number(process.argv[3]);
 /** After so many, everything that is bounded is as large as it gets. */
 const WARM_UP = Math.floor(times / 4);
 const WORK_MICROS = 6_000;
@@ -24,8 +26,7 @@ const timers = () => readFileSync('/proc/self/timers', 'utf8').match(/^ID:/gm)?.
 const files = () => readdirSync('/proc/self/fd').length;
 function memory() {
   for (let i = 0; i < 3; i++) globalThis.gc();
-  const { rss, heapUsed } = process.memoryUsage();
-  return { rss, heapUsed };
+  return { allocated: allocated(), heapUsed: process.memoryUsage().heapUsed };
 }
 
 const report = { starts: 0, samples: 0, wrong: [] };
@@ -70,7 +71,7 @@ report.left = {
   signals: after.signals.join() === before.signals.join(),
   timers: after.timers - before.timers,
   files: now.files - settled.files,
-  rss: now.rss - settled.rss,
+  allocated: now.allocated - settled.allocated,
   heapUsed: now.heapUsed - settled.heapUsed,
 };
 report.wrong = report.wrong.slice(0, 10);
