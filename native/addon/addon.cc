@@ -302,7 +302,7 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
     binding["replaceLabel"] = FromV8(env, replace_label);
   }
   // The memory belongs to the sampler, which is never freed: no finalizer.
-  binding["labelSlot"] = Napi::Int32Array::New(
+  binding["labelWord"] = Napi::Int32Array::New(
       env, 1,
       Napi::ArrayBuffer::New(env, sampler->label_word()->address(),
                              sizeof(int32_t)),

@@ -6,10 +6,10 @@ import { ProfilerError } from '../util/errors.js';
 /** What the label side (active-labels.ts) needs of the addon. */
 export interface NativeLabels {
   /**
-   * Length 1: the label id that the signal handler records where the label source is `'slot'`.
+   * Length 1: the label id that the signal handler records if the label source is `'label-word'`.
    * Backed by memory of the addon that is never freed.
    */
-  readonly labelSlot: Int32Array;
+  readonly labelWord: Int32Array;
   /**
    * Length is a power of two. The signal handler stores 1 at `[id & (length - 1)]` when a sample
    * takes label id `id`; JavaScript clears it. The label table uses it to know which label sets
@@ -25,8 +25,8 @@ export interface NativeLabels {
    * `'continuation'` is refused.
    */
   probeContinuationLabel(): number;
-  /** Chooses where the handler reads the label id. Default `'slot'`. False: refused. */
-  setLabelSource(source: 'slot' | 'continuation'): boolean;
+  /** Chooses where the handler reads the label id. Default `'label-word'`. False: refused. */
+  setLabelSource(source: 'label-word' | 'continuation'): boolean;
   /**
    * Puts `id` in the place of the one that the handler would read from the continuation now, for
    * all flows that share this frame. False: there is none, and nothing is done. Undefined where

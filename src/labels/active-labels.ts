@@ -1,14 +1,14 @@
 /** Which labels are in force: the asynchronous storage of their id, and how the sampler reads it. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { warnOnce } from '../util/diagnostics.js';
-import { hooksSeeFlows, LabelSlot } from './slot-hook.js';
+import { hooksSeeFlows, LabelWordHook } from './label-word-hook.js';
 import { labelsOfSet, type Labels, type LabelSet } from './label-set.js';
 import { LabelTable, PROBE_IDS } from './label-table.js';
 import type { NativeLabels } from '../addon/loader.js';
 import { processWide } from '../util/thread-singleton.js';
 
 /** Where the signal handler finds the id of the running code; `'none'`: nowhere, no sample has labels. */
-export type LabelSource = 'continuation' | 'slot' | 'none';
+export type LabelSource = 'continuation' | 'label-word' | 'none';
 
 /**
  * The labels in force, one object per thread.
@@ -22,9 +22,9 @@ export class ActiveLabels {
   readonly #table: LabelTable;
   #native: NativeLabels | undefined;
   #source: LabelSource | undefined;
-  #hook: LabelSlot | undefined;
+  #hook: LabelWordHook | undefined;
   /** The addon's slot while it has to be written; else undefined. */
-  #slot: Int32Array | undefined;
+  #labelWord: Int32Array | undefined;
   /** Puts an id into the current frame; undefined where the addon cannot. */
   #replaceLabel: ((id: number) => boolean) | undefined;
   /** How often an id was written, in any flow. */
@@ -80,7 +80,7 @@ export class ActiveLabels {
     const id = this.#restorable(before);
     // A look costs half of what a write does: only where there is a chance.
     if (writes !== undefined && writes !== this.#writes && this.currentId() === id) {
-      if (this.#slot !== undefined) this.#slot[0] = id;
+      if (this.#labelWord !== undefined) this.#labelWord[0] = id;
     } else {
       this.#write(id);
     }
@@ -177,10 +177,10 @@ export class ActiveLabels {
     this.#native = native;
     this.#source = this.#chooseSource(native);
     this.#replaceLabel = this.#source === 'continuation' ? native.replaceLabel : undefined;
-    if (this.#source === 'slot') {
-      this.#hook ??= new LabelSlot(native.labelSlot, () => this.currentId());
+    if (this.#source === 'label-word') {
+      this.#hook ??= new LabelWordHook(native.labelWord, () => this.currentId());
       this.#hook.enable(this.currentId());
-      this.#slot = native.labelSlot;
+      this.#labelWord = native.labelWord;
     }
     return this.#source;
   }
@@ -203,7 +203,7 @@ export class ActiveLabels {
 
   /** The sampler has stopped: labels cost nothing beyond their own keeping any more. */
   disconnect(): void {
-    this.#slot = undefined;
+    this.#labelWord = undefined;
     this.#source = undefined;
     this.#hook?.disable();
   }
@@ -223,8 +223,8 @@ export class ActiveLabels {
     if (isReadable && native.setLabelSource('continuation')) {
       return 'continuation';
     }
-    native.setLabelSource('slot');
-    if (leavingNoTrace(() => hooksSeeFlows(this.#storage, PROBE_IDS))) return 'slot';
+    native.setLabelSource('label-word');
+    if (leavingNoTrace(() => hooksSeeFlows(this.#storage, PROBE_IDS))) return 'label-word';
     warnOnce('label-source', 'labels cannot be read on this Node.js: samples will have none');
     return 'none';
   }
@@ -242,7 +242,7 @@ export class ActiveLabels {
   #write(id: number): void {
     this.#writes = (this.#writes + 1) | 0;
     this.#storage.enterWith(id);
-    if (this.#slot !== undefined) this.#slot[0] = id;
+    if (this.#labelWord !== undefined) this.#labelWord[0] = id;
   }
 
   #idOf(set: LabelSet): number {

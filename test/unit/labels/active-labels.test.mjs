@@ -28,10 +28,10 @@ const setOf = (name) => createLabelSet(undefined, createUserLabels(new Map([['na
 /** The addon as far as labels go; `continuation`: whether it can read the storage itself. */
 function fakeNative({ continuation = false, refused = false } = {}) {
   return {
-    labelSlot: new Int32Array(1),
+    labelWord: new Int32Array(1),
     sampledLabels: new Uint8Array(LABEL_TABLE_SIZE),
     storage: null,
-    source: 'slot',
+    source: 'label-word',
     setLabelStorage(storage) {
       this.storage = storage;
     },
@@ -151,7 +151,7 @@ describe('ActiveLabels', () => {
         native.sampledLabels[0x3fff_ffff & (LABEL_TABLE_SIZE - 1)] = 1;
         inOld = sleep(2).then(() => {
           assert.equal(labels.current(), undefined);
-          assert.equal(native.labelSlot[0], 0);
+          assert.equal(native.labelWord[0], 0);
         });
         labels.run(
           next,
@@ -159,13 +159,13 @@ describe('ActiveLabels', () => {
             assert.notEqual(native.storage, before);
             assert.equal(labels.current(), next);
             assert.equal(labels.currentId(), 0x4000_0000);
-            assert.equal(native.labelSlot[0], hasContextFrame ? 0 : 0x4000_0000);
+            assert.equal(native.labelWord[0], hasContextFrame ? 0 : 0x4000_0000);
           },
           undefined,
           [],
         );
         assert.equal(labels.current(), undefined);
-        assert.equal(native.labelSlot[0], 0);
+        assert.equal(native.labelWord[0], 0);
       },
       undefined,
       [],
@@ -185,7 +185,7 @@ describe('ActiveLabels', () => {
       async () => {
         await sleep(1);
         assert.equal(native.probeContinuationLabel(), labels.currentId());
-        assert.equal(native.labelSlot[0], 0);
+        assert.equal(native.labelWord[0], 0);
       },
       undefined,
       [],
@@ -214,11 +214,11 @@ describe('ActiveLabels', () => {
     const refused = fakeNative({ continuation: true, refused: true });
     for (const native of [fakeNative(), stuck, refused]) {
       const labels = new ActiveLabels();
-      assert.equal(labels.connect(native), hasContextFrame ? 'none' : 'slot');
-      assert.equal(native.source, 'slot');
+      assert.equal(labels.connect(native), hasContextFrame ? 'none' : 'label-word');
+      assert.equal(native.source, 'label-word');
       labels.run(
         setOf('a'),
-        () => assert.equal(native.labelSlot[0], hasContextFrame ? 0 : labels.currentId()),
+        () => assert.equal(native.labelWord[0], hasContextFrame ? 0 : labels.currentId()),
         undefined,
         [],
       );
@@ -244,14 +244,14 @@ describe('ActiveLabels', () => {
     const run = (set, fn) => labels.run(set, fn, undefined, []);
     const assertIn = (set) => {
       assert.equal(labels.current(), set);
-      assert.equal(native.labelSlot[0], set?.id ?? 0);
+      assert.equal(native.labelWord[0], set?.id ?? 0);
     };
 
     beforeEach(() => {
       labels = new ActiveLabels();
       native = fakeNative();
       [a, b] = [setOf('a'), setOf('b')];
-      assert.equal(labels.connect(native), 'slot');
+      assert.equal(labels.connect(native), 'label-word');
     });
     afterEach(() => {
       assertIn(undefined);
@@ -286,7 +286,7 @@ describe('ActiveLabels', () => {
         thenable: async () => ({
           then: (resolve) => {
             assert.notEqual(labels.currentId(), 0);
-            assert.equal(native.labelSlot[0], labels.currentId());
+            assert.equal(native.labelWord[0], labels.currentId());
             resolve();
           },
         }),
@@ -381,10 +381,10 @@ describe('ActiveLabels', () => {
           ofNone.runInAsyncScope(() => assertIn(undefined));
           assertIn(b);
         });
-        assert.equal(native.labelSlot[0], 0);
+        assert.equal(native.labelWord[0], 0);
         // Not known to be in `a` any more: unlabelled until the next callback, never wrong.
         ofB.runInAsyncScope(() => assertIn(b));
-        assert.equal(native.labelSlot[0], 0);
+        assert.equal(native.labelWord[0], 0);
       });
     });
 
@@ -393,13 +393,13 @@ describe('ActiveLabels', () => {
         await null;
         run(b, () => {
           labels.disconnect();
-          assert.equal(native.labelSlot[0], 0);
+          assert.equal(native.labelWord[0], 0);
           assert.equal(labels.current(), b);
         });
         assert.equal(labels.current(), a);
         await null;
         assert.equal(labels.current(), a);
-        assert.equal(native.labelSlot[0], 0);
+        assert.equal(native.labelWord[0], 0);
         labels.connect(native);
         assertIn(a);
       });
@@ -407,9 +407,9 @@ describe('ActiveLabels', () => {
 
     it('connects again, twice, and to another addon', async () => {
       const other = fakeNative();
-      assert.equal(labels.connect(native), 'slot');
-      assert.equal(labels.connect(other), 'slot');
-      assert.equal(native.labelSlot[0], 0);
+      assert.equal(labels.connect(native), 'label-word');
+      assert.equal(labels.connect(other), 'label-word');
+      assert.equal(native.labelWord[0], 0);
       native = other;
       await run(a, async () => {
         await null;
@@ -434,7 +434,7 @@ describe('ActiveLabels', () => {
   });
 
   it('leaves no label on the event loop, after exceptions and deep scopes too', () => {
-    const fixture = fileURLToPath(new URL('../../support/slot-child.cjs', import.meta.url));
+    const fixture = fileURLToPath(new URL('../../support/label-word-child.cjs', import.meta.url));
     const result = JSON.parse(
       execFileSync(process.execPath, [...process.execArgv, fixture], { encoding: 'utf8' }),
     );

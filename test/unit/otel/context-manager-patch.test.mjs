@@ -13,7 +13,7 @@ import { messageOf, runCode } from '../../support/run-child.mjs';
 const require = createRequire(import.meta.url);
 const { BasicTracerProvider } = require('@opentelemetry/sdk-trace-node');
 const { activeLabels } = require('../../../lib/labels/active-labels.js');
-const { hooksSeeFlows } = require('../../../lib/labels/slot-hook.js');
+const { hooksSeeFlows } = require('../../../lib/labels/label-word-hook.js');
 
 const nameHere = () => getLabels().span_name;
 

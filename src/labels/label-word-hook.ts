@@ -17,28 +17,28 @@ export const MAX_SCOPES = 1_024;
  * `after` writes back what stood there before it: nothing for a callback of the event loop, the
  * outer flow's id for a scope that code entered by itself (AsyncResource.runInAsyncScope).
  */
-export class LabelSlot {
-  readonly #slot: Int32Array;
+export class LabelWordHook {
+  readonly #word: Int32Array;
   readonly #hook: AsyncHook;
   /** What to write back, for the scopes now entered, outermost first. */
   readonly #outer = new Int32Array(MAX_SCOPES);
   #depth = 0;
 
   /** `currentId` answers for the execution context of its call; 0 for no label. */
-  constructor(slot: Int32Array, currentId: () => number) {
-    this.#slot = slot;
+  constructor(word: Int32Array, currentId: () => number) {
+    this.#word = word;
     this.#hook = createHook({
       // Node calls these in pairs, after an uncaught exception too, and aborts over any other.
       before: () => {
-        if (this.#depth < MAX_SCOPES) this.#outer[this.#depth] = slot[0] ?? 0;
+        if (this.#depth < MAX_SCOPES) this.#outer[this.#depth] = word[0] ?? 0;
         this.#depth++;
-        slot[0] = currentId();
+        word[0] = currentId();
       },
       after: () => {
         // At 0: the end of a scope that was entered before the hook was there.
         if (this.#depth > 0) this.#depth--;
         else this.#outer[0] = 0;
-        slot[0] = this.#outer[this.#depth] ?? 0;
+        word[0] = this.#outer[this.#depth] ?? 0;
       },
     });
   }
@@ -46,14 +46,14 @@ export class LabelSlot {
   /** Starts to follow; `id` is that of the code running now. */
   enable(id: number): void {
     this.#depth = 0;
-    this.#slot[0] = id;
+    this.#word[0] = id;
     this.#hook.enable();
   }
 
   /** Stops to follow and leaves no label behind. */
   disable(): void {
     this.#hook.disable();
-    this.#slot[0] = 0;
+    this.#word[0] = 0;
   }
 }
 

@@ -1,17 +1,17 @@
 /** A program whose labelled callbacks throw: prints what the slot says in unlabelled code. */
 const { AsyncResource } = require('node:async_hooks');
 const { ActiveLabels } = require('../../lib/labels/active-labels.js');
-const { MAX_SCOPES } = require('../../lib/labels/slot-hook.js');
+const { MAX_SCOPES } = require('../../lib/labels/label-word-hook.js');
 const { createLabelSet, createUserLabels } = require('../../lib/labels/label-set.js');
 const { LABEL_TABLE_SIZE } = require('../../lib/labels/label-table.js');
 
 const labels = new ActiveLabels();
 const native = {
-  labelSlot: new Int32Array(1),
+  labelWord: new Int32Array(1),
   sampledLabels: new Uint8Array(LABEL_TABLE_SIZE),
   setLabelStorage: () => undefined,
   probeContinuationLabel: () => 0,
-  setLabelSource: (source) => source === 'slot',
+  setLabelSource: (source) => source === 'label-word',
 };
 labels.connect(native);
 
@@ -19,10 +19,10 @@ const set = createLabelSet(undefined, createUserLabels(new Map([['name', 'a']]))
 const inLabel = (fn) => labels.run(set, fn, undefined, []);
 const result = { caught: 0, wrong: [], atExit: -1, deep: -1 };
 const check = (where) => {
-  if (native.labelSlot[0] !== 0) result.wrong.push(where);
+  if (native.labelWord[0] !== 0) result.wrong.push(where);
 };
 const fail = () => {
-  if (native.labelSlot[0] !== set.id) result.wrong.push('not labelled before it throws');
+  if (native.labelWord[0] !== set.id) result.wrong.push('not labelled before it throws');
   throw new Error('expected');
 };
 
@@ -48,11 +48,11 @@ const dive = (depth) => {
 };
 setTimeout(() => {
   dive(MAX_SCOPES + 10);
-  result.deep = native.labelSlot[0];
+  result.deep = native.labelWord[0];
 }, 10);
 
 process.on('exit', () => {
   // Not called back in any asynchronous scope: this is what the event loop itself would carry.
-  result.atExit = native.labelSlot[0];
+  result.atExit = native.labelWord[0];
   process.stdout.write(JSON.stringify(result));
 });
