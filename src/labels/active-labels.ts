@@ -5,7 +5,7 @@ import { hooksSeeFlows, LabelWordHook } from './label-word-hook.js';
 import { labelsOfSet, type Labels, type LabelSet } from './label-set.js';
 import { LabelTable, PROBE_IDS } from './label-table.js';
 import type { NativeLabels } from '../addon/loader.js';
-import { processWide } from '../util/thread-singleton.js';
+import { threadSingleton } from '../util/thread-singleton.js';
 
 /** Where the signal handler finds the id of the running code; `'none'`: nowhere, no sample has labels. */
 export type LabelSource = 'continuation' | 'label-word' | 'none';
@@ -286,4 +286,4 @@ function probeContinuation(storage: AsyncLocalStorage<number>, native: NativeLab
 }
 
 /** The labels in force in this thread. */
-export const activeLabels = processWide('labels.v2', () => new ActiveLabels());
+export const activeLabels = threadSingleton('labels.v2', () => new ActiveLabels());

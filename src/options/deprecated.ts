@@ -1,6 +1,6 @@
 /** The options that otel-profiling-go marks "DEPRECATED: ignored": accepted, ignored, and named once. */
 import { warn } from '../util/diagnostics.js';
-import { processWide } from '../util/thread-singleton.js';
+import { threadSingleton } from '../util/thread-singleton.js';
 
 /** Accepted so that a configuration written for otel-profiling-go still works; none has an effect. */
 export interface DeprecatedLabelOptions {
@@ -66,7 +66,7 @@ const DEPRECATED: ReadonlySet<string> = new Set<keyof DeprecatedLabelOptions>([
   'addSpanName',
 ]);
 
-const named = processWide('deprecated.v1', () => new Set<string>());
+const named = threadSingleton('deprecated.v1', () => new Set<string>());
 
 /** Whether `name` is one of the accepted and ignored options. */
 export function isDeprecatedOption(name: string): boolean {

@@ -1,6 +1,6 @@
 /** Tells when the OpenTelemetry api's globals are registered: those that are, and those to come. */
 import { deliverHeldWarnings, OTEL_GLOBAL, warnOnce } from '../util/diagnostics.js';
-import { processWide } from '../util/thread-singleton.js';
+import { threadSingleton } from '../util/thread-singleton.js';
 
 /** What `@opentelemetry/api` registers under "trace": its own proxy, for all providers to come. */
 export interface ProviderProxy {
@@ -12,7 +12,7 @@ export interface ProviderProxy {
 type Listener = (proxy: ProviderProxy) => void;
 type Api = Record<string, unknown>;
 
-const hooks = processWide('api-globals.v1', () => ({
+const hooks = threadSingleton('api-globals.v1', () => ({
   listeners: new Set<Listener>(),
   hooked: new WeakSet<object>(),
 }));

@@ -1,5 +1,5 @@
 /** The name of the service as the application's OpenTelemetry resource tells it. */
-import { processWide } from '../util/thread-singleton.js';
+import { threadSingleton } from '../util/thread-singleton.js';
 
 interface HasResource {
   resource?: { attributes?: Record<string, unknown> };
@@ -7,7 +7,9 @@ interface HasResource {
   _resource?: { attributes?: Record<string, unknown> };
 }
 
-const noted = processWide('service.v1', () => ({ holder: undefined as HasResource | undefined }));
+const noted = threadSingleton('service.v1', () => ({
+  holder: undefined as HasResource | undefined,
+}));
 
 /** What the resource says; each undefined where it does not. */
 export interface Service {

@@ -12,7 +12,7 @@ import {
   type LabelSet,
 } from '../labels/label-set.js';
 import type { ResolvedLabelOptions } from '../options/options.js';
-import { processWide } from '../util/thread-singleton.js';
+import { threadSingleton } from '../util/thread-singleton.js';
 
 /** The keys under which every 1.x api keeps these in a context (they are `Symbol.for` keys). */
 export const SPAN_KEY = Symbol.for('OpenTelemetry Context Key SPAN');
@@ -34,7 +34,7 @@ let lastEnding: End | undefined;
 
 const INVALID_TRACE_ID = '00000000000000000000000000000000';
 
-const shared = processWide('span-labels.v2', () => ({
+const shared = threadSingleton('span-labels.v2', () => ({
   /** The sets of spans that take no property… */
   ofFrozen: new WeakMap<object, LabelSet>(),
   /** …and whether there ever was one; else they are not looked for. */

@@ -7,7 +7,7 @@ import { ProfilerError } from '../util/errors.js';
 import type { NativeMetrics } from '../addon/loader.js';
 import type { ResolvedCpuProfilerOptions } from '../options/options.js';
 import { ProfileBuilder, type ProfileTimes, type SampleBatch } from '../pprof/profile-builder.js';
-import { processWide } from '../util/thread-singleton.js';
+import { threadSingleton } from '../util/thread-singleton.js';
 import { atOnce, inSlices } from '../util/time-slices.js';
 import { SourceMaps } from '../source-maps/source-maps.js';
 import { ForeignLabels, othersBatch, ThreadSampler } from './profiled-thread.js';
@@ -266,4 +266,4 @@ function becomeSync(condition: () => boolean, limitMs: number): boolean {
 }
 
 /** The one of this thread. */
-export const sharedSampler = processWide('sampler.v2', () => new SharedSampler());
+export const sharedSampler = threadSingleton('sampler.v2', () => new SharedSampler());

@@ -6,7 +6,7 @@ import type { ResolvedPyroscopeConfig } from '../options/pyroscope.js';
 import { asOwnWork } from '../otel/run-untraced.js';
 import { CPU_PROFILE } from '../util/profile-types.js';
 import { TRIMMED } from '../util/pseudo-frames.js';
-import { processWide } from '../util/thread-singleton.js';
+import { threadSingleton } from '../util/thread-singleton.js';
 import { serviceOfResource } from '../otel/resource.js';
 import { renameLabels } from './protocols/label-names.js';
 import { DEFAULT_PROFILE_LIMITS, fitProfile } from './server-limits.js';
@@ -58,7 +58,7 @@ export interface PyroscopeAgent {
   metrics(): PyroscopeMetrics;
 }
 
-const running = processWide('agents.v1', () => new Set<object>());
+const running = threadSingleton('agents.v1', () => new Set<object>());
 
 /** Whether an agent runs in this thread. */
 export function isAgentRunning(): boolean {

@@ -1,5 +1,5 @@
 /** Reports to the application through OpenTelemetry's `diag`, at most once per cause. */
-import { processWide } from './thread-singleton.js';
+import { threadSingleton } from './thread-singleton.js';
 
 interface DiagLogger {
   warn(message: string, ...args: unknown[]): void;
@@ -14,12 +14,12 @@ export const OTEL_GLOBAL = Symbol.for('opentelemetry.js.api.1');
 
 /** What is said before the application has a logger is kept where `holdWarnings` asks for it. */
 const MAX_HELD = 32;
-const held = processWide('held-warnings.v1', () => ({
+const held = threadSingleton('held-warnings.v1', () => ({
   holding: false,
   warnings: [] as [string, unknown][],
 }));
 
-const said = processWide('diagnostics.v1', () => new Set<string>());
+const said = threadSingleton('diagnostics.v1', () => new Set<string>());
 
 /** Sends a warning to the registered diag logger, if there is one. Never throws. */
 export function warn(message: string, error?: unknown): void {

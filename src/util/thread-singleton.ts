@@ -7,7 +7,7 @@
  * import) must share one label store and one sampler, or each sees only half of the spans.
  * `name` carries the version of the object's interface: change it when the interface changes.
  */
-export function processWide<T extends object>(name: string, create: () => T): T {
+export function threadSingleton<T extends object>(name: string, create: () => T): T {
   const key = Symbol.for(`otelpyroscope.${name}`);
   const holder = globalThis as { [key: symbol]: T | undefined };
   const existing = holder[key];
