@@ -28,9 +28,9 @@ export interface NativeLabels {
   /** Chooses where the handler reads the label id. Default `'label-word'`. False: refused. */
   setLabelSource(source: 'label-word' | 'continuation'): boolean;
   /**
-   * Puts `id` in the place of the one that the handler would read from the continuation now, for
-   * all flows that share this frame. False: there is none, and nothing is done. Undefined where
-   * the addon cannot.
+   * Overwrites the id that the handler would read from the continuation now with `id`, for all
+   * async contexts that share the context frame. Returns false, and does nothing, if there is none.
+   * Undefined where the addon cannot.
    */
   replaceLabel?: (this: void, id: number) => boolean;
 }

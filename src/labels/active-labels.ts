@@ -1,21 +1,27 @@
-/** Which labels are in force: the asynchronous storage of their id, and how the sampler reads it. */
+/** The current labels: the async storage of their id, and how the signal handler reads it. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { warnOnce } from '../util/diagnostics.js';
-import { hooksSeeFlows, LabelWordHook } from './label-word-hook.js';
+import { LabelWordHook } from './label-word-hook.js';
 import { labelsOfSet, type Labels, type LabelSet } from './label-set.js';
-import { LabelTable, PROBE_IDS } from './label-table.js';
+import { LabelTable } from './label-table.js';
+import {
+  probeBeforeHook,
+  probeContextFrames,
+  probeContinuation,
+  probeTemporaryStorage,
+} from './probes.js';
 import type { NativeLabels } from '../addon/loader.js';
 import { threadSingleton } from '../util/thread-singleton.js';
 
-/** Where the signal handler finds the id of the running code; `'none'`: nowhere, no sample has labels. */
+/** Where the signal handler finds the id of the running code; `'none'`: samples have no labels. */
 export type LabelSource = 'continuation' | 'label-word' | 'none';
 
 /**
- * The labels in force, one object per thread.
+ * The current labels, one object per thread.
  *
- * A flow of execution carries a small integer in an AsyncLocalStorage: the id of its label set.
- * The signal handler can read that from the continuation, and a sample keeps just the id.
- * Everything works without a sampler; `connect` and `disconnect` stand around its run.
+ * An async context carries the id of its label set, a small integer, in an AsyncLocalStorage. The
+ * signal handler reads the id, and a sample stores only that. Everything works without a sampler;
+ * `connect` is called before it runs, `disconnect` after it.
  */
 export class ActiveLabels {
   #storage = new AsyncLocalStorage<number>();
@@ -23,19 +29,19 @@ export class ActiveLabels {
   #native: NativeLabels | undefined;
   #source: LabelSource | undefined;
   #hook: LabelWordHook | undefined;
-  /** The addon's slot while it has to be written; else undefined. */
+  /** The addon's label word while it has to be written; else undefined. */
   #labelWord: Int32Array | undefined;
-  /** Puts an id into the current frame; undefined where the addon cannot. */
+  /** Overwrites the id in the current context frame; undefined where the addon cannot. */
   #replaceLabel: ((id: number) => boolean) | undefined;
-  /** How often an id was written, in any flow. */
+  /** Number of ids written, in any async context. */
   #writes = 0;
 
-  /** `firstId` is for tests of what happens when ids run out. */
+  /** `firstId` is for tests of exhausted ids. */
   constructor(firstId?: number) {
     this.#table = new LabelTable(firstId);
   }
 
-  /** Label sets in force somewhere, or that may be again: not ended and not overwritten. */
+  /** Label sets in the table that have not ended. */
   get activeLabelSets(): number {
     return this.#table.active;
   }
@@ -45,27 +51,27 @@ export class ActiveLabels {
     return this.#table.dropped;
   }
 
-  /** The set in force here. */
+  /** The current set. */
   current(): LabelSet | undefined {
     return this.get(this.currentId());
   }
 
-  /** The id that this flow carries, 0 for none; its place in the table may have been taken. */
+  /** The id that this async context carries, 0 for none; a newer set may have its index. */
   currentId(): number {
     return this.#storage.getStore() ?? 0;
   }
 
-  /** The set that has this id now. */
+  /** The set with this id; undefined for 0, and where a newer set has its index (counted). */
   get(id: number): LabelSet | undefined {
     if (id === 0) return undefined;
     const set = this.#table.get(id);
-    if (set === undefined) this.#table.noteLost(id);
+    if (set === undefined) this.#table.countLost(id);
     return set;
   }
 
   /**
-   * Puts the set in force for the rest of this flow (undefined: no labels). Returns what `restore`
-   * takes.
+   * Makes the set current for the rest of this async context (undefined: no labels). Returns the
+   * number of writes, for `restore`.
    */
   enter(set: LabelSet | undefined): number {
     this.#write(set === undefined ? 0 : this.#idOf(set));
@@ -73,12 +79,13 @@ export class ActiveLabels {
   }
 
   /**
-   * Brings back what `currentId` said before an `enter` in the same flow. `writes`: what that
-   * returned; where others have come since, what they left may be what is to be brought back.
+   * Makes the id current again that `currentId` returned before an `enter` in the same async
+   * context. `writes` is the number that `enter` returned: if others wrote since, the id may
+   * already be the right one.
    */
   restore(before: number, writes?: number): void {
     const id = this.#restorable(before);
-    // A look costs half of what a write does: only where there is a chance.
+    // A read costs half a write, so the id is read first only where that may save the write.
     if (writes !== undefined && writes !== this.#writes && this.currentId() === id) {
       if (this.#labelWord !== undefined) this.#labelWord[0] = id;
     } else {
@@ -86,49 +93,38 @@ export class ActiveLabels {
     }
   }
 
-  /**
-   * Whether `replace` costs less than `enter`: with AsyncContextFrame, an `enter` copies the frame,
-   * the map of all storages in the running flow.
-   */
-  get replaces(): boolean {
+  /** Whether the addon can overwrite the id in a context frame, so that `replace` makes no copy. */
+  get canReplace(): boolean {
     return this.#replaceLabel !== undefined;
   }
 
   /**
-   * `enter` where the current frame has just been made and no other flow can have it yet: it is
-   * changed in its place, if it has an id already.
+   * `enter` for code whose context frame was just made for it: overwrites the id in the frame, one
+   * word of V8's heap, if it has one. An `enter` copies the frame, the map of all stores: with
+   * `replace`, `context.with` takes 2.1 times as long as without labels, with `enter` 3.3 times
+   * (Node.js 24, `npm run bench -- spans`). Safe because no other async context can share the
+   * frame yet; `probeContextFrames` has tested that.
    */
   replace(set: LabelSet | undefined): void {
     this.#replace(set === undefined ? 0 : this.#idOf(set));
   }
 
-  /** `restore` behind a `replace`, in a frame that has just been made, or the one from before it. */
+  /** `restore` after a `replace`: in a context frame just made, or in the one from before it. */
   restoreReplaced(before: number): void {
     this.#replace(this.#restorable(before));
   }
 
-  /**
-   * Whether `activate` calls its function in a frame of its own, and leaves a frame behind that
-   * is new as well or the one from before it.
-   */
-  probeFrames(activate: (fn: () => void) => void): boolean {
-    const [outer, inner] = PROBE_IDS;
-    const read = (): number => this.currentId();
-    return leavingNoTrace(() => {
-      this.#storage.enterWith(outer);
-      const runBefore = AsyncLocalStorage.snapshot();
-      let runInside: typeof runBefore | undefined;
-      activate(() => {
-        if (this.#replaceLabel?.(inner) === true) runInside = AsyncLocalStorage.snapshot();
-      });
-      if (read() !== outer) this.#replace(outer);
-      return runBefore(read) === outer && runInside?.(read) === inner && read() === outer;
-    });
+  /** Whether `replace` is safe inside `activate`, and `restoreReplaced` after it; see probes.ts. */
+  probeContextFrames(activate: (fn: () => void) => void): boolean {
+    const replace = (id: number): void => {
+      this.#replace(id);
+    };
+    return probeContextFrames(this.#storage, this.#replaceLabel, replace, activate);
   }
 
   /**
-   * Calls `fn` with the set in force, synchronously and in everything asynchronous that it starts;
-   * brings back what was before on return and on throw.
+   * Calls `fn`. The set is current during the call and in all asynchronous work that it starts; on
+   * return or throw the set from before is current again.
    */
   run<This, Args extends unknown[], R>(
     set: LabelSet | undefined,
@@ -145,27 +141,27 @@ export class ActiveLabels {
     }
   }
 
-  /** The owner of the set (a span, a `withLabels` call) is done; flows that go on keep it. */
+  /** The owner of the set (a span, a `withLabels` call) has ended; async contexts may still use it. */
   release(set: LabelSet): void {
     this.#table.end(set);
   }
 
-  /** The labels that a sample with this id was taken under; undefined: none, or lost to a limit. */
+  /** The labels of a sample with this id; undefined: none, or lost to a limit (counted). */
   labelsOf(id: number): Labels | undefined {
     const set = this.setOf(id);
     return set === undefined ? undefined : labelsOfSet(set);
   }
 
-  /** The set that these labels come from. */
+  /** The label set of a sample with this id; undefined: none, or lost to a limit (counted). */
   setOf(id: number): LabelSet | undefined {
     const set = this.#table.resolve(id);
-    if (set === undefined) this.#table.noteLost(id);
+    if (set === undefined) this.#table.countLost(id);
     return set;
   }
 
   /**
-   * Lets the sampler read the labels from now on, in flows already under way as well. Returns how
-   * it reads them. A second call with the same addon changes nothing.
+   * Lets the sampler read the labels from now on, also in async contexts that exist already.
+   * Returns how it reads them. A second call with the same addon changes nothing.
    * Throws an Error where the addon does not fit this package.
    */
   connect(native: NativeLabels): LabelSource {
@@ -186,50 +182,44 @@ export class ActiveLabels {
   }
 
   /**
-   * Connects where that costs nothing, with AsyncContextFrame: a thread in a long loop that begins
-   * to be sampled by an interrupt, where no JavaScript can run, has its labels then.
+   * Connects before sampling starts, where that costs nothing (AsyncContextFrame). If an interrupt
+   * of a long loop then starts sampling, where no JavaScript can run, samples have labels.
    */
-  prepare(native: NativeLabels): void {
-    // A storage that is not ours: without AsyncContextFrame its first use enables hooks.
-    const storage = new AsyncLocalStorage<number>();
-    const [id] = PROBE_IDS;
-    native.setLabelStorage(storage);
-    const read = (): number => native.probeContinuationLabel();
-    const readable = leavingNoTrace(() => storage.run(id, read)) === id;
-    storage.disable();
-    native.setLabelStorage(null);
-    if (readable) this.connect(native);
+  connectEarly(native: NativeLabels): void {
+    if (probeTemporaryStorage(native)) this.connect(native);
   }
 
-  /** The sampler has stopped: labels cost nothing beyond their own keeping any more. */
+  /** Called when the sampler has stopped. Labels go on to work, without a hook. */
   disconnect(): void {
     this.#labelWord = undefined;
     this.#source = undefined;
     this.#hook?.disable();
   }
 
-  /** To be called synchronously, right before samples are taken out of the addon. */
+  /** Call this synchronously, right before samples are taken out of the addon. */
   beginCollect(): void {
     this.#table.beginCollect();
   }
 
-  /** To be called when `labelsOf` was asked for all samples taken out. */
+  /** Call this once the labels of all samples taken out have been looked up. */
   endCollect(): void {
     this.#table.endCollect();
   }
 
   #chooseSource(native: NativeLabels): LabelSource {
-    const isReadable = leavingNoTrace(() => probeContinuation(this.#storage, native));
-    if (isReadable && native.setLabelSource('continuation')) {
+    if (probeContinuation(this.#storage, native) && native.setLabelSource('continuation')) {
       return 'continuation';
     }
     native.setLabelSource('label-word');
-    if (leavingNoTrace(() => hooksSeeFlows(this.#storage, PROBE_IDS))) return 'label-word';
-    warnOnce('label-source', 'labels cannot be read on this Node.js: samples will have none');
+    if (probeBeforeHook(this.#storage)) return 'label-word';
+    warnOnce(
+      'label-source',
+      'samples will have no labels: the profiler cannot read label ids on this Node.js',
+    );
     return 'none';
   }
 
-  /** An id whose place was taken must not come back: at some time it will be given out again. */
+  /** `before`, or 0 if a newer set has its index: at some time that id will be given out again. */
   #restorable(before: number): number {
     return this.get(before) === undefined ? 0 : before;
   }
@@ -251,7 +241,7 @@ export class ActiveLabels {
     return this.#table.add(set);
   }
 
-  /** Flows under way lose their labels, so that none of them can meet a new set under its old id. */
+  /** Existing async contexts lose their labels, so that no id of theirs can mean a new set. */
   #replaceStorage(): void {
     this.#table.nextHalf();
     this.#storage.disable();
@@ -260,30 +250,5 @@ export class ActiveLabels {
   }
 }
 
-/**
- * Calls `fn` in the current flow, whose frame it cannot change: with AsyncContextFrame, every
- * storage that has been used in a flow is in all its frames, and each makes the next copy longer.
- */
-function leavingNoTrace<T>(fn: () => T): T {
-  return AsyncLocalStorage.snapshot()(fn);
-}
-
-/**
- * Whether the addon reads our storage from the continuation. Found by behaviour: flags and
- * versions do not tell (NODE_OPTIONS, builds without it, layouts that the addon does not know).
- */
-function probeContinuation(storage: AsyncLocalStorage<number>, native: NativeLabels): boolean {
-  const [first, second] = PROBE_IDS;
-  const other = new AsyncLocalStorage<object>();
-  const read = (): number => native.probeContinuationLabel();
-  const isRead =
-    storage.run(first, read) === first &&
-    storage.run(second, read) === second &&
-    storage.run(first, () => other.run({}, read)) === first;
-  // Else, without AsyncContextFrame, every promise would carry it from now on.
-  other.disable();
-  return isRead;
-}
-
-/** The labels in force in this thread. */
-export const activeLabels = threadSingleton('labels.v2', () => new ActiveLabels());
+/** The current labels of this thread. */
+export const activeLabels = threadSingleton('labels.v3', () => new ActiveLabels());

@@ -1,31 +1,31 @@
-/** One set of labels in force: what a span and `withLabels` contribute, and the object they make. */
+/** One label set: the labels that a span and `withLabels` contribute, and the object made of them. */
 import { warnOnce } from '../util/diagnostics.js';
 
-/** Labels in force at one place, at most; the youngest of the user's own beyond it are dropped. */
+/** Current labels at most; the youngest of the user's own beyond that are dropped. */
 export const MAX_LABELS = 32;
-/** Bytes of UTF-8 that a label value keeps; longer ones are cut at a character boundary. */
+/** Longest label value in bytes of UTF-8; longer ones are cut at a character boundary. */
 export const MAX_LABEL_VALUE_BYTES = 2_048;
 
 export type Labels = Readonly<Record<string, string>>;
 
-/** What the spans of one local trace contribute to the labels; '' where a label is not set. */
+/** The labels of the spans of one local trace; '' where a label is not set. */
 export interface TraceLabels {
-  /** The trace of the span that these labels were made for. */
+  /** The trace id of the span that these labels were made for. */
   readonly traceId: string;
-  /** The local root that ids refer to: the first labelled span here, or the first sampled one. */
+  /** The local root, to which ids refer: the trace's first labelled or first sampled span here. */
   readonly rootSpanId: string;
   readonly rootSampled: boolean;
-  /** The name, at its start and cut, of the first labelled span of the trace in this process. */
+  /** The cut start name of the trace's first labelled span in this process. */
   readonly rootName: string;
   readonly traceIdLabel: string;
   readonly spanIdLabel: string;
   readonly spanNameLabel: string;
 }
 
-/** The user's own labels in force; immutable, shared by all sets that carry them. */
+/** Labels of the user's own; immutable, shared by all sets that contain them. */
 export interface UserLabels {
   readonly values: ReadonlyMap<string, string>;
-  /** The one set that holds these labels and no span's. */
+  /** The one set that contains these labels and no span's. */
   alone: LabelSet | undefined;
 }
 
@@ -34,42 +34,42 @@ export interface UserLabels {
  * work on each other's sets.
  */
 export interface LabelSet {
-  /** Place in the label table, 0 until the set first comes into force; see label-table.ts. */
+  /** Id in the label table; 0 until the set first becomes current. See label-table.ts. */
   id: number;
-  /** The span has ended or `withLabels` has returned; flows that go on keep the labels. */
+  /** The span has ended or `withLabels` has returned; async contexts may still use the labels. */
   ended: boolean;
   readonly trace: TraceLabels | undefined;
   readonly user: UserLabels | undefined;
   /** The span's own set that this one was made from by adding the user's labels, or itself. */
   readonly base: LabelSet;
-  /** What a span's `end()` brings back into force; forgotten after it. */
+  /** The set that a span's `end()` makes current again; then undefined. */
   parent: LabelSet | undefined;
   /** The id of the span that owns this set; '' where no span does. */
   readonly owner: string;
-  /** How many parents hang on this one. */
+  /** Number of sets in the chain of parents. */
   readonly depth: number;
-  /** The last set made from this one for a flow with other labels of the user's own… */
+  /** The last set made from this one for an async context with other labels of the user's own… */
   variant: LabelSet | undefined;
-  /** …and the labels of that flow. */
+  /** …and the user's own labels in that async context. */
   variantFor: UserLabels | undefined;
-  /** The labels as one object, made when first asked for. */
+  /** The labels as one object, made when they are first read. */
   labels: Labels | undefined;
 }
 
 /**
- * Unended spans started one in another hold on to their parents: beyond this many the chain is
- * cut, and `end()` of the span there brings nothing back.
+ * Nested spans that have not ended keep their parents' sets alive: beyond this many the chain is
+ * cut, and `end()` of the span there makes no parent's set current again.
  */
 const MAX_PARENTS = 1_024;
 
 const encoder = new TextEncoder();
 
-/** Counts of what the limits took away since the package was loaded. */
+/** Values cut and labels dropped by the limits since the package was loaded. */
 export const labelLosses = { cutValues: 0, droppedLabels: 0 };
 
 /**
- * A new set: of the span `owner`, with what its end brings back; or of no span, in force over
- * `base` if that is one.
+ * Makes a set of the span `owner`, whose end makes `parent` current again; or of no span, made from
+ * `base` if that is given.
  */
 export function createLabelSet(
   trace: TraceLabels | undefined,
@@ -96,7 +96,7 @@ export function createLabelSet(
   return set;
 }
 
-/** The set of a flow that is in no span; undefined where there are no labels at all. */
+/** The set of an async context without a span; undefined where there are no labels at all. */
 export function userOnly(user: UserLabels | undefined): LabelSet | undefined {
   if (user === undefined) return undefined;
   if (user.alone === undefined) {
@@ -106,36 +106,36 @@ export function userOnly(user: UserLabels | undefined): LabelSet | undefined {
   return user.alone;
 }
 
-/** A span's set as it stands in a flow whose own labels are `user`: those win over the span's. */
-export function inFlow(set: LabelSet, user: UserLabels | undefined): LabelSet {
+/** A span's set with the user's own labels of an async context merged over those of the set. */
+export function withUserLabels(set: LabelSet, user: UserLabels | undefined): LabelSet {
   if (user === undefined || user === set.user) return set;
   const last = set.variant;
   if (last !== undefined && (set.variantFor === user || last.user === user)) return last;
   const merged = mergeUserLabels(set.user, user);
   if (merged === set.user) return set;
   const variant = createLabelSet(set.trace, merged, undefined, '', set);
-  // Nobody ends a variant; it lives and counts with the span's own set.
+  // No owner ends a variant: it is counted with the span's own set.
   variant.ended = true;
   set.variant = variant;
   set.variantFor = user;
   return variant;
 }
 
-/** `over` merged over `under`; one of the two themselves where that says the same. */
+/** `over` merged over `under`; returns one of the two themselves if the result equals it. */
 export function mergeUserLabels(
   under: UserLabels | undefined,
   over: UserLabels | undefined,
 ): UserLabels | undefined {
   if (over === undefined || under === over) return under;
   if (under === undefined) return over;
-  if (covers(over.values, under.values)) return over;
+  if (hasAllNames(over.values, under.values)) return over;
   const values = new Map(under.values);
   for (const [name, value] of over.values) values.set(name, value);
-  if (sameEntries(values, under.values)) return under;
+  if (hasSameEntries(values, under.values)) return under;
   return createUserLabels(values);
 }
 
-/** Takes the map over, and drops its youngest entries beyond the limit. */
+/** Takes ownership of the map, and drops its youngest entries beyond the limit. */
 export function createUserLabels(values: Map<string, string>): UserLabels {
   if (values.size > MAX_LABELS) {
     const excess = [...values.keys()].slice(MAX_LABELS);
@@ -145,12 +145,12 @@ export function createUserLabels(values: Map<string, string>): UserLabels {
   return { values, alone: undefined };
 }
 
-/** The labels of a set, frozen: the user's own and, before those, the span's. */
+/** The labels of a set as a frozen object: the span's, then the user's own. */
 export function labelsOfSet(set: LabelSet): Labels {
   return (set.labels ??= makeLabels(set.trace, set.user));
 }
 
-/** `value`, or as much of it as fits the limit, which then holds no part of `value` in memory. */
+/** `value`, or a copy of as much of it as fits the limit, which does not keep `value` in memory. */
 export function cutValue(value: string): string {
   // A UTF-16 unit takes at most three bytes.
   if (value.length * 3 <= MAX_LABEL_VALUE_BYTES) return value;
@@ -158,15 +158,18 @@ export function cutValue(value: string): string {
   const { read, written } = encoder.encodeInto(value, bytes);
   if (read === value.length) return value;
   labelLosses.cutValues++;
-  warnOnce('label-value', `a label value was cut to ${String(MAX_LABEL_VALUE_BYTES)} bytes`);
-  // Not slice(): V8 makes that a reference to the whole.
+  warnOnce(
+    'label-value',
+    `a label value was longer than ${String(MAX_LABEL_VALUE_BYTES)} bytes and was cut`,
+  );
+  // Not slice(): V8 would make the result a reference to the whole string.
   return bytes.toString('utf8', 0, written);
 }
 
 function makeLabels(trace: TraceLabels | undefined, user: UserLabels | undefined): Labels {
   if (user === undefined && trace !== undefined && hasAllLabels(trace)) {
-    // As nearly always: a literal is an object of a known shape, several times as fast to make and
-    // to read as one that is built up without a prototype.
+    // Nearly always. A literal has a known shape: it is several times as fast to make and to read
+    // as an object without a prototype that gets property after property.
     const { traceIdLabel, spanIdLabel, spanNameLabel } = trace;
     return Object.freeze({
       trace_id: traceIdLabel,
@@ -198,16 +201,19 @@ function countDropped(count: number): void {
   labelLosses.droppedLabels += count;
   warnOnce(
     'label-count',
-    `more than ${String(MAX_LABELS)} labels in force; the youngest were dropped`,
+    `more than ${String(MAX_LABELS)} labels are current: the youngest were dropped`,
   );
 }
 
-function covers(over: ReadonlyMap<string, string>, under: ReadonlyMap<string, string>): boolean {
+function hasAllNames(
+  over: ReadonlyMap<string, string>,
+  under: ReadonlyMap<string, string>,
+): boolean {
   for (const name of under.keys()) if (!over.has(name)) return false;
   return true;
 }
 
-function sameEntries(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {
+function hasSameEntries(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {
   if (a.size !== b.size) return false;
   for (const [name, value] of a) if (b.get(name) !== value) return false;
   return true;

@@ -1,41 +1,36 @@
 /**
- * Keeps the label id of the running code in the addon's slot, where Node has no AsyncContextFrame
- * that the signal handler could read it from.
+ * Writes the label id of the running code into the addon's label word, where Node.js has no
+ * AsyncContextFrame from which the signal handler could read it.
  */
-import {
-  AsyncResource,
-  createHook,
-  type AsyncHook,
-  type AsyncLocalStorage,
-} from 'node:async_hooks';
+import { createHook, type AsyncHook } from 'node:async_hooks';
 
-/** Asynchronous scopes one in another whose outer label is restored; deeper ones end unlabelled. */
+/** Nested async scopes whose outer label is restored; deeper ones end without a label. */
 export const MAX_SCOPES = 1_024;
 
 /**
- * An async_hooks hook around every callback. `before` writes the id of the callback's own flow.
- * `after` writes back what stood there before it: nothing for a callback of the event loop, the
- * outer flow's id for a scope that code entered by itself (AsyncResource.runInAsyncScope).
+ * An async_hooks hook around every callback. `before` writes the id of the callback's own async
+ * context. `after` writes back the id from before it: 0 for a callback of the event loop, the
+ * outer async context's id for a scope entered by code (AsyncResource.runInAsyncScope).
  */
 export class LabelWordHook {
   readonly #word: Int32Array;
   readonly #hook: AsyncHook;
-  /** What to write back, for the scopes now entered, outermost first. */
+  /** The ids that `after` writes back, for the scopes now entered, outermost first. */
   readonly #outer = new Int32Array(MAX_SCOPES);
   #depth = 0;
 
-  /** `currentId` answers for the execution context of its call; 0 for no label. */
+  /** `currentId` returns the label id of the async context that it is called in; 0 for no label. */
   constructor(word: Int32Array, currentId: () => number) {
     this.#word = word;
     this.#hook = createHook({
-      // Node calls these in pairs, after an uncaught exception too, and aborts over any other.
+      // Node.js calls these in pairs, after an uncaught exception too, and aborts otherwise.
       before: () => {
         if (this.#depth < MAX_SCOPES) this.#outer[this.#depth] = word[0] ?? 0;
         this.#depth++;
         word[0] = currentId();
       },
       after: () => {
-        // At 0: the end of a scope that was entered before the hook was there.
+        // At depth 0 a scope ends that was entered before the hook was enabled.
         if (this.#depth > 0) this.#depth--;
         else this.#outer[0] = 0;
         word[0] = this.#outer[this.#depth] ?? 0;
@@ -43,40 +38,16 @@ export class LabelWordHook {
     });
   }
 
-  /** Starts to follow; `id` is that of the code running now. */
+  /** Starts writing; `id` is the label id of the code running now. */
   enable(id: number): void {
     this.#depth = 0;
     this.#word[0] = id;
     this.#hook.enable();
   }
 
-  /** Stops to follow and leaves no label behind. */
+  /** Stops writing and clears the label word. */
   disable(): void {
     this.#hook.disable();
     this.#word[0] = 0;
   }
-}
-
-/**
- * Whether a `before` hook sees the storage of the flow that it stands before. With
- * AsyncContextFrame it sees that of the code around: a slot written by it would be wrong.
- */
-export function hooksSeeFlows(
-  storage: AsyncLocalStorage<number>,
-  probe: readonly [number, number],
-): boolean {
-  const [inner, outer] = probe;
-  const resource = storage.run(inner, () => new AsyncResource('otelpyroscope.probe'));
-  let seen: number | undefined;
-  const hook = createHook({
-    before: (asyncId: number) => {
-      if (asyncId === resource.asyncId()) seen = storage.getStore();
-    },
-  });
-  hook.enable();
-  storage.run(outer, () => {
-    resource.runInAsyncScope(() => undefined);
-  });
-  hook.disable();
-  return seen === inner;
 }

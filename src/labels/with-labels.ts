@@ -1,6 +1,5 @@
 /** Labels of the user's own: `withLabels` and `getLabels`. */
 import { activeLabels } from './active-labels.js';
-import type { TraceLabels } from './label-set.js';
 import {
   createLabelSet,
   createUserLabels,
@@ -8,12 +7,13 @@ import {
   labelsOfSet,
   mergeUserLabels,
   type LabelSet,
+  type TraceLabels,
 } from './label-set.js';
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_.]*$/;
 const RESERVED: ReadonlySet<string> = new Set(['__name__', 'profile_id', 'thread_name']);
 
-/** The labels that spans set, and where they are kept. */
+/** The labels that spans set, and their properties in `TraceLabels`. */
 const SPAN_LABELS: ReadonlyMap<string, 'traceIdLabel' | 'spanIdLabel' | 'spanNameLabel'> = new Map([
   ['trace_id', 'traceIdLabel'],
   ['span_id', 'spanIdLabel'],
@@ -31,17 +31,18 @@ const NO_TRACE: TraceLabels = {
 };
 
 /**
- * Calls `fn` with `labels` merged over those in force, and returns what it returns. They are in
- * force during the call and in everything asynchronous that it starts, and restored on return or
- * throw. They hold with and without a running profiler.
+ * Calls `fn` with `labels` merged over the current ones, and returns what it returns. They are
+ * current during the call and in all asynchronous work that it starts; on return or throw the
+ * labels from before are current again. It works with and without a running profiler.
  *
- * They stay in force whatever span becomes active inside: a span's labels are merged with them,
- * and a span keeps those in force at its start wherever its context is entered. `trace_id`,
- * `span_id` and `span_name` belong to spans: set here, they hold until the next span of its own.
+ * They stay current when a span becomes active inside: its labels are merged with them, and a span
+ * keeps those current at its start wherever its context is entered. `trace_id`, `span_id` and
+ * `span_name` belong to spans: set here, they last until the next labelled span.
  *
  * Names match `[A-Za-z_][A-Za-z0-9_.]*` and are not `__name__`, `profile_id` or `thread_name`;
  * values are strings. A TypeError otherwise, before `fn` is called. Values are cut at 2,048 bytes
- * of UTF-8 and at most 32 labels are in force: more is dropped, counted, and said once by `diag`.
+ * of UTF-8, and at most 32 labels are current: more are dropped, counted, and reported once by
+ * `diag`.
  */
 export function withLabels<T>(labels: Record<string, string>, fn: () => T): T {
   checkLabels(labels);
@@ -55,7 +56,7 @@ export function withLabels<T>(labels: Record<string, string>, fn: () => T): T {
   }
 }
 
-/** A copy of the labels in force here, spans' and the user's own; empty where there are none. */
+/** A copy of the current labels, spans' and the user's own; empty where there are none. */
 export function getLabels(): Record<string, string> {
   const set = activeLabels.current();
   return set === undefined ? {} : { ...labelsOfSet(set) };
@@ -79,7 +80,7 @@ function checkLabels(labels: unknown): asserts labels is Record<string, string> 
   }
 }
 
-/** The set to put in force; undefined where the labels in force say the same already. */
+/** The set to make current; undefined if it would equal the current one. */
 function mergedOverCurrent(labels: Record<string, string>): LabelSet | undefined {
   const current = activeLabels.current();
   let trace: { -readonly [K in keyof TraceLabels]: TraceLabels[K] } | undefined;

@@ -1,8 +1,8 @@
-/** Tells when the OpenTelemetry api's globals are registered: those that are, and those to come. */
+/** Notifies of globals that the OpenTelemetry api has registered or registers later. */
 import { deliverHeldWarnings, OTEL_GLOBAL, warnOnce } from '../util/diagnostics.js';
 import { threadSingleton } from '../util/thread-singleton.js';
 
-/** What `@opentelemetry/api` registers under "trace": its own proxy, for all providers to come. */
+/** The api's own proxy of all later providers, which it registers under "trace". */
 export interface ProviderProxy {
   setDelegate?: (this: ProviderProxy, delegate: object) => void;
   getDelegate?: () => object;
@@ -18,22 +18,22 @@ const hooks = threadSingleton('api-globals.v1', () => ({
 }));
 
 /**
- * Calls the listener with what is registered for "trace", now and each time that it is registered
- * again; returns what ends that. No copy of the api is loaded: it would refuse a newer one's
- * globals.
+ * Calls the listener with the object registered under "trace", now and each time that one is
+ * registered again. Returns a function that removes the listener. No copy of the api is loaded: it
+ * would refuse the globals of a newer one.
  */
 export function onProviderProxy(listener: Listener): () => void {
   hooks.listeners.add(listener);
   const api = (globalThis as { [OTEL_GLOBAL]?: Api })[OTEL_GLOBAL];
   if (api === undefined) hookGlobal();
   else hookApi(api);
-  if (api?.trace !== undefined) tell([listener], api.trace);
+  if (api?.trace !== undefined) notify([listener], api.trace);
   return () => {
     hooks.listeners.delete(listener);
   };
 }
 
-/** The first registration of anything makes the object that all copies of the api share. */
+/** Waits for the object that all copies of the api share: the first registration makes it. */
 function hookGlobal(): void {
   Object.defineProperty(globalThis, OTEL_GLOBAL, {
     configurable: true,
@@ -51,44 +51,48 @@ function hookGlobal(): void {
 }
 
 /**
- * The setters stand on the prototype: the api deletes its entries (`trace.disable()`), which would
- * delete setters of the object's own as well.
+ * Puts setters for "trace" and "diag" on the prototype of the shared object. The api deletes its
+ * entries (`trace.disable()`), which would delete own setters of the object as well.
  */
 function hookApi(api: Api): void {
   if (hooks.hooked.has(api)) return;
   hooks.hooked.add(api);
   try {
     const prototype = Object.create(Object.getPrototypeOf(api) as object | null) as object;
-    const define = (key: string, then: (value: unknown) => void): void => {
+    const define = (key: string, onSet: (value: unknown) => void): void => {
       Object.defineProperty(prototype, key, {
         configurable: true,
         get: () => undefined,
         set(this: object, value: unknown) {
           const entry = { configurable: true, enumerable: true, writable: true, value };
           Object.defineProperty(this, key, entry);
-          then(value);
+          onSet(value);
         },
       });
     };
     define('trace', (value) => {
-      tell(hooks.listeners, value);
+      notify(hooks.listeners, value);
     });
     define('diag', () => {
       deliverHeldWarnings();
     });
     Object.setPrototypeOf(api, prototype);
   } catch (error) {
-    warnOnce('api-globals', 'providers registered from now on are not seen', error);
+    warnOnce(
+      'api-globals',
+      'spans of tracer providers registered from now on have no labels',
+      error,
+    );
   }
 }
 
-function tell(listeners: Iterable<Listener>, value: unknown): void {
+function notify(listeners: Iterable<Listener>, value: unknown): void {
   if (typeof value !== 'object' || value === null) return;
   for (const listener of listeners) {
     try {
       listener(value);
     } catch (error) {
-      warnOnce('provider', 'the spans of a provider have no labels', error);
+      warnOnce('provider', 'the spans of a tracer provider have no labels', error);
     }
   }
 }

@@ -1,9 +1,9 @@
-/** Prototypes that make a wrapper answer for what it wraps. */
+/** Prototypes through which a wrapper has the properties of the object that it wraps. */
 
 /**
- * A prototype for a wrapper of `inner`: what the wrapper does not have itself, and what is not in
- * `own`, is read from `inner` and written to it. Methods are bound to `inner`, whose private state
- * knows no wrapper; only those in `unbound` are called on the wrapper.
+ * Returns a prototype for a wrapper of `inner`. Properties that neither the wrapper nor `own` has
+ * are read from `inner` and written to it. Methods are bound to `inner`, because the wrapper has
+ * none of its private state; only those in `unbound` are called on the wrapper.
  */
 export function passThrough(
   inner: object,

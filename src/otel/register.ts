@@ -1,4 +1,4 @@
-/** `register`: labels on whatever tracer provider is the global one, now or later. */
+/** `register`: labels for spans of the global tracer provider, whether registered yet or not. */
 import type {
   Context,
   Span,
@@ -22,10 +22,11 @@ interface SdkTracer {
 
 /**
  * Wraps the global tracer provider, and each that becomes the global one, as `new TracerProvider`
- * would. Tracers that the SDK has handed out before are labelled too. Returns what undoes it.
+ * does. Spans of tracers that the SDK has returned before are labelled too. Returns a function that
+ * undoes it.
  *
- * Throws a TypeError where an option is unknown or wrong; see `LabelOptions` for the defaults.
- * Where it is called twice, the options of the first call hold.
+ * Throws a TypeError where an option is unknown or wrong; see `LabelOptions` for the defaults. If
+ * it is called twice, the options of the first call apply.
  */
 export function register(options?: LabelOptions): () => void {
   const registration = new Registration(options);
@@ -77,7 +78,7 @@ class Registration {
 
 const hooks = new WeakMap<ProviderProxy, ProxyHook>();
 
-/** Stands in the way of `setDelegate` of the api's proxy, and wraps for the first registration. */
+/** Replaces `setDelegate` of the api's proxy, and wraps its delegate for the first registration. */
 class ProxyHook {
   readonly #proxy: ProviderProxy;
   readonly #setDelegate: (this: ProviderProxy, delegate: object) => void;
@@ -85,7 +86,7 @@ class ProxyHook {
   #delegate: object | undefined;
   readonly #restore: (() => void)[] = [];
 
-  /** Undefined where this is not the api's proxy. */
+  /** The hook of this proxy; undefined, with a warning, if it is not the api's proxy. */
   static of(proxy: ProviderProxy): ProxyHook | undefined {
     const { setDelegate } = proxy;
     let hook = hooks.get(proxy);
@@ -93,7 +94,11 @@ class ProxyHook {
       hook = new ProxyHook(proxy, setDelegate);
       hooks.set(proxy, hook);
     }
-    if (hook === undefined) warn('the global tracer provider is unknown: it has no labels');
+    if (hook === undefined) {
+      warn(
+        'the global tracer provider is not that of @opentelemetry/api: its spans have no labels',
+      );
+    }
     return hook;
   }
 
@@ -118,9 +123,9 @@ class ProxyHook {
   }
 
   remove(registration: Registration): void {
-    const at = this.#registrations.indexOf(registration);
-    if (at < 0) return;
-    this.#registrations.splice(at, 1);
+    const index = this.#registrations.indexOf(registration);
+    if (index < 0) return;
+    this.#registrations.splice(index, 1);
     this.#apply();
     if (this.#registrations.length > 0) return;
     for (const step of this.#restore.splice(0)) step();
@@ -133,7 +138,7 @@ class ProxyHook {
     this.#setDelegate.call(this.#proxy, delegate);
   }
 
-  /** What instrumentations have got from the SDK before never asks the wrapper. */
+  /** Labels spans of tracers that instrumentations have got from the SDK, not from the wrapper. */
   #adoptTracers(delegate: object): void {
     const tracers = (delegate as { _tracers?: unknown })._tracers;
     if (!(tracers instanceof Map)) return;

@@ -1,9 +1,9 @@
-/** The name of the service as the application's OpenTelemetry resource tells it. */
+/** The name of the service in the application's OpenTelemetry resource. */
 import { threadSingleton } from '../util/thread-singleton.js';
 
 interface HasResource {
   resource?: { attributes?: Record<string, unknown> };
-  /** SDK 2 and later keep a provider's to themselves. */
+  /** A provider's, in SDK 2 and later, where it is private. */
   _resource?: { attributes?: Record<string, unknown> };
 }
 
@@ -11,27 +11,27 @@ const noted = threadSingleton('service.v1', () => ({
   holder: undefined as HasResource | undefined,
 }));
 
-/** What the resource says; each undefined where it does not. */
+/** Attributes of the resource; undefined where it has none. */
 export interface Service {
   readonly name: string | undefined;
   readonly namespace: string | undefined;
 }
 
-/** Remembers a tracer provider, or a span, for the resource that it has. Never throws. */
+/** Remembers a tracer provider or a span, if it has a resource. Never throws. */
 export function noteResource(holder: object): void {
   try {
     if (attributesOf(holder) !== undefined) noted.holder = holder;
   } catch {
-    // An object that does not want to be asked.
+    // An object whose getter throws.
   }
 }
 
-/** Whether there is a resource yet. */
+/** Whether a resource has been found. */
 export function hasResource(): boolean {
   return noted.holder !== undefined;
 }
 
-/** Asked each time: attributes of a resource may be detected asynchronously. Never throws. */
+/** Reads the attributes at each call: they may be detected asynchronously. Never throws. */
 export function serviceOfResource(): Service {
   try {
     const attributes = noted.holder === undefined ? undefined : attributesOf(noted.holder);

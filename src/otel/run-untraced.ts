@@ -1,4 +1,4 @@
-/** Runs the package's own work apart from the application's: without its labels, spans and flows. */
+/** Runs the package's own work without the application's labels, spans and storages. */
 import { AsyncResource } from 'node:async_hooks';
 import type { Context } from '@opentelemetry/api';
 import { activeLabels } from '../labels/active-labels.js';
@@ -10,16 +10,16 @@ interface Manager {
   with<T>(context: Context, fn: () => T): T;
 }
 
-/** The flow in which the package was loaded: no request's, as a rule. */
-const loading = new AsyncResource('otelpyroscope');
+/** The async context in which the package was loaded: usually that of no request. */
+const loadTimeResource = new AsyncResource('otelpyroscope');
 
 /**
- * Calls `fn`. It and all that it starts belong to no request: they have none of the application's
- * labels, no active span and no entry of its AsyncLocalStorages, and tracing is suppressed as
- * `suppressTracing` of @opentelemetry/core does it, so that uploads make no spans.
+ * Calls `fn`. It and all asynchronous work that it starts belong to no request: they have no labels
+ * and no active span of the application and no stores of its AsyncLocalStorages. Tracing is
+ * suppressed as by `suppressTracing` of @opentelemetry/core, so that uploads make no spans.
  */
 export function asOwnWork<T>(fn: () => T): T {
-  return loading.runInAsyncScope(
+  return loadTimeResource.runInAsyncScope(
     () => activeLabels.run(undefined, suppressed, undefined, [fn]) as T,
   );
 }

@@ -3,15 +3,15 @@ import type { TraceLabels } from '../labels/label-set.js';
 import type { SpanContext } from '@opentelemetry/api';
 import { Scope, type ResolvedLabelOptions } from '../options/options.js';
 
-/** The span attribute that tells a tracing backend which span id to look profiles up by. */
+/** The span attribute with the span id under which a tracing backend finds the profile. */
 export const PROFILE_ID_ATTRIBUTE = 'pyroscope.profile.id';
 
 const SAMPLED = 1;
 
 /**
- * The labels of a new span, whose `name` is no longer than a label may be. `parent` are the labels
- * of its local parent of the same trace, if any. Returns `parent` itself where the span changes
- * nothing or no label applies to it: the span then inherits and does not become a root.
+ * Returns the labels of a new span, whose `name` is no longer than a label may be. `parent` are the
+ * labels of its local parent of the same trace, if any. Returns `parent` itself if the span changes
+ * no label or no label applies to it: the span then inherits and does not become a root.
  */
 export function labelsOfSpan(
   span: SpanContext,
@@ -67,7 +67,7 @@ export function labelsOfSpan(
   };
 }
 
-/** Whether a span with these labels carries `pyroscope.profile.id`, its own span id. */
+/** Whether a span with these labels gets `pyroscope.profile.id`, with its own span id. */
 export function hasProfileId(
   span: SpanContext,
   name: string,

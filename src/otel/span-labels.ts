@@ -1,4 +1,4 @@
-/** The label set of a span: made at its start, hung on it, and taken out of force at its end. */
+/** The label set of a span: made and attached to it at its start, no longer current at its end. */
 import type { Context, Span, TimeInput } from '@opentelemetry/api';
 import { activeLabels } from '../labels/active-labels.js';
 import { warnOnce } from '../util/diagnostics.js';
@@ -6,7 +6,7 @@ import { hasProfileId, labelsOfSpan, PROFILE_ID_ATTRIBUTE } from './span-label-r
 import {
   createLabelSet,
   cutValue,
-  inFlow,
+  withUserLabels,
   mergeUserLabels,
   userOnly,
   type LabelSet,
@@ -18,7 +18,7 @@ import { threadSingleton } from '../util/thread-singleton.js';
 export const SPAN_KEY = Symbol.for('OpenTelemetry Context Key SPAN');
 export const SUPPRESS_TRACING_KEY = Symbol.for('OpenTelemetry SDK Context Key SUPPRESS_TRACING');
 
-/** The set hangs on the span itself: a WeakMap costs several times as much for every span. */
+/** The span's property for its set: a WeakMap costs several times as much for every span. */
 const LABELS = Symbol.for('otelpyroscope.span-labels.v1');
 
 type End = (endTime?: TimeInput) => void;
@@ -28,24 +28,24 @@ interface LabelledSpan extends Omit<Span, 'end'> {
   [LABELS]?: LabelSet;
 }
 
-/** The last pair of `endings`: spans of one SDK have all the same. */
+/** The last pair of `shared.endings`: all spans of one SDK have the same `end`. */
 let lastEnd: End | undefined;
 let lastEnding: End | undefined;
 
 const INVALID_TRACE_ID = '00000000000000000000000000000000';
 
 const shared = threadSingleton('span-labels.v2', () => ({
-  /** The sets of spans that take no property… */
+  /** Sets of spans that take no property… */
   ofFrozen: new WeakMap<object, LabelSet>(),
-  /** …and whether there ever was one; else they are not looked for. */
+  /** …and whether there has been one; if not, the map is not read. */
   hasFrozen: false,
-  /** `end` methods of spans, and what stands in their place on spans that own a set. */
+  /** `end` methods of spans → the methods that replace them on spans that own a set. */
   endings: new WeakMap<End, End>(),
 }));
 
 /**
- * To be called for every span of a labelled provider, before it can become active. A span that
- * has a set already (wrapped twice, wrapper and processor together) is left alone. Never throws.
+ * Call this for every span of a labelled provider, before it can become active. A span that has a
+ * set already (wrapped twice, wrapper and processor together) is not changed. Never throws.
  */
 export function onSpanStart(
   span: Span,
@@ -56,28 +56,29 @@ export function onSpanStart(
   try {
     startLabels(span, parentContext, name, options);
   } catch (error) {
-    warnOnce('span-start', 'a span is without labels', error);
+    warnOnce('span-start', 'a span has no labels', error);
   }
 }
 
 /**
- * The set that a context calls for in this flow; undefined for no labels.
+ * Returns the label set of a context in this async context, whose set is `current`; undefined for
+ * no labels.
  *
- * A span's set, with the user's own labels of this flow over those that were in force when the
- * span was started. Without a span only the user's own. Suppressed tracing has none: exporters
- * work in a context that some request happened to arm.
+ * With a span it is the span's set, and the user's own labels of this async context are merged over
+ * those from the span's start. Without a span it has only the user's own. It is undefined where
+ * tracing is suppressed: exporters run in the context of some request that started their timer.
  */
 export function labelSetOf(context: Context, current: LabelSet | undefined): LabelSet | undefined {
   const span = context.getValue(SPAN_KEY) as LabelledSpan | undefined;
   if (context.getValue(SUPPRESS_TRACING_KEY) === true) return undefined;
   if (span === undefined || span === null) return outsideSpans(current);
-  const own = setOf(span) ?? inherited(span, current);
-  if (own === undefined) return outsideSpans(current);
-  if (current === undefined || current.base === own) return current ?? own;
-  return inFlow(own, current.user);
+  const spanSet = setOf(span) ?? inherited(span, current);
+  if (spanSet === undefined) return outsideSpans(current);
+  if (current === undefined || current.base === spanSet) return current ?? spanSet;
+  return withUserLabels(spanSet, current.user);
 }
 
-/** What remains of the labels in force where no span is active. */
+/** The current labels without those of a span. */
 function outsideSpans(current: LabelSet | undefined): LabelSet | undefined {
   if (current === undefined || current.trace === undefined) return current;
   return current.trace.traceId === '' ? current : userOnly(current.user);
@@ -99,27 +100,27 @@ function startLabels(
     const parentSpan = parentContext.getValue(SPAN_KEY) as LabelledSpan | undefined;
     if (parentSpan !== undefined && parentSpan !== null) {
       parent = setOf(parentSpan) ?? inherited(parentSpan, current);
-      // Another trace than the parent's: `root: true`, or the provider's own decision.
+      // The span is of another trace than its parent: `root: true`, or the provider decided so.
       if (parent?.trace?.traceId !== spanContext.traceId) parent = undefined;
     }
   }
   const parentTrace = parent?.trace;
-  // What a set holds may outlive the span for long.
+  // The name is cut because a set may outlive its span for long.
   const trace = labelsOfSpan(spanContext, cutValue(name), options, parentTrace);
   if (trace === undefined) return;
   const user = mergeUserLabels(parent?.user, current?.user);
   if (parent !== undefined && trace === parentTrace && user === parent.user) {
-    hang(span, parent);
+    attachLabels(span, parent);
   } else {
-    own(span, createLabelSet(trace, user, parent, spanContext.spanId));
+    takeOwnership(span, createLabelSet(trace, user, parent, spanContext.spanId));
   }
   if (hasProfileId(spanContext, name, options, trace)) {
     span.setAttribute(PROFILE_ID_ATTRIBUTE, spanContext.spanId);
   }
 }
 
-function own(span: LabelledSpan, set: LabelSet): void {
-  hang(span, set);
+function takeOwnership(span: LabelledSpan, set: LabelSet): void {
+  attachLabels(span, set);
   const end = span.end;
   if (end !== lastEnd) {
     let ending = shared.endings.get(end);
@@ -133,7 +134,7 @@ function own(span: LabelledSpan, set: LabelSet): void {
   try {
     span.end = lastEnding as End;
   } catch {
-    // A frozen span keeps its own: its labels then stay in force until its context is left.
+    // A frozen span keeps its `end`: its labels stay current until its context is left.
   }
 }
 
@@ -148,8 +149,8 @@ function endingOf(end: End): End {
 }
 
 /**
- * To be called when a span has ended: in this flow its parent's labels come back into force, if
- * the span had labels of its own. Other flows keep them. Never throws.
+ * Called when a span has ended. If the span owns the current set, its parent's becomes current in
+ * this async context; others keep the span's. Never throws.
  */
 export function onSpanEnd(span: LabelledSpan): void {
   try {
@@ -161,10 +162,10 @@ export function onSpanEnd(span: LabelledSpan): void {
     set.parent = undefined;
     if (current === undefined || current.base !== set) return;
     activeLabels.enter(
-      parent === undefined ? userOnly(current.user) : inFlow(parent, current.user),
+      parent === undefined ? userOnly(current.user) : withUserLabels(parent, current.user),
     );
   } catch (error) {
-    warnOnce('span-end', 'the labels of an ended span stay in force', error);
+    warnOnce('span-end', 'the labels of an ended span stay current', error);
   }
 }
 
@@ -172,7 +173,7 @@ function setOf(span: LabelledSpan): LabelSet | undefined {
   return span[LABELS] ?? (shared.hasFrozen ? shared.ofFrozen.get(span) : undefined);
 }
 
-function hang(span: LabelledSpan, set: LabelSet): void {
+function attachLabels(span: LabelledSpan, set: LabelSet): void {
   try {
     span[LABELS] = set;
   } catch {
@@ -182,8 +183,8 @@ function hang(span: LabelledSpan, set: LabelSet): void {
 }
 
 /**
- * What a span of a provider that is not wrapped inherits: the set in force where it is first met,
- * if it is of the same trace. Undefined for a remote span or one of another trace.
+ * The set that a span of an unwrapped provider inherits: the current one when this package first
+ * meets the span. Undefined for a remote span and one of another trace.
  */
 function inherited(span: LabelledSpan, current: LabelSet | undefined): LabelSet | undefined {
   if (current?.trace === undefined) return undefined;
@@ -191,6 +192,6 @@ function inherited(span: LabelledSpan, current: LabelSet | undefined): LabelSet 
   if (spanContext.isRemote === true || spanContext.traceId !== current.trace.traceId) {
     return undefined;
   }
-  hang(span, current.base);
+  attachLabels(span, current.base);
   return current.base;
 }

@@ -1,4 +1,4 @@
-/** A span processor that gives the spans of any SDK labels: for NodeSDK and registerOTel. */
+/** A span processor that labels the spans of any SDK: for NodeSDK and registerOTel. */
 import type { Context, Span } from '@opentelemetry/api';
 import { patchedContextManager } from './context-manager-patch.js';
 import {
@@ -9,14 +9,14 @@ import {
 import { hasResource, noteResource } from './resource.js';
 import { onSpanStart } from './span-labels.js';
 
-/** The SDK's span as a processor gets it. */
+/** The SDK's span, as `onStart` of a processor gets it. */
 type StartedSpan = Span & { readonly name?: string };
 
 /**
- * Does for the spans of an SDK what `TracerProvider` does for those of a wrapped provider. Used
- * with it or with `register`, a span is labelled once.
+ * Labels the spans of an SDK as `TracerProvider` labels those of a wrapped provider. If both are
+ * used, or this and `register`, a span is labelled once.
  *
- * An SDK shows its processors recording spans only: an unsampled span has no `span_name`.
+ * An SDK passes only recording spans to its processors: an unsampled span has no `span_name`.
  */
 export class PyroscopeSpanProcessor {
   readonly #options: ResolvedLabelOptions;
@@ -33,9 +33,8 @@ export class PyroscopeSpanProcessor {
     onSpanStart(span, parentContext, span.name ?? '', this.#options);
   }
 
-  /** The labels went out of force in the span's own `end`. */
   onEnd(): void {
-    // Nothing is left to do.
+    // The span's own `end` has restored the labels.
   }
 
   forceFlush(): Promise<void> {

@@ -1,4 +1,4 @@
-/** A tracer provider whose spans label the CPU that they use. */
+/** A tracer provider whose spans label the CPU samples taken while they are active. */
 import type {
   Context,
   Span,
@@ -17,20 +17,20 @@ import { passThrough } from './forwarding-proxy.js';
 import { noteResource } from './resource.js';
 import { onSpanStart, SPAN_KEY } from './span-labels.js';
 
-/** How the spans of a provider become labels, and whether they do. */
+/** The label options of a provider, and whether its spans are labelled. */
 export interface Labelling {
   readonly options: ResolvedLabelOptions;
-  on: boolean;
+  enabled: boolean;
 }
 
-/** `register` names the provider to register by its `this`: labels need that to be the wrapper. */
+/** `register` registers its `this`, which must be the wrapper for spans to have labels. */
 const CALLED_ON_WRAPPER: ReadonlySet<PropertyKey> = new Set(['register']);
 
-let switchOff: (provider: TracerProvider) => void;
+let disable: (provider: TracerProvider) => void;
 
 /**
- * Wraps a tracer provider: its spans give their trace id, span id and name to the CPU samples
- * taken while they are active, and get the attribute `pyroscope.profile.id`.
+ * Wraps a tracer provider. CPU samples taken while one of its spans is active carry the span's trace
+ * id, span id and name, and the span gets the attribute `pyroscope.profile.id`.
  *
  * Everything but `getTracer` and `register` passes through to the wrapped provider (forceFlush,
  * shutdown, …). `register` registers the wrapper.
@@ -49,7 +49,7 @@ export class TracerProvider implements ApiTracerProvider {
     if (typeof candidate !== 'object' || candidate === null || typeof tp.getTracer !== 'function') {
       throw new TypeError('tp must be a tracer provider: an object with getTracer()');
     }
-    this.#labelling = { options: resolveLabelOptions(options), on: true };
+    this.#labelling = { options: resolveLabelOptions(options), enabled: true };
     this.#inner = tp;
     noteResource(tp);
     const own = new.target.prototype as object;
@@ -69,28 +69,28 @@ export class TracerProvider implements ApiTracerProvider {
   }
 
   static {
-    switchOff = (provider) => {
-      provider.#labelling.on = false;
+    disable = (provider) => {
+      provider.#labelling.enabled = false;
     };
   }
 }
 
-/** Spans of this wrapper's tracers, those handed out included, label nothing from now on. */
+/** Spans started from now on by this wrapper's tracers, also by existing ones, have no labels. */
 export function stopLabelling(provider: TracerProvider): void {
-  switchOff(provider);
+  disable(provider);
 }
 
-/** Starts the spans of `inner`, and gives them labels before they can become active. */
+/** Returns a tracer that starts spans of `inner` and labels them before they can become active. */
 function labellingTracer(inner: Tracer, labelling: Labelling): Tracer {
   function startSpan(name: string, spanOptions?: SpanOptions, context?: Context): Span {
     const span = inner.startSpan(name, spanOptions, context);
     const manager = patchedContextManager();
-    if (labelling.on) onSpanStart(span, context ?? manager?.active(), name, labelling.options);
+    if (labelling.enabled) onSpanStart(span, context ?? manager?.active(), name, labelling.options);
     return span;
   }
 
-  // Not the inner tracer's, which would start the span on itself. Like that of every SDK
-  // otherwise, and without going through a copy of the api that may refuse a newer one's globals.
+  // Not the inner tracer's method, which would start the span on itself. It does what that of every
+  // SDK does, without a copy of the api, which might refuse the globals of a newer one.
   function startActiveSpan(name: string, arg2: unknown, arg3?: unknown, arg4?: unknown): unknown {
     const count = arguments.length;
     if (count < 2) return undefined;
@@ -101,13 +101,13 @@ function labellingTracer(inner: Tracer, labelling: Labelling): Tracer {
     const manager = patchedContextManager();
     const parent = given ?? manager?.active();
     const span = inner.startSpan(name, spanOptions, parent);
-    if (labelling.on) onSpanStart(span, parent, name, labelling.options);
+    if (labelling.enabled) onSpanStart(span, parent, name, labelling.options);
     if (manager === undefined || parent === undefined) return fn(span);
     return manager.with(parent.setValue(SPAN_KEY, span), fn, undefined, span);
   }
 
   const tracer = Object.create(passThrough(inner)) as Tracer;
-  // Own properties: every call of a method found behind the proxy would pay for it.
+  // Own properties: calling a method behind the proxy costs more.
   Object.defineProperty(tracer, 'startSpan', { value: startSpan, writable: true });
   Object.defineProperty(tracer, 'startActiveSpan', { value: startActiveSpan, writable: true });
   return tracer;

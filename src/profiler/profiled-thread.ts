@@ -41,7 +41,7 @@ export class ThreadSampler {
   constructor(own: OwnWindows) {
     this.#own = own;
     this.native = openNativeSampler(this.#threadName, () => this.#onWake());
-    activeLabels.prepare(this.native);
+    activeLabels.connectEarly(this.native);
     this.follow();
   }
 

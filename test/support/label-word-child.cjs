@@ -1,4 +1,4 @@
-/** A program whose labelled callbacks throw: prints what the slot says in unlabelled code. */
+/** A program whose labelled callbacks throw: prints the label word in unlabelled code. */
 const { AsyncResource } = require('node:async_hooks');
 const { ActiveLabels } = require('../../lib/labels/active-labels.js');
 const { MAX_SCOPES } = require('../../lib/labels/label-word-hook.js');
@@ -41,7 +41,7 @@ inLabel(() =>
 for (let ms = 1; ms < 8; ms++) setTimeout(() => check(`timer ${ms}`), ms);
 setImmediate(() => check('immediate'));
 
-// More scopes one in another than are remembered: unlabelled, not wrong.
+// More nested scopes than MAX_SCOPES: unlabelled, not wrong.
 const nested = inLabel(() => new AsyncResource('nested'));
 const dive = (depth) => {
   if (depth > 0) nested.runInAsyncScope(dive, undefined, depth - 1);
@@ -52,7 +52,7 @@ setTimeout(() => {
 }, 10);
 
 process.on('exit', () => {
-  // Not called back in any asynchronous scope: this is what the event loop itself would carry.
+  // Called in no async scope: this is the label id of the event loop itself.
   result.atExit = native.labelWord[0];
   process.stdout.write(JSON.stringify(result));
 });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 
 const require = createRequire(import.meta.url);
-const { EndedSets } = require('../../../lib/labels/ended-label-sets.js');
+const { EndedLabelSets } = require('../../../lib/labels/ended-label-sets.js');
 const {
   createLabelSet,
   createUserLabels,
@@ -32,7 +32,7 @@ const endedSet = (id, trace, user) => {
   return set;
 };
 
-describe('EndedSets', () => {
+describe('EndedLabelSets', () => {
   const kinds = {
     'of a local root': {},
     'of a child with ids and a name of its own': { spanIdLabel: CHILD, spanNameLabel: 'child' },
@@ -46,11 +46,11 @@ describe('EndedSets', () => {
   };
   for (const [kind, changed] of Object.entries(kinds)) {
     it(`gives back labels ${kind}`, () => {
-      const sets = new EndedSets(4);
+      const sets = new EndedLabelSets(4);
       // What another set has left in the slot does not matter.
-      assert.equal(sets.keep(3, endedSet(3, traceOf({ spanIdLabel: CHILD }))), true);
+      assert.equal(sets.store(3, endedSet(3, traceOf({ spanIdLabel: CHILD }))), true);
       const set = endedSet(7, traceOf(changed));
-      assert.equal(sets.keep(3, set), true);
+      assert.equal(sets.store(3, set), true);
       assert.equal(sets.idAt(3), 7);
       const taken = sets.take(3);
       assert.deepEqual({ ...taken.trace }, traceOf(changed));
@@ -64,10 +64,10 @@ describe('EndedSets', () => {
   }
 
   it('keeps each slot for itself, and forgets one alone', () => {
-    const sets = new EndedSets(3);
+    const sets = new EndedLabelSets(3);
     const ids = ['0000000000000001', '0000000000000002', '0000000000000003'];
     ids.forEach((spanIdLabel, slot) => {
-      assert.equal(sets.keep(slot, endedSet(slot + 1, traceOf({ spanIdLabel }))), true);
+      assert.equal(sets.store(slot, endedSet(slot + 1, traceOf({ spanIdLabel }))), true);
     });
     sets.forget(1);
     assert.deepEqual(
@@ -91,18 +91,18 @@ describe('EndedSets', () => {
   };
   for (const [what, trace] of Object.entries(declined)) {
     it(`declines ${what}`, () => {
-      const sets = new EndedSets(1);
-      assert.equal(sets.keep(0, endedSet(1, trace)), false);
+      const sets = new EndedLabelSets(1);
+      assert.equal(sets.store(0, endedSet(1, trace)), false);
       assert.equal(sets.idAt(0), 0);
     });
   }
 
   it('declines labels of the user’s own, and sets without a span', () => {
-    const sets = new EndedSets(1);
+    const sets = new EndedLabelSets(1);
     const user = createUserLabels(new Map([['name', 'value']]));
-    assert.equal(sets.keep(0, endedSet(1, traceOf(), user)), false);
-    assert.equal(sets.keep(0, endedSet(1, undefined, user)), false);
+    assert.equal(sets.store(0, endedSet(1, traceOf(), user)), false);
+    assert.equal(sets.store(0, endedSet(1, undefined, user)), false);
     const over = createLabelSet(traceOf(), undefined, undefined, '', createLabelSet(traceOf()));
-    assert.equal(sets.keep(0, over), false, 'in force over another set');
+    assert.equal(sets.store(0, over), false, 'in force over another set');
   });
 });

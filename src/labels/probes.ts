@@ -1,0 +1,112 @@
+/** Probes of how this Node.js and the addon treat label ids: versions and flags do not tell it. */
+import { AsyncLocalStorage, AsyncResource, createHook } from 'node:async_hooks';
+import { PROBE_IDS } from './label-table.js';
+import type { NativeLabels } from '../addon/loader.js';
+
+/**
+ * Calls `fn` in a snapshot of the current async context, so that no context frame of `fn` outlives
+ * the call. With AsyncContextFrame, each storage ever used in an async context stays in all of its
+ * context frames, and makes each later copy of one longer.
+ */
+function inContextSnapshot<T>(fn: () => T): T {
+  return AsyncLocalStorage.snapshot()(fn);
+}
+
+/**
+ * Can the addon read the label id of `storage`, the one it was given, from the continuation?
+ *
+ * Runs code under two ids, and under a second storage, and has the addon read the id there. `true`:
+ * the signal handler reads label ids from the continuation. `false` (no AsyncContextFrame, or a
+ * memory layout that the addon does not know): it reads them from the label word.
+ */
+export function probeContinuation(
+  storage: AsyncLocalStorage<number>,
+  native: NativeLabels,
+): boolean {
+  return inContextSnapshot(() => {
+    const [first, second] = PROBE_IDS;
+    const other = new AsyncLocalStorage<object>();
+    const read = (): number => native.probeContinuationLabel();
+    const isRead =
+      storage.run(first, read) === first &&
+      storage.run(second, read) === second &&
+      storage.run(first, () => other.run({}, read)) === first;
+    // Without AsyncContextFrame, every promise would carry its store from now on.
+    other.disable();
+    return isRead;
+  });
+}
+
+/**
+ * Would `probeContinuation` probably succeed?
+ *
+ * Has the addon read one id from a temporary storage, which is disabled afterwards: without
+ * AsyncContextFrame, the first use of a storage enables hooks. `true`: labels can be connected
+ * before the thread is sampled, at no cost. `false`: only once it is sampled.
+ */
+export function probeTemporaryStorage(native: NativeLabels): boolean {
+  const storage = new AsyncLocalStorage<number>();
+  const [id] = PROBE_IDS;
+  native.setLabelStorage(storage);
+  const read = (): number => native.probeContinuationLabel();
+  const isRead = inContextSnapshot(() => storage.run(id, read)) === id;
+  storage.disable();
+  native.setLabelStorage(null);
+  return isRead;
+}
+
+/**
+ * Does an async_hooks `before` hook find the store of the async context that it precedes?
+ *
+ * Enters an async context that was made under one id from code that runs under another, and reads
+ * the id in the hook. `true`: `LabelWordHook` can write the label word. `false` (AsyncContextFrame,
+ * where the hook finds the store of the surrounding code): the word would be wrong, so that
+ * samples have no labels if the continuation cannot be read either.
+ */
+export function probeBeforeHook(storage: AsyncLocalStorage<number>): boolean {
+  return inContextSnapshot(() => {
+    const [inner, outer] = PROBE_IDS;
+    const resource = storage.run(inner, () => new AsyncResource('otelpyroscope.probe'));
+    let found: number | undefined;
+    const hook = createHook({
+      before: (asyncId: number) => {
+        if (asyncId === resource.asyncId()) found = storage.getStore();
+      },
+    });
+    hook.enable();
+    storage.run(outer, () => {
+      resource.runInAsyncScope(() => undefined);
+    });
+    hook.disable();
+    return found === inner;
+  });
+}
+
+/**
+ * Does `activate` call its function in a context frame that no other code shares, and leave either
+ * a new one or the one from before the call?
+ *
+ * Overwrites the id inside the call, and after it where the id is not the one from before the call.
+ * Then reads the ids through snapshots of both async contexts, which share their context frames.
+ * `true`: `ActiveLabels.replace` may be used inside `activate`, and `restoreReplaced` after it.
+ * `false`: overwriting would change the labels of other async contexts, so `enter` and `restore`.
+ */
+export function probeContextFrames(
+  storage: AsyncLocalStorage<number>,
+  replaceLabel: ((id: number) => boolean) | undefined,
+  replace: (id: number) => void,
+  activate: (fn: () => void) => void,
+): boolean {
+  const [outer, inner] = PROBE_IDS;
+  const read = (): number => storage.getStore() ?? 0;
+  return inContextSnapshot(() => {
+    storage.enterWith(outer);
+    const runBefore = AsyncLocalStorage.snapshot();
+    let runInside: typeof runBefore | undefined;
+    activate(() => {
+      if (replaceLabel?.(inner) === true) runInside = AsyncLocalStorage.snapshot();
+    });
+    if (read() !== outer) replace(outer);
+    return runBefore(read) === outer && runInside?.(read) === inner && read() === outer;
+  });
+}

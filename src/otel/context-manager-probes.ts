@@ -1,0 +1,63 @@
+/** Probes of how a registered context manager activates and binds contexts. */
+import type { Context } from '@opentelemetry/api';
+import { activeLabels } from '../labels/active-labels.js';
+import { warnOnce } from '../util/diagnostics.js';
+
+/** Returned by `attach` of api 1.10. */
+export interface Token {
+  dispose: () => void;
+}
+
+/** The methods of a context manager that this package calls and patches. */
+export interface ContextManager {
+  active: () => Context;
+  with: (context: Context, fn: unknown, thisArg?: unknown, ...args: unknown[]) => unknown;
+  bind: <T>(context: Context, target: T) => T;
+  attach?: (context: Context) => Token;
+}
+
+/**
+ * Does `withContext`, the manager's own `with`, call its function in a context frame that it has
+ * made, and make another one after it?
+ *
+ * Activates a new context with `activeLabels.probeContextFrames`. `true`: the labels are written
+ * into those context frames. `false` (also if the probe throws): the patched `with` makes copies.
+ */
+export function makesContextFrames(
+  manager: ContextManager,
+  withContext: ContextManager['with'],
+): boolean {
+  try {
+    const probe = manager.active().setValue(Symbol('otelpyroscope.probe'), true);
+    return activeLabels.probeContextFrames((fn) => withContext.call(manager, probe, fn));
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Does the manager call functions that it has bound through its `with`?
+ *
+ * Replaces `with` for the time of one call of a bound function. `true`: the patch of `with` is
+ * enough. `false`: `bind` is patched as well. If the probe throws, `bind` stays as it is, with a
+ * warning.
+ */
+export function bindCallsWith(manager: ContextManager): boolean {
+  const ownDescriptor = Object.getOwnPropertyDescriptor(manager, 'with');
+  const original = manager.with;
+  let isCalled = false;
+  manager.with = function (this: ContextManager, ...args) {
+    isCalled = true;
+    return original.apply(this, args);
+  };
+  try {
+    manager.bind(manager.active(), () => undefined)();
+  } catch (error) {
+    warnOnce('context-bind', 'functions bound to a context may run without its labels', error);
+    return true;
+  } finally {
+    if (ownDescriptor === undefined) delete (manager as { with?: unknown }).with;
+    else Object.defineProperty(manager, 'with', ownDescriptor);
+  }
+  return isCalled;
+}
