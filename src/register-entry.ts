@@ -1,4 +1,4 @@
-/** `node --require otelpyroscope/register` or `--import`: labels, and the agent of the environment. */
+/** `node --require otelpyroscope/register` or `--import`: labels, and the agent if configured. */
 import { isMainThread } from 'node:worker_threads';
 import { holdWarnings, takeHeldWarnings, warn } from './util/diagnostics.js';
 import { readRegisterEnvironment } from './options/pyroscope.js';
@@ -8,7 +8,7 @@ import { register } from './otel/register.js';
 /** How long warnings wait for a logger, in milliseconds; then they go to stderr. */
 const HOLD_MS = 5_000;
 
-/** Nothing that goes wrong here may keep the application from starting. */
+/** Never throws: no failure here may keep the application from starting. */
 function start(): void {
   holdWarnings();
   try {
@@ -18,14 +18,14 @@ function start(): void {
     // One agent profiles all threads of the process.
     if (hasServer && isMainThread && !isAgentRunning()) startPyroscope();
   } catch (error) {
-    warn('otelpyroscope/register has failed', error);
+    warn('otelpyroscope/register failed: there may be no labels and no profiles', error);
   }
 }
 
-function tellHeldWarnings(): void {
+function emitHeldWarnings(): void {
   for (const message of takeHeldWarnings()) process.emitWarning(message, 'OtelPyroscopeWarning');
 }
 
 start();
-setTimeout(tellHeldWarnings, HOLD_MS).unref();
-process.once('beforeExit', tellHeldWarnings);
+setTimeout(emitHeldWarnings, HOLD_MS).unref();
+process.once('beforeExit', emitHeldWarnings);

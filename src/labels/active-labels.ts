@@ -141,7 +141,7 @@ export class ActiveLabels {
     }
   }
 
-  /** The owner of the set (a span, a `withLabels` call) has ended; async contexts may still use it. */
+  /** Called when the set's owner (a span, a `withLabels` call) ends; async contexts may keep it. */
   release(set: LabelSet): void {
     this.#table.end(set);
   }

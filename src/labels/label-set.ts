@@ -1,4 +1,4 @@
-/** One label set: the labels that a span and `withLabels` contribute, and the object made of them. */
+/** Label sets: the labels that a span and `withLabels` contribute, and the object made of them. */
 import { warnOnce } from '../util/diagnostics.js';
 
 /** Current labels at most; the youngest of the user's own beyond that are dropped. */

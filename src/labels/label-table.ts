@@ -5,7 +5,7 @@ import type { LabelSet } from './label-set.js';
 
 /** Ids that resolve at one time; a new id takes the index of the one this many older. */
 export const LABEL_TABLE_SIZE = 32_768;
-/** Overwritten sets kept because uncollected samples refer to them; the oldest are dropped first. */
+/** Overwritten sets kept because uncollected samples refer to them; the oldest is dropped first. */
 export const MAX_PINNED_SETS = 32_768;
 
 const MASK = LABEL_TABLE_SIZE - 1;

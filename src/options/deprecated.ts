@@ -1,8 +1,8 @@
-/** The options that otel-profiling-go marks "DEPRECATED: ignored": accepted, ignored, and named once. */
+/** Options that otel-profiling-go marks "DEPRECATED: ignored": accepted, and reported once. */
 import { warn } from '../util/diagnostics.js';
 import { threadSingleton } from '../util/thread-singleton.js';
 
-/** Accepted so that a configuration written for otel-profiling-go still works; none has an effect. */
+/** Accepted so that configurations written for otel-profiling-go still work; none has an effect. */
 export interface DeprecatedLabelOptions {
   /** @deprecated Ignored. */
   appName?: unknown;
@@ -66,17 +66,17 @@ const DEPRECATED: ReadonlySet<string> = new Set<keyof DeprecatedLabelOptions>([
   'addSpanName',
 ]);
 
-const named = threadSingleton('deprecated.v1', () => new Set<string>());
+const reported = threadSingleton('deprecated.v1', () => new Set<string>());
 
 /** Whether `name` is one of the accepted and ignored options. */
 export function isDeprecatedOption(name: string): boolean {
   return DEPRECATED.has(name);
 }
 
-/** Says in one `diag.warn` which of `names` are ignored; a name is said once per thread. */
+/** Lists the ignored options among `names` in one `diag.warn`, each name once per thread. */
 export function warnDeprecated(names: readonly string[]): void {
-  const fresh = names.filter((name) => !named.has(name));
+  const fresh = names.filter((name) => !reported.has(name));
   if (fresh.length === 0) return;
-  for (const name of fresh) named.add(name);
-  warn(`deprecated options without effect: ${fresh.join(', ')}`);
+  for (const name of fresh) reported.add(name);
+  warn(`these deprecated options have no effect: ${fresh.join(', ')}`);
 }

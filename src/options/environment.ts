@@ -1,12 +1,12 @@
-/** How options are read from the environment: what text means, and what is said where it is wrong. */
+/** Reads options from the environment: parses their text, and reports wrong values. */
 import { warnOnce } from '../util/diagnostics.js';
 import { describe, readEnvironment, Scope } from './options.js';
 
-/** Options that the environment may give, and what is wrong with those that it gives. */
+/** Reads options that the environment may give, and collects the wrong values among them. */
 export class Environment {
   readonly #problems: string[] = [];
 
-  /** The option as given, else as the environment has it, else `check(undefined)`: the default. */
+  /** The checked option: `given`, else the variable's value, else the default `check(undefined)`. */
   option<T>(
     given: unknown,
     variable: string,
@@ -32,26 +32,26 @@ export class Environment {
   report(): void {
     if (this.#problems.length === 0) return;
     const problems = this.#problems.join('; ');
-    warnOnce(`environment ${problems}`, `ignored in the environment: ${problems}`);
+    warnOnce(`environment ${problems}`, `ignored environment variables: ${problems}`);
   }
 }
 
-/** Of options that are text. */
+/** The parser of options that are text. */
 export const asText = (text: string): unknown => text;
 
 /** `name=value,name=value`. */
 export function parsePairs(text: string): Record<string, string> {
   const pairs: [string, string][] = [];
   for (const pair of text.split(',').filter((part) => part.trim() !== '')) {
-    const at = pair.indexOf('=');
-    if (at < 1) throw new TypeError(`${describe(pair.trim())} is not name=value`);
-    pairs.push([pair.slice(0, at).trim(), pair.slice(at + 1).trim()]);
+    const equals = pair.indexOf('=');
+    if (equals < 1) throw new TypeError(`${describe(pair.trim())} is not name=value`);
+    pairs.push([pair.slice(0, equals).trim(), pair.slice(equals + 1).trim()]);
   }
-  // A name may be any text, such as __proto__: an assignment would not keep that.
+  // A name may be any text, such as __proto__, for which an assignment would add no property.
   return Object.fromEntries(pairs);
 }
 
-/** Values are percent-encoded: https://opentelemetry.io/docs/specs/otel/resource/sdk/ */
+/** `parsePairs`, decoding percents: https://opentelemetry.io/docs/specs/otel/resource/sdk/ */
 export function parseResourceAttributes(text: string): Record<string, string> {
   const pairs = Object.entries(parsePairs(text));
   return Object.fromEntries(
@@ -71,7 +71,7 @@ const SCOPES = new Map([
   ['all', Scope.AllSpans],
 ]);
 
-/** Other text stays text, for the check to refuse. */
+/** `true`, `1`, `false`, `0`; returns other text unchanged, which the check then refuses. */
 export function parseFlag(text: string): unknown {
   return FLAGS.get(text.toLowerCase()) ?? text;
 }
@@ -83,12 +83,12 @@ export function parseScope(text: string): Scope {
   return found;
 }
 
-/** For a check that wants an object. */
+/** Parses JSON, for a check that requires an object. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // The parser's own message repeats the text, which may hold a secret.
+    // The parser's own message repeats the text, which may contain a secret.
     throw new TypeError('must be a JSON object');
   }
 }

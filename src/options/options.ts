@@ -1,21 +1,21 @@
 /** Every option of the package: its type, default and check. */
 import { isDeprecatedOption, warnDeprecated, type DeprecatedLabelOptions } from './deprecated.js';
 
-/** Which span of a local trace a label speaks of. */
+/** The span of a local trace that a label describes. */
 export enum Scope {
   /** The label is not set. */
   None = 0,
   /** The first span of the trace in this process, for all its descendants. */
   RootSpan = 1,
-  /** Each span for itself. */
+  /** Each span has its own. */
   AllSpans = 2,
 }
 
 /** How spans become labels. */
 export interface LabelOptions extends DeprecatedLabelOptions {
-  /** Whose id is `span_id`. Default `Scope.RootSpan`. */
+  /** The span whose id is `span_id`. Default `Scope.RootSpan`. */
   spanIdScope?: Scope | undefined;
-  /** Whose name is `span_name`. Default `Scope.RootSpan`. */
+  /** The span whose name is `span_name`. Default `Scope.RootSpan`. */
   spanNameScope?: Scope | undefined;
   /** Whether sampled spans set `trace_id`; false for Pyroscope before 2.1. Default true. */
   traceIdLabel?: boolean | undefined;
@@ -32,11 +32,11 @@ export interface ResolvedLabelOptions {
 export interface CpuProfilerOptions {
   /** CPU time between two samples, in microseconds: 1_000 … 1_000_000. Default 10_000 (100 Hz). */
   intervalMicros?: number | undefined;
-  /** Frames kept of one stack, from the leaf: 1 … 1_024. Default 128. */
+  /** Frames recorded of one stack, from the leaf: 1 … 1_024. Default 128. */
   maxFrames?: number | undefined;
-  /** Whether frames carry the line being run, not only their function's. Default true. */
+  /** Whether frames have the line that runs, not only that of their function. Default true. */
   lineNumbers?: boolean | undefined;
-  /** Whether frames are mapped to original sources. Default: Node runs with --enable-source-maps. */
+  /** Whether frames are mapped to original sources. Default: Node has --enable-source-maps. */
   sourceMaps?: boolean | undefined;
 }
 
@@ -95,24 +95,24 @@ export function resolveCpuProfilerOptions(
   };
 }
 
-/** What `otelpyroscope run` tells the program that it starts. */
+/** The settings that `otelpyroscope run` passes to the program that it starts. */
 export interface RunSettings {
-  /** Where the profile is to be written. */
+  /** Path of the profile. */
   readonly out: string;
   /** See `CpuProfilerOptions`. */
   readonly intervalMicros: number;
-  /** Whether to serve the live view. */
+  /** Whether the program serves the live view. */
   readonly serve: boolean;
 }
 
 const RUN_VARIABLE = 'OTELPYROSCOPE_RUN';
 
-/** The environment of a program that is to be run with these settings. */
+/** The environment of a program that gets these settings. */
 export function environmentForRun(settings: RunSettings): NodeJS.ProcessEnv {
   return { ...process.env, [RUN_VARIABLE]: JSON.stringify(settings) };
 }
 
-/** The settings for this process, once: processes that it starts are not to have them. */
+/** Returns and removes this process's settings, so that its child processes do not get them. */
 export function takeRunSettings(): RunSettings | undefined {
   const text = process.env[RUN_VARIABLE];
   delete process.env[RUN_VARIABLE];
@@ -172,21 +172,21 @@ export function integer(
   return value;
 }
 
-/** A variable of the environment; undefined where it is missing or blank. Nothing else reads it. */
+/** A variable of the environment, trimmed; undefined if it is missing or blank. */
 export function readEnvironment(name: string): string | undefined {
   const text = process.env[name]?.trim();
   return text === '' ? undefined : text;
 }
 
 function nodeMapsSources(): boolean {
-  // Older minors of Node 20 have no property that answers this.
-  const known = (process as { sourceMapsEnabled?: boolean }).sourceMapsEnabled;
-  if (known !== undefined) return known;
+  // Older minors of Node 20 have no such property.
+  const enabled = (process as { sourceMapsEnabled?: boolean }).sourceMapsEnabled;
+  if (enabled !== undefined) return enabled;
   const flags = [...process.execArgv, ...(readEnvironment('NODE_OPTIONS') ?? '').split(/\s+/)];
   return flags.includes('--enable-source-maps');
 }
 
-/** A value in an error message: short, and never a user's long text. Not for secrets. */
+/** A value for an error message, with at most 40 characters of a string. Not for secrets. */
 export function describe(value: unknown): string {
   if (value === null) return 'null';
   if (typeof value === 'string')

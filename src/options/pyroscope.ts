@@ -1,4 +1,4 @@
-/** The options of the Pyroscope agent: types, defaults, checks, and their names in the environment. */
+/** The options of the Pyroscope agent: types, defaults, checks, and environment variables. */
 import {
   asText,
   Environment,
@@ -25,7 +25,7 @@ import {
 /** How profiles are uploaded. */
 export type PyroscopeProtocol = 'ingest' | 'connect' | 'otlp';
 
-/** Where profiles go, and under what name; what is not given is taken from the environment. */
+/** The server, and the name and labels of profiles. Each option defaults to its variable. */
 export interface PyroscopeConfig extends CpuProfilerOptions {
   /** `PYROSCOPE_APPLICATION_NAME`, `OTEL_SERVICE_NAME`, the resource's `service.name`. */
   applicationName?: string | undefined;
@@ -45,7 +45,7 @@ export interface PyroscopeConfig extends CpuProfilerOptions {
   headers?: Record<string, string> | undefined;
   /** Length of a profile in ms: 1_000 … 300_000. Default 15_000. `PYROSCOPE_FLUSH_INTERVAL_MS`. */
   flushIntervalMs?: number | undefined;
-  /** Of one try to upload, in ms: 100 … 60_000. Default 10_000. `PYROSCOPE_TIMEOUT_MS`. */
+  /** Limit of one try to upload, in ms: 100 … 60_000. Default 10_000. `PYROSCOPE_TIMEOUT_MS`. */
   timeoutMs?: number | undefined;
   /** Default `ingest`. `PYROSCOPE_PROTOCOL`. */
   protocol?: PyroscopeProtocol | undefined;
@@ -53,15 +53,15 @@ export interface PyroscopeConfig extends CpuProfilerOptions {
 
 /** `PyroscopeConfig` and its environment, checked, with every default filled in. */
 export interface ResolvedPyroscopeConfig {
-  /** False: `PYROSCOPE_PROFILING_ENABLED=false`. */
+  /** False if `PYROSCOPE_PROFILING_ENABLED` is false. */
   readonly enabled: boolean;
-  /** Undefined where only the resource of a tracer provider can tell. */
+  /** Undefined if only the resource of a tracer provider may contain it. */
   readonly applicationName: string | undefined;
   readonly serviceNamespace: string | undefined;
-  /** Without a slash at its end, user information, query and fragment. */
+  /** Without a trailing slash, user information, query and fragment. */
   readonly serverAddress: string;
   readonly tags: Readonly<Record<string, string>>;
-  /** Those of the user, authorization and tenant. */
+  /** The user's headers, authorization, and tenant. */
   readonly headers: Readonly<Record<string, string>>;
   readonly flushIntervalMs: number;
   readonly timeoutMs: number;
@@ -69,10 +69,10 @@ export interface ResolvedPyroscopeConfig {
   readonly profiler: ResolvedCpuProfilerOptions;
 }
 
-/** Pyroscope takes 30 label names in a series: the rest is for the server's and the samples' own. */
+/** Pyroscope accepts 30 label names in a series; the others are the server's and the samples'. */
 export const MAX_TAGS = 16;
 const MAX_TAG_BYTES = 2_048;
-/** Pyroscope refuses deeper stacks than 1,000; the mark of truncation counts. */
+/** Pyroscope refuses stacks of more than 1,000 frames; `(truncated)` is one of them. */
 const MAX_PYROSCOPE_FRAMES = 999;
 const TAG_NAME = /^[A-Za-z_][A-Za-z0-9_.]{0,1023}$/;
 const RESERVED_TAGS = ['__name__', 'profile_id', 'span_id', 'trace_id', 'thread_name'];
@@ -94,9 +94,9 @@ const OPTION_NAMES = [
 ];
 
 /**
- * Checks `config`, adds what the environment says of the rest, and fills in the defaults. Throws a
- * TypeError or RangeError that names a wrong option; wrong values of the environment are named in
- * one `diag.warn`, and the default is taken.
+ * Checks `config`, takes missing options from the environment, and fills in the defaults. Throws a
+ * TypeError or RangeError that names a wrong option. Wrong values in the environment are listed in
+ * one `diag.warn` and replaced by the default.
  */
 export function resolvePyroscopeConfig(config: PyroscopeConfig = {}): ResolvedPyroscopeConfig {
   checkNames(config, OPTION_NAMES, () => false);
@@ -156,14 +156,14 @@ export function resolvePyroscopeConfig(config: PyroscopeConfig = {}): ResolvedPy
 
 const ENABLED = 'PYROSCOPE_PROFILING_ENABLED';
 
-/** What `otelpyroscope/register` does, as the environment has it. */
+/** The environment's settings for `otelpyroscope/register`. */
 export interface RegisterEnvironment {
   readonly enabled: boolean;
   readonly hasServer: boolean;
   readonly labels: LabelOptions;
 }
 
-/** Reads it; never throws: wrong values are named in one `diag.warn`, and the default is taken. */
+/** Never throws: wrong values are listed in one `diag.warn` and replaced by the default. */
 export function readRegisterEnvironment(): RegisterEnvironment {
   const environment = new Environment();
   const scopeOf = (variable: string): Scope | undefined =>
@@ -178,7 +178,7 @@ export function readRegisterEnvironment(): RegisterEnvironment {
       spanNameScope: scopeOf('PYROSCOPE_OTEL_SPAN_NAME_SCOPE'),
     },
   };
-  // With an agent to start, its configuration names the wrong switch as well: once is enough.
+  // If an agent is started, its configuration reports the same problems; `warnOnce` drops repeats.
   environment.report();
   return read;
 }
@@ -193,7 +193,7 @@ function checkAddress(value: unknown): Address {
   const given = value ?? 'http://localhost:4040';
   const url = typeof given === 'string' ? parseUrl(given) : undefined;
   if (url === undefined) {
-    // Without the value: it may hold a password.
+    // Without the value, which may contain a password.
     throw new TypeError('serverAddress must be an http: or https: URL');
   }
   return {
@@ -205,7 +205,7 @@ function checkAddress(value: unknown): Address {
 
 function parseUrl(text: string): URL | undefined {
   try {
-    // What people write: "pyroscope:4040". A host is no scheme.
+    // "pyroscope:4040" is common: its host must not be taken for a scheme.
     const url = new URL(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`);
     return url.protocol === 'http:' || url.protocol === 'https:' ? url : undefined;
   } catch {
@@ -220,7 +220,7 @@ function headersOf(
   address: Address,
 ): Record<string, string> {
   if (config.authToken !== undefined && config.basicAuthUser !== undefined) {
-    throw new TypeError('authToken and basicAuthUser exclude each other');
+    throw new TypeError('authToken and basicAuthUser cannot be given together');
   }
   const headers = environment.option(
     config.headers,
@@ -252,7 +252,7 @@ function checkHeaders(value: unknown): Record<string, string> {
     try {
       new Headers([[name, text]]);
     } catch {
-      // The reason that fetch gives repeats the value, which may be a secret.
+      // The error message of Headers repeats the value, which may be a secret.
       throw new TypeError(`headers: ${describe(name)} or its value is not allowed in HTTP`);
     }
   }
@@ -273,7 +273,7 @@ function checkTags(value: unknown): Record<string, string> {
     if (text !== '') tags.push([name, text]);
   }
   if (tags.length > MAX_TAGS) {
-    throw new TypeError(`tags must be ${String(MAX_TAGS)} at most`);
+    throw new TypeError(`tags must have at most ${String(MAX_TAGS)} entries`);
   }
   return Object.fromEntries(tags);
 }
@@ -286,7 +286,7 @@ function checkProtocol(value: unknown): PyroscopeProtocol {
 
 function nonEmpty(name: string, value: unknown): string | undefined {
   if (value === undefined) return undefined;
-  // Without the value: some of these are secrets.
+  // Without the value: some options are secrets.
   if (typeof value !== 'string') throw new TypeError(`${name} must be a string`);
   if (value.trim() === '') throw new TypeError(`${name} must not be empty`);
   return value;

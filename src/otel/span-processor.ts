@@ -21,7 +21,7 @@ type StartedSpan = Span & { readonly name?: string };
 export class PyroscopeSpanProcessor {
   readonly #options: ResolvedLabelOptions;
 
-  /** Throws a TypeError where an option is unknown or wrong; see `LabelOptions` for the defaults. */
+  /** Throws a TypeError if an option is unknown or wrong; see `LabelOptions` for the defaults. */
   constructor(options?: LabelOptions) {
     this.#options = resolveLabelOptions(options);
     patchedContextManager();

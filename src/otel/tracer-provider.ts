@@ -29,8 +29,8 @@ const CALLED_ON_WRAPPER: ReadonlySet<PropertyKey> = new Set(['register']);
 let disable: (provider: TracerProvider) => void;
 
 /**
- * Wraps a tracer provider. CPU samples taken while one of its spans is active carry the span's trace
- * id, span id and name, and the span gets the attribute `pyroscope.profile.id`.
+ * Wraps a tracer provider. CPU samples taken while one of its spans is active carry the span's
+ * trace id, span id and name, and the span gets the attribute `pyroscope.profile.id`.
  *
  * Everything but `getTracer` and `register` passes through to the wrapped provider (forceFlush,
  * shutdown, …). `register` registers the wrapper.

@@ -1,4 +1,4 @@
-/** Reports to the application through OpenTelemetry's `diag`, at most once per cause. */
+/** Warns the application through OpenTelemetry's `diag`, at most once per cause. */
 import { threadSingleton } from './thread-singleton.js';
 
 interface DiagLogger {
@@ -6,20 +6,20 @@ interface DiagLogger {
 }
 
 /**
- * The registry that every 1.x copy of `@opentelemetry/api` shares. It is read directly: a copy of
- * the api refuses the globals that a newer one has set, and the application's copy need not be
- * the one that this package would load.
+ * The key of the registry that all 1.x copies of `@opentelemetry/api` share. The registry is read
+ * directly: a copy of the api refuses the globals that a newer one has set, and the application's
+ * copy need not be the one that this package would load.
  */
 export const OTEL_GLOBAL = Symbol.for('opentelemetry.js.api.1');
 
-/** What is said before the application has a logger is kept where `holdWarnings` asks for it. */
+/** Warnings held for a logger at most; see `holdWarnings`. */
 const MAX_HELD = 32;
 const held = threadSingleton('held-warnings.v1', () => ({
   holding: false,
   warnings: [] as [string, unknown][],
 }));
 
-const said = threadSingleton('diagnostics.v1', () => new Set<string>());
+const warned = threadSingleton('diagnostics.v1', () => new Set<string>());
 
 /** Sends a warning to the registered diag logger, if there is one. Never throws. */
 export function warn(message: string, error?: unknown): void {
@@ -31,18 +31,18 @@ export function warn(message: string, error?: unknown): void {
   send(message, error);
 }
 
-/** From now on warnings wait for a logger: the package is loaded before the application's SDK. */
+/** Holds warnings until there is a logger: the package is loaded before the application's SDK. */
 export function holdWarnings(): void {
   held.holding = true;
 }
 
-/** Sends the warnings held, if there is a logger now. Never throws. */
+/** Sends the held warnings, if there is a logger now. Never throws. */
 export function deliverHeldWarnings(): void {
   if (held.warnings.length === 0 || logger() === undefined) return;
   for (const [message, error] of held.warnings.splice(0)) send(message, error);
 }
 
-/** Ends the holding, and returns what no logger has taken. */
+/** Stops holding warnings, and returns those that no logger has received. */
 export function takeHeldWarnings(): string[] {
   held.holding = false;
   return held.warnings
@@ -67,9 +67,9 @@ function send(message: string, error: unknown): void {
   }
 }
 
-/** Like `warn`, but only for the first of all calls with this `cause` in this thread. */
+/** `warn`, for the first call with this `cause` in this thread only. */
 export function warnOnce(cause: string, message: string, error?: unknown): void {
-  if (said.has(cause)) return;
-  said.add(cause);
+  if (warned.has(cause)) return;
+  warned.add(cause);
   warn(message, error);
 }

@@ -1,10 +1,10 @@
-/** The one error class that this package throws for its own conditions. */
+/** The error class of this package. */
 
-/** What went wrong, as a stable string to compare with. */
+/** The condition, as a stable string to compare with. */
 export type ProfilerErrorCode =
-  /** `start()` on a profiler that runs. */
+  /** `start()` was called on a running profiler. */
   | 'ERR_ALREADY_STARTED'
-  /** `collect()` or `stop()` on a profiler that does not run. */
+  /** `collect()` or `stop()` was called on a profiler that does not run. */
   | 'ERR_NOT_STARTED'
   /** macOS and Windows: there is no sampler for this platform. */
   | 'ERR_UNSUPPORTED_PLATFORM'
@@ -13,7 +13,7 @@ export type ProfilerErrorCode =
   /** The kernel or a sandbox forbids CPU timers or their signal. */
   | 'ERR_TIMER_REFUSED';
 
-/** Thrown by set-up calls, or the reason of a promise that they return; never thrown later. */
+/** Thrown by set-up calls, or the reason of a promise that they return; not thrown after set-up. */
 export class ProfilerError extends Error {
   /** The condition; the message explains it and may change. */
   readonly code: ProfilerErrorCode;

@@ -1,10 +1,10 @@
-/** Maps that grow a little at a time: a Map of 65,536 entries takes milliseconds to make room for one more. */
+/** Maps that grow in small steps: adding one entry to a Map of 65,536 may take milliseconds. */
 
-/** Entries of one Map: to double it takes about a millisecond. */
+/** Entries of one Map at most: doubling such a Map takes about a millisecond. */
 const MAX_ENTRIES = 16_384;
 const ID_MAPS = 256;
 
-/** A Map to which keys are added and never taken away. */
+/** A map from which keys are never removed. */
 export class GrowingMap<Key, Value> {
   readonly #maps = [new Map<Key, Value>()];
 
@@ -16,7 +16,7 @@ export class GrowingMap<Key, Value> {
     return undefined;
   }
 
-  /** Adds a key that is not there yet. */
+  /** Adds a key that the map does not contain yet. */
   add(key: Key, value: Value): void {
     let map = this.#maps[this.#maps.length - 1] as Map<Key, Value>;
     if (map.size >= MAX_ENTRIES) {
@@ -27,7 +27,7 @@ export class GrowingMap<Key, Value> {
   }
 }
 
-/** Numbers by ids of any size. */
+/** A map from ids of any size to numbers. */
 export class IdMap {
   readonly #maps: (Map<number, number> | undefined)[] = new Array<undefined>(ID_MAPS);
 
@@ -35,7 +35,7 @@ export class IdMap {
     return this.#maps[id & (ID_MAPS - 1)]?.get(id);
   }
 
-  /** Where the id is there already, the new number takes the place of the other. */
+  /** Sets the number of an id; a new one replaces the old. */
   set(id: number, value: number): void {
     (this.#maps[id & (ID_MAPS - 1)] ??= new Map<number, number>()).set(id, value);
   }

@@ -1,16 +1,16 @@
-/** Unpacks gzip data without a long turn of the event loop, however much comes out of it. */
+/** Decompresses gzip data of any size without blocking the event loop for long. */
 import { createGunzip } from 'node:zlib';
 import { inSlices, joined } from './time-slices.js';
 
-/** What the thread pool unpacks at a time, in bytes. */
+/** Bytes that the thread pool decompresses at a time. */
 const CHUNK_BYTES = 65_536;
 
-/** More came out than was allowed. */
+/** The decompressed data exceed the limit. */
 export class GunzipLimitError extends Error {}
 
 /**
- * Resolves to the unpacked bytes. Rejects with a GunzipLimitError where there are more than
- * `maxBytes`, with an error of zlib where the data are damaged.
+ * Resolves to the decompressed bytes. Rejects with a GunzipLimitError if there are more than
+ * `maxBytes`, with an error of zlib if the data are damaged.
  */
 export async function gunzipInSlices(
   gzipped: Uint8Array,

@@ -1,6 +1,6 @@
-/** Lists of numbers as keys of a Map: as text, each byte a character of it. */
+/** Lists of numbers as keys of a Map: strings with one character per byte. */
 
-/** Where a list is put to become a key. */
+/** A buffer for a list of numbers, from which keys are made. */
 export class NumberKey {
   readonly ids: Uint32Array;
   readonly #bytes: Buffer;
@@ -11,14 +11,14 @@ export class NumberKey {
     this.#bytes = Buffer.from(memory);
   }
 
-  /** One with room for twice as many, and the same numbers. */
+  /** Returns a copy with room for twice as many numbers. */
   twice(): NumberKey {
     const larger = new NumberKey(2 * this.ids.length);
     larger.ids.set(this.ids);
     return larger;
   }
 
-  /** The first `count` of the ids. */
+  /** The key of the first `count` ids. */
   keyOf(count: number): string {
     return this.#bytes.toString('latin1', 0, 4 * count);
   }

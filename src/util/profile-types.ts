@@ -1,31 +1,31 @@
 /**
- * The kinds of profile that the package takes: one row for each, which writers, uploads, handlers and
- * readers are given. Here, at the bottom, because readers and options need the rows as well.
+ * The kinds of profile that the package takes, one row for each, which writers, uploads, handlers
+ * and readers get. It is in util/ because readers and options need the rows as well.
  */
 
-/** What a number of a sample counts, as pprof spells it. */
+/** Type and unit of a sample's value, in pprof's spelling. */
 export interface ValueType {
   readonly type: string;
   readonly unit: string;
 }
 
 export interface ProfileType {
-  /** Values of each sample, in this order: its count, and `main`. */
+  /** The first value of each sample: the number of samples. */
   readonly count: ValueType;
-  /** What readers show, and the period is of. */
+  /** The second value, which readers show; also the type of the period. */
   readonly main: ValueType;
   /**
-   * The label `__name__` of an upload by `connect`. For `ingest` and `otlp`, Pyroscope takes the
+   * The label `__name__` of an upload by `connect`. For `ingest` and `otlp`, Pyroscope uses the
    * types of the values and of the period.
    */
   readonly pyroscopeName: string;
-  /** Where an HTTP server has it for whoever pulls profiles. */
+  /** Path at which HTTP servers serve it to those who pull profiles. */
   readonly pullPath: string;
-  /** The name of the file that a browser saves it as. */
+  /** Name of the file in which a browser saves it. */
   readonly fileName: string;
 }
 
-/** CPU time of threads. https://github.com/google/pprof/blob/main/proto/profile.proto */
+/** CPU time of threads; see https://github.com/google/pprof/blob/main/proto/profile.proto */
 export const CPU_PROFILE: ProfileType = {
   count: { type: 'samples', unit: 'count' },
   main: { type: 'cpu', unit: 'nanoseconds' },
@@ -34,5 +34,5 @@ export const CPU_PROFILE: ProfileType = {
   fileName: 'cpu.pb.gz',
 };
 
-/** Of a file with several types of values, readers show the first that is one of these. */
+/** Kinds that readers know: of a file's value types they show the first one of these. */
 export const PROFILE_TYPES: readonly ProfileType[] = [CPU_PROFILE];

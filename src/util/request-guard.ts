@@ -1,10 +1,10 @@
-/** Which HTTP requests are from a server's own pages and tools, and not from somebody else's page. */
+/** Separates HTTP requests of a server's own pages and of tools from those of foreign pages. */
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 
 const LOOPBACK_NAMES: readonly string[] = ['localhost', '127.0.0.1', '[::1]'];
 
-/** Names in small letters, as in a Host header without its port: an IPv6 address in brackets. */
+/** Takes a lower-case name as in a Host header without port, with an IPv6 address in brackets. */
 export type IsOwnName = (name: string) => boolean;
 
 /** Whether a server that listens at `host` can be reached from this machine only. */
@@ -14,8 +14,8 @@ export function isLoopback(host: string): boolean {
 
 /**
  * The names of a server that listens at `host`: those of the loopback interface, `host`, `others`,
- * and, where it listens at other interfaces, any address in numbers. A name of somebody else's is
- * none, even if they point it here (DNS rebinding).
+ * and any IP address if it listens at other interfaces. Foreign names are not among them, even if
+ * they resolve to this server (DNS rebinding).
  */
 export function ownNames(host: string, others: readonly string[] = []): IsOwnName {
   const names = new Set([...LOOPBACK_NAMES, ...[host, ...others].map(hostName)]);
@@ -23,21 +23,21 @@ export function ownNames(host: string, others: readonly string[] = []): IsOwnNam
   return (name) => names.has(name) || (takesNumbers && isIP(name.replace(/^\[|\]$/g, '')) !== 0);
 }
 
-/** A host as `IsOwnName` takes it. */
+/** Returns a host as `IsOwnName` takes it. */
 export function hostName(host: string): string {
   return isIP(host) === 6 ? `[${host.toLowerCase()}]` : host.toLowerCase();
 }
 
 /**
- * Whether a request names a name of the server's own as its host, `port` if that is given, and
- * comes from a page of the same origin, from the address bar, or from no browser.
+ * Whether the host of a request is a name of the server's own, with `port` if that is given, and
+ * the request comes from a page of the same origin, from the address bar, or from no browser.
  */
 export function isOwnRequest(
   { headers }: IncomingMessage,
   isOwnName: IsOwnName,
   port?: number,
 ): boolean {
-  // HTTP/2 has a header of another name.
+  // HTTP/2 has `:authority` instead of Host.
   const host = headers.host ?? (headers[':authority'] as string | undefined) ?? '';
   const [, name, givenPort = '80'] = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(host) ?? [];
   if (name === undefined || (port !== undefined && Number(givenPort) !== port)) return false;

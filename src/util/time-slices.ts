@@ -1,12 +1,12 @@
-/** Work in slices, between which the application's events have their turn. */
+/** Work in slices, between which the event loop runs. */
 import { setImmediate } from 'node:timers';
 
-/** Length of a slice in nanoseconds; the step that is under way then is finished. */
+/** Length of a slice in nanoseconds; its last step may end later. */
 const SLICE_NANOS = 500_000n;
 /** Bytes that `joined` copies in one step. */
 const STEP_BYTES = 65_536;
 
-/** Does work whose steps take microseconds; resolves to what it returns. The first slice comes later. */
+/** Does work in steps of microseconds; resolves to its result. The first slice runs later. */
 export async function inSlices<Result>(work: Generator<void, Result>): Promise<Result> {
   for (;;) {
     await nextTurn();
@@ -18,13 +18,13 @@ export async function inSlices<Result>(work: Generator<void, Result>): Promise<R
   }
 }
 
-/** Works that wait for their next slice: one of them has it in each turn, however many there are. */
+/** Pieces of work that wait for a slice: one runs in each turn of the event loop. */
 const waiting: (() => void)[] = [];
 
-/** Resolves when the caller may do its next slice, in the next turn of the event loop or later. */
+/** Resolves when the caller may run its next slice, in the next turn of the event loop or later. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
-    // Not that of timers/promises, which costs several times as much.
+    // setImmediate of timers/promises costs several times as much.
     if (waiting.push(resolve) === 1) setImmediate(serveNext);
   });
 }
@@ -35,13 +35,13 @@ function serveNext(): void {
   next?.();
 }
 
-/** When a slice that begins now ends, in nanoseconds of `process.hrtime.bigint()`. */
+/** The end of a slice that begins now, in nanoseconds of `process.hrtime.bigint()`. */
 export function sliceEnd(): bigint {
-  // Not performance.now(), for which Node.js loads a module that takes it 2 ms.
+  // Not performance.now(): Node.js loads a module for it, which takes 2 ms.
   return process.hrtime.bigint() + SLICE_NANOS;
 }
 
-/** The same at once. */
+/** Does all of the work now and returns its result. */
 export function atOnce<Result>(work: Generator<void, Result>): Result {
   for (;;) {
     const step = work.next();
@@ -49,18 +49,18 @@ export function atOnce<Result>(work: Generator<void, Result>): Result {
   }
 }
 
-/** The parts, one after the other. */
+/** Concatenates the parts. */
 export function* joined(parts: readonly Uint8Array[]): Generator<void, Buffer> {
   const length = parts.reduce((sum, part) => sum + part.length, 0);
-  // Memory that the system gives when it is written, not filled with zeros before.
+  // Not filled with zeros: the system provides the memory when it is written.
   const whole = Buffer.allocUnsafeSlow(length);
-  let at = 0;
+  let offset = 0;
   let copied = 0;
   for (const part of parts) {
     for (let begin = 0; begin < part.length; begin += STEP_BYTES) {
       const piece = part.subarray(begin, begin + STEP_BYTES);
-      whole.set(piece, at);
-      at += piece.length;
+      whole.set(piece, offset);
+      offset += piece.length;
       copied += piece.length;
       if (copied < STEP_BYTES) continue;
       copied = 0;
