@@ -1,4 +1,4 @@
-/** Labels in force and the two ways in which a sampler reads them, with a stand-in for the addon. */
+/** The current labels and the two sources from which a sampler reads them, with a fake addon. */
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage, AsyncResource, createHook } from 'node:async_hooks';
 import { execFileSync } from 'node:child_process';
@@ -12,7 +12,7 @@ const { ActiveLabels } = require('../../../lib/labels/active-labels.js');
 const { createLabelSet, createUserLabels } = require('../../../lib/labels/label-set.js');
 const { LABEL_TABLE_SIZE, PROBE_IDS } = require('../../../lib/labels/label-table.js');
 
-/** Whether this Node keeps storages in an AsyncContextFrame, which no async_hooks hook can follow. */
+/** Whether this Node.js has AsyncContextFrame, in which no async_hooks hook finds a callback's store. */
 const hasContextFrame = (() => {
   const storage = new AsyncLocalStorage();
   const resource = storage.run('inner', () => new AsyncResource('test'));
@@ -25,7 +25,7 @@ const hasContextFrame = (() => {
 
 const setOf = (name) => createLabelSet(undefined, createUserLabels(new Map([['name', name]])));
 
-/** The addon as far as labels go; `continuation`: whether it can read the storage itself. */
+/** The addon's part for labels; `continuation`: whether it can read the storage itself. */
 function fakeNative({ continuation = false, refused = false } = {}) {
   return {
     labelWord: new Int32Array(1),
@@ -70,7 +70,7 @@ describe('ActiveLabels', () => {
     assert.equal(labels.labelsOf(set.id + 1), undefined);
   });
 
-  it('gives an id only to sets that come into force, and keeps it', () => {
+  it('gives a set an id when it first becomes current, and no other later', () => {
     const labels = new ActiveLabels();
     const [never, set] = [setOf('never'), setOf('a')];
     const run = () => labels.run(set, () => labels.currentId(), undefined, []);
@@ -84,7 +84,7 @@ describe('ActiveLabels', () => {
     assert.equal(labels.activeLabelSets, 0);
   });
 
-  it("leaves a flow without labels whose set lost its place, and never with another's", async () => {
+  it('leaves an async context without labels, never with wrong ones, when newer sets took its index', async () => {
     const labels = new ActiveLabels();
     const set = setOf('first');
     await labels.run(
@@ -111,7 +111,7 @@ describe('ActiveLabels', () => {
     );
   }).timeout(10_000);
 
-  it('counts a set once that samples or flows still carry when it is gone, ended or not', () => {
+  it('counts a dropped set once if a sample or an async context still has its id, ended or not', () => {
     const labels = new ActiveLabels();
     const sets = [setOf('ended'), setOf('open'), setOf('of nobody')];
     const [ended, open] = sets.map((set) => {
@@ -137,7 +137,7 @@ describe('ActiveLabels', () => {
     assert.equal(labels.droppedLabelSets, 2);
   });
 
-  it('replaces the storage when ids run out: flows under way lose their labels', async () => {
+  it('replaces the storage when ids run out, so that existing async contexts lose their labels', async () => {
     const labels = new ActiveLabels(0x3fff_ffff);
     const native = fakeNative();
     labels.connect(native);
@@ -175,7 +175,7 @@ describe('ActiveLabels', () => {
     labels.disconnect();
   });
 
-  it('is read from the continuation where the addon can, and writes no slot then', async () => {
+  it('has its ids read from the continuation if the addon can, and writes no label word then', async () => {
     const labels = new ActiveLabels();
     const native = fakeNative({ continuation: true });
     assert.equal(labels.connect(native), 'continuation');
@@ -193,7 +193,7 @@ describe('ActiveLabels', () => {
     labels.disconnect();
   });
 
-  it('probes with ids that no set ever has, and leaves none in force', () => {
+  it('probes with ids that no set ever has, and leaves none of them current', () => {
     const labels = new ActiveLabels();
     const native = fakeNative({ continuation: true });
     const seen = [];
@@ -208,7 +208,7 @@ describe('ActiveLabels', () => {
     labels.disconnect();
   });
 
-  it('falls back where a probe is wrong or the addon refuses: to the slot, or to no labels', () => {
+  it('falls back to the label word, or to no labels, if the probe fails or the addon refuses', () => {
     const stuck = fakeNative({ continuation: true });
     stuck.probeContinuationLabel = () => PROBE_IDS[0];
     const refused = fakeNative({ continuation: true, refused: true });
@@ -226,17 +226,17 @@ describe('ActiveLabels', () => {
     }
   });
 
-  it('refuses an addon with another table size', () => {
+  it('refuses an addon whose label table has another size', () => {
     const native = { ...fakeNative(), sampledLabels: new Uint8Array(16) };
     assert.throws(() => new ActiveLabels().connect(native), /16/);
   });
 
   if (hasContextFrame) {
-    console.log('The label slot is not tested: this Node has AsyncContextFrame');
+    console.log('The label word is not tested: this Node.js has AsyncContextFrame');
     return;
   }
 
-  describe('in the slot', () => {
+  describe('with the label word', () => {
     let labels;
     let native;
     let a;
@@ -258,7 +258,7 @@ describe('ActiveLabels', () => {
       labels.disconnect();
     });
 
-    it('follows calls that nest, return and throw', () => {
+    it('writes the right id in nested calls, after returns and after throws', () => {
       run(a, () => {
         assertIn(a);
         run(b, () => assertIn(b));
@@ -275,7 +275,7 @@ describe('ActiveLabels', () => {
       assertIn(undefined);
     });
 
-    it('follows every kind of callback, between callbacks of others', async () => {
+    it('writes the right id in every kind of callback, between callbacks of other async contexts', async () => {
       const hops = {
         await: async () => null,
         then: () => Promise.resolve().then(() => undefined),
@@ -291,7 +291,7 @@ describe('ActiveLabels', () => {
           },
         }),
       };
-      const flow = (set) =>
+      const work = (set) =>
         run(set, async () => {
           for (let round = 0; round < 5; round++) {
             for (const hop of Object.values(hops)) {
@@ -308,10 +308,10 @@ describe('ActiveLabels', () => {
           assertIn(undefined);
         }
       };
-      await Promise.all([flow(a), flow(b), unlabelled(), flow(a), unlabelled()]);
+      await Promise.all([work(a), work(b), unlabelled(), work(a), unlabelled()]);
     });
 
-    it('goes back to the outer flow after a scope that code enters by itself', async () => {
+    it('writes the outer id again after a scope that code enters by runInAsyncScope', async () => {
       const ofB = run(b, () => new AsyncResource('test'));
       const ofNone = new AsyncResource('test');
       const check = () => {
@@ -341,7 +341,7 @@ describe('ActiveLabels', () => {
       });
     });
 
-    it('follows what is entered for the rest of a flow, and restored', async () => {
+    it('writes the id of an enter for the rest of an async context, and of its restore', async () => {
       await run(a, async () => {
         await null;
         const before = labels.currentId();
@@ -356,7 +356,7 @@ describe('ActiveLabels', () => {
       });
     });
 
-    it('is right at once in a flow that is under way when the sampler starts', async () => {
+    it('writes the right id at once in an async context that exists when the sampler starts', async () => {
       labels.disconnect();
       await run(a, async () => {
         await null;
@@ -370,7 +370,7 @@ describe('ActiveLabels', () => {
       });
     });
 
-    it('is unlabelled at the end of scopes that were entered before the sampler started', () => {
+    it('clears the label word at the end of scopes that were entered before the sampler started', () => {
       labels.disconnect();
       const ofB = run(b, () => new AsyncResource('test'));
       const ofNone = new AsyncResource('test');
@@ -382,13 +382,13 @@ describe('ActiveLabels', () => {
           assertIn(b);
         });
         assert.equal(native.labelWord[0], 0);
-        // Not known to be in `a` any more: unlabelled until the next callback, never wrong.
+        // The hook does not know the id of `a`: unlabelled until the next callback, never wrong.
         ofB.runInAsyncScope(() => assertIn(b));
         assert.equal(native.labelWord[0], 0);
       });
     });
 
-    it('is empty once the sampler has stopped, whatever goes on', async () => {
+    it('clears the label word when the sampler stops, and writes it no more', async () => {
       await run(a, async () => {
         await null;
         run(b, () => {
@@ -405,7 +405,7 @@ describe('ActiveLabels', () => {
       });
     });
 
-    it('connects again, twice, and to another addon', async () => {
+    it('connects again, twice to the same addon, and to another addon', async () => {
       const other = fakeNative();
       assert.equal(labels.connect(native), 'label-word');
       assert.equal(labels.connect(other), 'label-word');
@@ -419,7 +419,7 @@ describe('ActiveLabels', () => {
       labels.disconnect();
     });
 
-    it('does not disturb other storages and emitters', async () => {
+    it('does not change other storages and emitters', async () => {
       const other = new AsyncLocalStorage();
       const emitter = new EventEmitter();
       emitter.on('event', () => assertIn(a));
@@ -433,7 +433,7 @@ describe('ActiveLabels', () => {
     });
   });
 
-  it('leaves no label on the event loop, after exceptions and deep scopes too', () => {
+  it('leaves no label id in the event loop, also after exceptions and deep scopes', () => {
     const fixture = fileURLToPath(new URL('../../support/label-word-child.cjs', import.meta.url));
     const result = JSON.parse(
       execFileSync(process.execPath, [...process.execArgv, fixture], { encoding: 'utf8' }),

@@ -1,4 +1,4 @@
-/** What the label sets of ended spans become, and what they come back as. */
+/** Label sets of ended spans: stored as numbers, and made again. */
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 
@@ -45,9 +45,9 @@ describe('EndedLabelSets', () => {
     'with a name of many characters': { rootName: 'é'.repeat(5_000), spanNameLabel: '😀' },
   };
   for (const [kind, changed] of Object.entries(kinds)) {
-    it(`gives back labels ${kind}`, () => {
+    it(`returns equal labels ${kind}`, () => {
       const sets = new EndedLabelSets(4);
-      // What another set has left in the slot does not matter.
+      // The bytes that another set has left at the index do not matter.
       assert.equal(sets.store(3, endedSet(3, traceOf({ spanIdLabel: CHILD }))), true);
       const set = endedSet(7, traceOf(changed));
       assert.equal(sets.store(3, set), true);
@@ -63,15 +63,15 @@ describe('EndedLabelSets', () => {
     });
   }
 
-  it('keeps each slot for itself, and forgets one alone', () => {
+  it('stores each index independently, and forgets one alone', () => {
     const sets = new EndedLabelSets(3);
     const ids = ['0000000000000001', '0000000000000002', '0000000000000003'];
-    ids.forEach((spanIdLabel, slot) => {
-      assert.equal(sets.store(slot, endedSet(slot + 1, traceOf({ spanIdLabel }))), true);
+    ids.forEach((spanIdLabel, index) => {
+      assert.equal(sets.store(index, endedSet(index + 1, traceOf({ spanIdLabel }))), true);
     });
     sets.forget(1);
     assert.deepEqual(
-      [0, 1, 2].map((slot) => sets.idAt(slot)),
+      [0, 1, 2].map((index) => sets.idAt(index)),
       [1, 0, 3],
     );
     assert.equal(sets.take(0).trace.spanIdLabel, ids[0]);
@@ -90,19 +90,19 @@ describe('EndedLabelSets', () => {
     'no trace': traceOf({ traceId: '', traceIdLabel: '' }),
   };
   for (const [what, trace] of Object.entries(declined)) {
-    it(`declines ${what}`, () => {
+    it(`declines to store ${what}`, () => {
       const sets = new EndedLabelSets(1);
       assert.equal(sets.store(0, endedSet(1, trace)), false);
       assert.equal(sets.idAt(0), 0);
     });
   }
 
-  it('declines labels of the user’s own, and sets without a span', () => {
+  it('declines to store labels of the user’s own, and sets without a span', () => {
     const sets = new EndedLabelSets(1);
     const user = createUserLabels(new Map([['name', 'value']]));
     assert.equal(sets.store(0, endedSet(1, traceOf(), user)), false);
     assert.equal(sets.store(0, endedSet(1, undefined, user)), false);
     const over = createLabelSet(traceOf(), undefined, undefined, '', createLabelSet(traceOf()));
-    assert.equal(sets.store(0, over), false, 'in force over another set');
+    assert.equal(sets.store(0, over), false, 'made from another set');
   });
 });

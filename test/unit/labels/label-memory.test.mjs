@@ -1,8 +1,8 @@
-/** What labels of spans and flows that have ended keep in memory, without any profiler. */
+/** The memory that labels of ended spans and withLabels calls occupy, without a profiler. */
 import assert from 'node:assert/strict';
 import { messageOf, runCode } from '../../support/run-child.mjs';
 
-/** Bytes of the heap that a program has kept, and a label that it had. */
+/** Bytes of the heap that a program still uses, and the length of a label that it had. */
 const keptBy = (code) =>
   messageOf(
     runCode(
@@ -26,10 +26,10 @@ const keptBy = (code) =>
     ),
   );
 
-describe('memory of labels', function () {
+describe('label table', function () {
   this.timeout(60_000);
 
-  it('holds the beginning of the names of ended spans', async function () {
+  it('keeps at most 2,048 bytes of the name of an ended span in memory', async function () {
     const { kept, length } = await keptBy(`
       for (let i = 0; i < 10_000; i++) {
         tracer.startActiveSpan(text(20_000, i), (span) => {
@@ -43,7 +43,7 @@ describe('memory of labels', function () {
     assert.ok(kept < 60e6, `${kept} bytes`);
   });
 
-  it("holds the beginning of the user's values", async function () {
+  it('keeps at most 2,048 bytes of a value of withLabels in memory', async function () {
     const { kept, length } = await keptBy(`
       for (let i = 0; i < 200; i++) {
         withLabels({ value: text(1_000_000, i) }, () => {

@@ -1,4 +1,4 @@
-/** The table of label ids: what resolves, what is kept for samples, and what happens at its limits. */
+/** The label table: ids that resolve, sets kept for samples, and its limits. */
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { setImmediate } from 'node:timers/promises';
@@ -50,10 +50,10 @@ describe('LabelTable', () => {
     table.end(set);
     table.end(set);
     assert.equal(table.active, 0);
-    assert.equal(table.get(1), set, 'flows that go on keep the labels');
+    assert.equal(table.get(1), set, 'async contexts keep the labels');
   });
 
-  it('gives a place away after a whole round, counts what had not ended, and never mixes ids', () => {
+  it('reuses an index after a whole round, counts sets that had not ended, and never mixes ids', () => {
     const table = new LabelTable();
     const ended = newSet();
     const open = newSet();
@@ -70,7 +70,7 @@ describe('LabelTable', () => {
     assert.equal(table.dropped, 1);
     assert.equal(table.active, 0);
     assert.equal(table.has(open), false);
-    assert.equal(table.add(open), LABEL_TABLE_SIZE + 3, 'in force again: a new id');
+    assert.equal(table.add(open), LABEL_TABLE_SIZE + 3, 'current again: a new id');
     assert.equal(table.get(2), undefined);
   });
 
@@ -96,7 +96,7 @@ describe('LabelTable', () => {
       return { set, id };
     };
 
-    it('resolves those that have ended to what they said, always to the same set', () => {
+    it('resolves the id of an ended set to equal labels, always to the same set', () => {
       const table = new LabelTable();
       const spans = [1, 2, 3].map((number) => addSpan(table, number));
       assert.equal(table.active, 0);
@@ -109,10 +109,10 @@ describe('LabelTable', () => {
         assert.equal(table.has(found), true);
         assert.equal(table.get(id + LABEL_TABLE_SIZE), undefined);
       }
-      assert.equal(table.has(spanSet(4)), false, 'one that never was in force');
+      assert.equal(table.has(spanSet(4)), false, 'one that never was current');
     });
 
-    it('knows an ended set that comes into force again by its id, before and after a look', () => {
+    it('recognizes an ended set that becomes current again, before and after its id was looked up', () => {
       const table = new LabelTable();
       const { set, id } = addSpan(table, 1);
       assert.equal(table.has(set), true);
@@ -123,7 +123,7 @@ describe('LabelTable', () => {
       assert.equal(table.get(other.id), other.set);
     });
 
-    it('does not take the id for the set where another has it since', () => {
+    it('does not recognize a set whose id another set has since', () => {
       const table = new LabelTable();
       const { set } = addSpan(table, 1);
       const same = new LabelTable();
@@ -134,7 +134,7 @@ describe('LabelTable', () => {
       assert.equal(open.has(set), false, 'not ended, under the same id');
     });
 
-    it('keeps what samples refer to when the place is taken, and nothing else', () => {
+    it('keeps an overwritten set that samples refer to, and no other', () => {
       const table = new LabelTable();
       const sampled = new Uint8Array(LABEL_TABLE_SIZE);
       table.connect(sampled);
@@ -149,7 +149,7 @@ describe('LabelTable', () => {
       assert.equal(table.get(LABEL_TABLE_SIZE + 1), undefined);
     });
 
-    it('keeps no set alive that has ended', async () => {
+    it('does not keep the object of an ended set alive', async () => {
       setFlagsFromString('--expose-gc');
       const collectGarbage = runInNewContext('gc');
       const table = new LabelTable();
@@ -175,22 +175,22 @@ describe('LabelTable', () => {
       table.connect(sampled);
     });
 
-    it('keeps an overwritten set that a sample refers to, until that is collected', () => {
+    it('keeps an overwritten set that a sample refers to, until the sample is collected', () => {
       const first = newSet();
       table.add(first);
       table.end(first);
       sampled[1] = 1;
       addEnded(table, LABEL_TABLE_SIZE);
-      assert.equal(table.get(1), undefined, 'no flow finds it by its id any more');
+      assert.equal(table.get(1), undefined, 'no async context finds it by its id any more');
       assert.equal(table.resolve(1), first);
-      assert.equal(sampled[1], 0, 'the next set in its place starts unsampled');
+      assert.equal(sampled[1], 0, 'the next set at its index starts unsampled');
       table.beginCollect();
       assert.equal(table.resolve(1), first);
       table.endCollect();
       assert.equal(table.resolve(1), undefined);
     });
 
-    it('keeps what is overwritten during a collection until the one after it', () => {
+    it('keeps a set that is overwritten during a collect until the next collect', () => {
       const first = newSet();
       table.add(first);
       sampled[1] = 1;
@@ -209,7 +209,7 @@ describe('LabelTable', () => {
       assert.equal(table.resolve(1), undefined);
     });
 
-    it('loses nothing when a collection fails between its begin and end', () => {
+    it('loses no set when a collect fails between its begin and end', () => {
       const first = newSet();
       table.add(first);
       sampled[1] = 1;
@@ -221,13 +221,13 @@ describe('LabelTable', () => {
       assert.equal(table.resolve(1), undefined);
     });
 
-    it('keeps nothing without a sample', () => {
+    it('keeps no overwritten set without a sample', () => {
       table.add(newSet());
       addEnded(table, LABEL_TABLE_SIZE);
       assert.equal(table.resolve(1), undefined);
     });
 
-    it('keeps a bounded number, and counts what goes', () => {
+    it('keeps a bounded number of overwritten sets, and counts those dropped', () => {
       for (let round = 0; round < 2; round++) {
         addEnded(table, LABEL_TABLE_SIZE);
         sampled.fill(1);
@@ -241,12 +241,12 @@ describe('LabelTable', () => {
       assert.notEqual(table.resolve(total), undefined, 'the youngest stay');
     });
 
-    it('refuses flags of another length', () => {
+    it('refuses an array of flags of another length', () => {
       assert.throws(() => table.connect(new Uint8Array(1_024)), /1024.*32768/);
     });
   });
 
-  it('goes on in the other half when ids run out, and keeps only what samples refer to', () => {
+  it('continues in the other half when ids run out, and keeps only sets that samples refer to', () => {
     const lastOfFirstHalf = 0x3fff_ffff;
     const table = new LabelTable(lastOfFirstHalf - 1);
     const sampled = new Uint8Array(LABEL_TABLE_SIZE);
@@ -269,7 +269,7 @@ describe('LabelTable', () => {
     assert.equal(table.get(0x4000_0000), next);
   });
 
-  it('never gives an id that is no positive 32-bit integer', () => {
+  it('gives only positive 32-bit integers as ids', () => {
     const table = new LabelTable(0x3fff_ffff);
     table.add(newSet());
     table.nextHalf();

@@ -10,7 +10,7 @@ const { activeLabels } = require('../../../lib/labels/active-labels.js');
 const { labelLosses } = require('../../../lib/labels/label-set.js');
 const { LABEL_TABLE_SIZE } = require('../../../lib/labels/label-table.js');
 
-const said = globalThis[Symbol.for('otelpyroscope.diagnostics.v1')];
+const warned = globalThis[Symbol.for('otelpyroscope.diagnostics.v1')];
 
 describe('withLabels', () => {
   let warnings;
@@ -19,14 +19,14 @@ describe('withLabels', () => {
     const none = () => undefined;
     const warn = (message) => warnings.push(message);
     diag.setLogger({ error: none, warn, info: none, debug: none, verbose: none });
-    said.clear();
+    warned.clear();
   });
   afterEach(() => {
     diag.disable();
     assert.deepEqual(getLabels(), {});
   });
 
-  it('puts labels in force for a call, and returns what that returns', () => {
+  it('makes labels current for a call, and returns its result', () => {
     const result = withLabels({ tenant: 'a' }, () => {
       assert.deepEqual(getLabels(), { tenant: 'a' });
       return 42;
@@ -35,7 +35,7 @@ describe('withLabels', () => {
     assert.deepEqual(getLabels(), {});
   });
 
-  it('merges over the labels in force, and restores them', () => {
+  it('merges over the current labels, and restores them', () => {
     withLabels({ a: '1', b: '1' }, () => {
       withLabels({ b: '2', c: '2' }, () => {
         assert.deepEqual(getLabels(), { a: '1', b: '2', c: '2' });
@@ -46,7 +46,7 @@ describe('withLabels', () => {
     });
   });
 
-  it('restores on throw', () => {
+  it('restores the labels when the function throws', () => {
     const error = new Error('from fn');
     withLabels({ a: '1' }, () => {
       assert.throws(
@@ -60,8 +60,8 @@ describe('withLabels', () => {
     });
   });
 
-  it('follows asynchronous work', async () => {
-    const flow = (name) =>
+  it('keeps labels current in asynchronous work', async () => {
+    const task = (name) =>
       withLabels({ name }, async () => {
         for (let i = 0; i < 4; i++) {
           await (i % 2 ? sleep(1) : null);
@@ -69,10 +69,10 @@ describe('withLabels', () => {
         }
         return name;
       });
-    assert.deepEqual(await Promise.all(['a', 'b', 'c'].map(flow)), ['a', 'b', 'c']);
+    assert.deepEqual(await Promise.all(['a', 'b', 'c'].map(task)), ['a', 'b', 'c']);
   });
 
-  it('gives out copies', () => {
+  it('copies the labels that it takes, and getLabels those that it returns', () => {
     withLabels({ a: '1' }, () => {
       getLabels().a = 'changed';
       assert.deepEqual(getLabels(), { a: '1' });
@@ -84,7 +84,7 @@ describe('withLabels', () => {
     });
   });
 
-  it('takes any name of the form, also those that objects have', () => {
+  it('accepts any name of the right form, also names of object properties', () => {
     const labels = { _: '1', A9_: '2', 'a.b.c': '3', constructor: '4', toString: '5' };
     Object.defineProperty(labels, '__proto__', { value: '6', enumerable: true });
     withLabels(labels, () => {
@@ -92,7 +92,7 @@ describe('withLabels', () => {
     });
   });
 
-  it('refuses wrong names and types before it calls', () => {
+  it('refuses wrong names and types before it calls the function', () => {
     const never = () => assert.fail('called');
     for (const name of [
       '',
@@ -122,7 +122,7 @@ describe('withLabels', () => {
     assert.throws(() => withLabels({ a: '1' }), { name: 'TypeError', message: /fn/ });
   });
 
-  it('cuts values at 2,048 bytes between characters, counts it and says it once', () => {
+  it('cuts values at 2,048 bytes between characters, counts that and warns once', () => {
     const before = labelLosses.cutValues;
     const cut = (value) => withLabels({ v: value }, () => getLabels().v);
     assert.equal(cut('x'.repeat(2048)), 'x'.repeat(2048));
@@ -136,7 +136,7 @@ describe('withLabels', () => {
     assert.match(warnings[0], /2048 bytes/);
   });
 
-  it('keeps 32 labels in force, counts what is dropped and says it once', () => {
+  it('keeps at most 32 labels current, counts those dropped and warns once', () => {
     const before = labelLosses.droppedLabels;
     const numbered = (from, to) =>
       Object.fromEntries(Array.from({ length: to - from }, (_, i) => [`l${from + i}`, 'x']));
@@ -153,10 +153,10 @@ describe('withLabels', () => {
     assert.equal(warnings.length, 1);
   });
 
-  it('counts a flow that waits and loses its labels to newer ones, and says it once', async () => {
+  it('counts an async context that loses its labels to newer label sets, and warns once', async () => {
     let open;
     const opened = new Promise((resolve) => (open = resolve));
-    const flow = () =>
+    const task = () =>
       withLabels({ tenant: 'waits' }, async () => {
         await opened;
         return [getLabels(), getLabels()];
@@ -167,31 +167,34 @@ describe('withLabels', () => {
     fillTable();
     // Spans of other tests that have not ended are gone with that.
     warnings.length = 0;
-    said.clear();
+    warned.clear();
     const before = activeLabels.droppedLabelSets;
-    const flows = [flow(), flow()];
+    const tasks = [task(), task()];
     fillTable();
-    const later = flow();
+    const later = task();
     assert.equal(activeLabels.droppedLabelSets, before, 'they may never run again');
     open();
     const lost = [{}, {}];
     const kept = [{ tenant: 'waits' }, { tenant: 'waits' }];
-    assert.deepEqual(await Promise.all([...flows, later]), [lost, lost, kept]);
+    assert.deepEqual(await Promise.all([...tasks, later]), [lost, lost, kept]);
     assert.equal(activeLabels.droppedLabelSets, before + 2);
     assert.equal(warnings.length, 1);
-    assert.match(warnings[0], /32768 newer label sets/);
+    assert.match(
+      warnings[0],
+      /an async context that outlived .* lost its labels: 32768 newer label sets took their index/,
+    );
   });
 
-  it('counts the labels of spans among the 32, and keeps those', () => {
+  it('counts the labels of spans among the 32, and drops none of them', () => {
     const labels = Object.fromEntries(Array.from({ length: 32 }, (_, i) => [`l${i}`, 'x']));
     withLabels(labels, () =>
       withLabels({ trace_id: 't', span_name: 's' }, () => {
-        const inForce = getLabels();
-        assert.equal(Object.keys(inForce).length, 32);
-        assert.equal(inForce.trace_id, 't');
-        assert.equal(inForce.span_name, 's');
-        assert.equal(inForce.l29, 'x');
-        assert.equal(inForce.l30, undefined);
+        const current = getLabels();
+        assert.equal(Object.keys(current).length, 32);
+        assert.equal(current.trace_id, 't');
+        assert.equal(current.span_name, 's');
+        assert.equal(current.l29, 'x');
+        assert.equal(current.l30, undefined);
       }),
     );
   });

@@ -1,4 +1,4 @@
-/** The ignored options of otel-profiling-go: accepted, without effect, and named once. */
+/** The ignored options of otel-profiling-go: accepted, without effect, and reported once. */
 import assert from 'node:assert/strict';
 import { diag } from '@opentelemetry/api';
 import { TracerProvider } from 'otelpyroscope';
@@ -35,18 +35,18 @@ describe('deprecated options', () => {
       debug: none,
       verbose: none,
     });
-    // What was said in this thread already, by this test or another.
+    // Names that this thread has reported already, in this test or another.
     globalThis[Symbol.for('otelpyroscope.deprecated.v1')].clear();
   });
   afterEach(() => diag.disable());
 
-  it('are all accepted with any value, and named in one warning', () => {
+  it('are all accepted with any value, and reported in one warning', () => {
     new TracerProvider(tp, ignored);
     assert.equal(warnings.length, 1);
     for (const name of Object.keys(ignored)) assert.match(warnings[0], new RegExp(`\\b${name}\\b`));
   });
 
-  it('are named once', () => {
+  it('are reported once each', () => {
     new TracerProvider(tp, { appName: 'a' });
     new TracerProvider(tp, { appName: 'b' });
     assert.equal(warnings.length, 1);
@@ -56,7 +56,7 @@ describe('deprecated options', () => {
     assert.doesNotMatch(warnings[1], /appName/);
   });
 
-  it('are not warned about where there are none, or where another option is wrong', () => {
+  it('are not reported if there are none, or if another option is wrong', () => {
     new TracerProvider(tp, {});
     assert.throws(() => new TracerProvider(tp, { appName: 'a', other: 1 }), TypeError);
     assert.deepEqual(warnings, []);

@@ -1,4 +1,4 @@
-/** Options: defaults, what is accepted, and what the errors say. */
+/** Options: defaults, accepted values, and error messages. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createRequire } from 'node:module';
@@ -23,13 +23,13 @@ describe('LabelOptions', () => {
     assert.deepEqual(resolveLabelOptions({ spanIdScope: undefined }), defaults);
   });
 
-  it('are taken as given', () => {
+  it('are used as given', () => {
     const options = { spanIdScope: Scope.None, spanNameScope: Scope.AllSpans, traceIdLabel: false };
     assert.deepEqual(resolveLabelOptions(options), options);
     assert.deepEqual([Scope.None, Scope.RootSpan, Scope.AllSpans], [0, 1, 2]);
   });
 
-  it('are refused by name where unknown or wrong', () => {
+  it('are refused by name if unknown or wrong', () => {
     const cases = [
       [
         { spanIdScope: 3 },
@@ -64,7 +64,7 @@ describe('CpuProfilerOptions', () => {
     });
   });
 
-  it('are taken as given, to the ends of their ranges', () => {
+  it('are used as given, to the ends of their ranges', () => {
     for (const options of [
       { intervalMicros: 1_000, maxFrames: 1, lineNumbers: false, sourceMaps: true },
       { intervalMicros: 1_000_000, maxFrames: 1_024, lineNumbers: true, sourceMaps: false },
@@ -73,7 +73,7 @@ describe('CpuProfilerOptions', () => {
     }
   });
 
-  it('are a RangeError that names the range where a number is out of it', () => {
+  it('throw a RangeError that names the range if a number is out of it', () => {
     for (const intervalMicros of [999, 1_000_001, 0, -1, 1_000.5, NaN, Infinity]) {
       assert.throws(() => resolveCpuProfilerOptions({ intervalMicros }), {
         name: 'RangeError',
@@ -88,7 +88,7 @@ describe('CpuProfilerOptions', () => {
     }
   });
 
-  it('are a TypeError where unknown or of a wrong type', () => {
+  it('throw a TypeError if unknown or of a wrong type', () => {
     const cases = [
       [{ intervalMicros: '1000' }, /intervalMicros .*got "1000"/],
       [{ maxFrames: null }, /maxFrames .*got null/],
@@ -103,7 +103,7 @@ describe('CpuProfilerOptions', () => {
     }
   });
 
-  it('map sources where Node does', () => {
+  it('map sources by default if Node.js does', () => {
     const script = `process.stdout.write(String(require(${JSON.stringify(
       fileURLToPath(new URL('../../../lib/options/options.js', import.meta.url)),
     )}).resolveCpuProfilerOptions().sourceMaps))`;

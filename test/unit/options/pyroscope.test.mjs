@@ -1,4 +1,4 @@
-/** Options of the push agent: defaults, the environment, and what the errors say. */
+/** Options of the push agent: defaults, the environment, and error messages. */
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { Scope, startPyroscope } from 'otelpyroscope';
@@ -84,7 +84,7 @@ describe('PyroscopeConfig', () => {
     assert.deepEqual(log.messages, []);
   });
 
-  it('prefers what is given to the environment, and Pyroscope to OpenTelemetry', () => {
+  it('prefers given options to the environment, and variables of Pyroscope to those of OpenTelemetry', () => {
     const names = () => resolvePyroscopeConfig().applicationName;
     process.env.OTEL_RESOURCE_ATTRIBUTES = 'service.name=three';
     assert.equal(names(), 'three');
@@ -110,7 +110,7 @@ describe('PyroscopeConfig', () => {
     assert.deepEqual(resolveWith({}, { headers, authToken: 't' }).headers, headers);
   });
 
-  it('names wrong values of the environment in one warning, without secrets', () => {
+  it('reports wrong values in the environment in one warning, without secrets', () => {
     const { profiler, ...resolved } = resolveWith({
       PYROSCOPE_SERVER_ADDRESS: 'ftp://u:secret@host',
       PYROSCOPE_TAGS: 'zone',
@@ -129,16 +129,16 @@ describe('PyroscopeConfig', () => {
     assert.deepEqual([resolved.timeoutMs, resolved.protocol], [10_000, 'ingest']);
     assert.deepEqual([profiler.intervalMicros, resolved.enabled], [10_000, true]);
     assert.equal(log.messages.length, 1);
-    const [said] = log.messages;
+    const [warning] = log.messages;
     for (const name of ['TAGS', 'HTTP_HEADERS', 'SERVER_ADDRESS', 'TIMEOUT_MS', 'PROTOCOL']) {
-      assert.ok(said.includes(`PYROSCOPE_${name}: `), said);
+      assert.ok(warning.includes(`PYROSCOPE_${name}: `), warning);
     }
-    assert.match(said, /FLUSH_INTERVAL_MS.*SAMPLING|SAMPLING.*FLUSH_INTERVAL_MS/s);
-    assert.match(said, /OTEL_RESOURCE_ATTRIBUTES: .*PROFILING_ENABLED: /s);
-    assert.doesNotMatch(said, /secret/);
+    assert.match(warning, /FLUSH_INTERVAL_MS.*SAMPLING|SAMPLING.*FLUSH_INTERVAL_MS/s);
+    assert.match(warning, /OTEL_RESOURCE_ATTRIBUTES: .*PROFILING_ENABLED: /s);
+    assert.doesNotMatch(warning, /secret/);
   });
 
-  it('is refused by name where wrong', () => {
+  it('is refused with the name of the wrong option', () => {
     const range = 'RangeError';
     const cases = [
       [{ flushIntervalMs: 999 }, /flushIntervalMs must be .*1000 to 300000, got 999/, range],
@@ -173,7 +173,7 @@ describe('PyroscopeConfig', () => {
     }
   });
 
-  it('is that of register for the scopes', () => {
+  it('contains the scopes for otelpyroscope/register, and reports a wrong one', () => {
     process.env.PYROSCOPE_OTEL_SPAN_ID_SCOPE = 'ALL';
     process.env.PYROSCOPE_OTEL_SPAN_NAME_SCOPE = 'some';
     const { labels, enabled, hasServer } = readRegisterEnvironment();
@@ -182,23 +182,26 @@ describe('PyroscopeConfig', () => {
     assert.match(log.messages.join(), /SPAN_NAME_SCOPE: must be none, root or all, got "some"/);
   });
 
-  it('takes no name of what objects inherit for one of its own', () => {
+  it('does not take a name that objects inherit for an option or a value', () => {
     for (const text of ['constructor', '__proto__', 'toString', 'valueOf']) {
       process.env.PYROSCOPE_OTEL_SPAN_ID_SCOPE = text;
       process.env.PYROSCOPE_PROFILING_ENABLED = text;
       const { labels, enabled } = readRegisterEnvironment();
       assert.deepEqual([labels.spanIdScope, enabled], [undefined, true]);
-      const said = log.messages.at(-1);
-      assert.ok(said.includes(`SPAN_ID_SCOPE: must be none, root or all, got "${text}"`), said);
+      const warning = log.messages.at(-1);
       assert.ok(
-        said.includes(`must be true or false, got "${text.toLowerCase()}"`) ||
-          said.includes(`must be true or false, got "${text}"`),
-        said,
+        warning.includes(`SPAN_ID_SCOPE: must be none, root or all, got "${text}"`),
+        warning,
+      );
+      assert.ok(
+        warning.includes(`must be true or false, got "${text.toLowerCase()}"`) ||
+          warning.includes(`must be true or false, got "${text}"`),
+        warning,
       );
     }
   });
 
-  it('keeps names of every kind', () => {
+  it('accepts tags and headers of every name', () => {
     const given = Object.fromEntries([
       ['__proto__', 'a'],
       ['constructor', 'b'],
@@ -218,7 +221,7 @@ describe('PyroscopeConfig', () => {
     assert.equal(resolveWith(attributes).applicationName, 'a b');
   });
 
-  it('knows the version of the package', () => {
+  it('has the version of package.json for uploads', () => {
     assert.equal(VERSION, require('../../../package.json').version);
   });
 });

@@ -1,6 +1,6 @@
 /**
- * Labels that are put into the frame that a context manager makes: flows that share a frame of
- * before, from inside and of after keep theirs, whatever the manager does.
+ * Label ids written into context frames that a context manager makes: async contexts that share a
+ * context frame from before, inside or after an activation keep their labels, with every manager.
  */
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks';
@@ -17,8 +17,8 @@ const { probeBeforeHook } = require('../../../lib/labels/probes.js');
 
 const nameHere = () => getLabels().span_name;
 
-/** Calls the function within a frame that is then the very one from before again. */
-const inFrameOfItsOwn = (fn) => new AsyncResource('test').runInAsyncScope(fn);
+/** Calls the function in another context frame; afterwards the one from before is current again. */
+const inOtherContextFrame = (fn) => new AsyncResource('test').runInAsyncScope(fn);
 
 class WithStorage {
   storage = new AsyncLocalStorage();
@@ -41,12 +41,12 @@ class WithStorage {
 
 const managers = {
   "the SDK's": AsyncLocalStorageContextManager,
-  'one that brings back the frame of before itself': class extends WithStorage {
+  'one that restores the context frame from before itself': class extends WithStorage {
     with(...args) {
-      return inFrameOfItsOwn(() => super.with(...args));
+      return inOtherContextFrame(() => super.with(...args));
     }
   },
-  'one that keeps its context outside of frames': class extends WithStorage {
+  'one that stores its context outside of context frames': class extends WithStorage {
     current = ROOT_CONTEXT;
     active() {
       return this.current;
@@ -61,7 +61,7 @@ const managers = {
       }
     }
   },
-  'one that leaves a context only when there is another': class extends WithStorage {
+  'one that leaves a context only if there was another': class extends WithStorage {
     with(given, fn, thisArg, ...args) {
       const before = this.active();
       this.storage.enterWith(given);
@@ -72,7 +72,7 @@ const managers = {
       }
     }
   },
-  'one that leaves every third context as it was': class extends WithStorage {
+  'one that does not change the context at every third call': class extends WithStorage {
     calls = 0;
     with(given, fn, thisArg, ...args) {
       this.calls++;
@@ -82,7 +82,7 @@ const managers = {
   },
 };
 
-describe('context manager with labels in its frames', () => {
+describe('context manager with label ids in its context frames', () => {
   for (const [what, Manager] of Object.entries(managers)) {
     describe(what, () => {
       let contexts;
@@ -101,13 +101,13 @@ describe('context manager with labels in its frames', () => {
         activeLabels.enter(undefined);
       });
 
-      it('keeps the labels of flows that have begun before, inside and after', async () => {
-        const flows = [];
+      it('keeps the labels of async contexts that began before, inside and after an activation', async () => {
+        const contextsBegun = [];
         const begin = (expected) => {
           assert.equal(nameHere(), expected);
           const run = AsyncLocalStorage.snapshot();
           const later = Promise.resolve().then(nameHere);
-          flows.push({ expected, run, later });
+          contextsBegun.push({ expected, run, later });
         };
         const enter = (name, outer, fn) => {
           begin(outer);
@@ -118,7 +118,7 @@ describe('context manager with labels in its frames', () => {
           });
           begin(outer);
         };
-        await inFrameOfItsOwn(async () => {
+        await inOtherContextFrame(async () => {
           enter('a', undefined, (a) => {
             enter('b', a, (b) => {
               enter('c', b, (c) => enter('b', c));
@@ -129,15 +129,15 @@ describe('context manager with labels in its frames', () => {
             enter('e', a, (e) => enter('a', e));
           });
           enter('d', undefined);
-          assert.ok(flows.length > 30);
-          for (const { expected, run, later } of flows) {
+          assert.ok(contextsBegun.length > 30);
+          for (const { expected, run, later } of contextsBegun) {
             assert.equal(run(nameHere), expected);
             assert.equal(await later, expected);
           }
         });
       });
 
-      it('brings the labels back when the function throws, at any depth', () => {
+      it('restores the labels when the function throws, at any depth', () => {
         const failing = (names) => {
           if (names.length === 0) throw new Error('expected');
           context.with(contexts[names[0]], () => {
@@ -154,7 +154,7 @@ describe('context manager with labels in its frames', () => {
         assert.equal(nameHere(), undefined);
       });
 
-      it('keeps labels that the function enters, ends or changes for itself', async () => {
+      it('keeps labels that the function itself enters, ends or changes', async () => {
         const seen = [];
         const see = () => seen.push(Promise.resolve().then(nameHere));
         context.with(contexts.a, () => {
@@ -180,14 +180,14 @@ describe('context manager with labels in its frames', () => {
     });
   }
 
-  const hasFrames = !probeBeforeHook(new AsyncLocalStorage());
+  const hasContextFrames = !probeBeforeHook(new AsyncLocalStorage());
 
-  it('can put labels into frames wherever there are any', () => {
-    assert.equal(activeLabels.canReplace, hasFrames);
+  it('can overwrite ids in context frames wherever Node.js has them', () => {
+    assert.equal(activeLabels.canReplace, hasContextFrames);
   });
 
-  if (hasFrames) {
-    it('makes no frame beside those of the manager', () => {
+  if (hasContextFrames) {
+    it('has no other context frames made than those of the manager', () => {
       context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
       const tracer = new TracerProvider(new BasicTracerProvider()).getTracer('test');
       const [one, two] = ['one', 'two'].map((name) =>
@@ -213,7 +213,7 @@ describe('context manager with labels in its frames', () => {
       assert.equal(frames, 3);
     });
 
-    it('is alone in the frames with OpenTelemetry', async () => {
+    it('has only one store of the package in context frames, beside that of OpenTelemetry', async () => {
       const sizes = await messageOf(
         runCode(
           `const frames = require('internal/async_context_frame');

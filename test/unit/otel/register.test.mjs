@@ -1,4 +1,4 @@
-/** `register` and `PyroscopeSpanProcessor` with every SDK: whichever comes first, and back again. */
+/** `register` and `PyroscopeSpanProcessor` with every SDK, before and after the provider, and undone. */
 import assert from 'node:assert/strict';
 import { getLabels, PyroscopeSpanProcessor, register, Scope, TracerProvider } from 'otelpyroscope';
 import { sdks } from '../../support/sdks.mjs';
@@ -52,7 +52,7 @@ for (const sdk of sdks) {
       sdk.reset();
     });
 
-    it('register labels the spans of a provider to come', () => {
+    it('register labels the spans of a provider that is registered later', () => {
       const early = sdk.api.trace.getTracer('early');
       registerLabels();
       setUp();
@@ -60,7 +60,7 @@ for (const sdk of sdks) {
       assertLabelled(early);
     });
 
-    it('register labels the spans of a provider that is there, and its old tracers', () => {
+    it('register labels the spans of a registered provider, also those of its existing tracers', () => {
       const early = sdk.api.trace.getTracer('early');
       const provider = setUp();
       const used = sdk.api.trace.getTracer('used');
@@ -72,7 +72,7 @@ for (const sdk of sdks) {
       }
     });
 
-    it('register labels those of the next provider as well', () => {
+    it('register labels the spans of the next provider as well', () => {
       registerLabels();
       setUp();
       assertLabelled(sdk.api.trace.getTracer('first'));
@@ -82,7 +82,7 @@ for (const sdk of sdks) {
       assertLabelled(sdk.api.trace.getTracer('second'));
     });
 
-    it('register can be undone, before and after, and done again', () => {
+    it('register can be undone, whether called before or after the provider, and called again', () => {
       const undoEarly = registerLabels();
       setUp();
       const tracer = sdk.api.trace.getTracer('tracer');
@@ -100,7 +100,7 @@ for (const sdk of sdks) {
       assertNotLabelled(sdk.api.trace.getTracer('last'));
     });
 
-    it('register takes options, the first call those that hold', () => {
+    it('register takes options, and those of the first call apply', () => {
       const undoFirst = registerLabels({ spanNameScope: Scope.None, traceIdLabel: false });
       registerLabels({ spanNameScope: Scope.AllSpans });
       setUp();
@@ -111,7 +111,7 @@ for (const sdk of sdks) {
       assert.throws(() => register({ spanScope: 1 }), TypeError);
     });
 
-    it('register passes the provider through', async () => {
+    it('register leaves the methods and properties of the provider available', async () => {
       const provider = setUp();
       registerLabels();
       const proxy = sdk.api.trace.getTracerProvider();

@@ -1,4 +1,4 @@
-/** The label rules by themselves, where providers with different options share a trace. */
+/** The label rules alone, for providers with different options in one trace. */
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { Scope } from 'otelpyroscope';
@@ -21,7 +21,7 @@ const shown = ({ traceIdLabel, spanIdLabel, spanNameLabel }) => [
 ];
 
 describe('labelsOfSpan', () => {
-  it("returns the parent's object where nothing changes", () => {
+  it("returns the parent's object if no label changes", () => {
     const root = labelsOfSpan(span('r'), 'root', defaults, undefined);
     assert.deepEqual(shown(root), ['trace', 'r', 'root']);
     assert.equal(labelsOfSpan(span('c'), 'child', defaults, root), root);
@@ -30,7 +30,7 @@ describe('labelsOfSpan', () => {
     assert.notEqual(labelsOfSpan(span('c'), 'child', all, root), root);
   });
 
-  it("refers to a root that has labels of its own provider's choice", () => {
+  it("refers to a root whose labels are those of its own provider's options", () => {
     const root = labelsOfSpan(span('r'), 'root', none, undefined);
     assert.deepEqual(shown(root), ['trace', '', '']);
     const child = labelsOfSpan(span('c'), 'child', defaults, root);
@@ -39,14 +39,14 @@ describe('labelsOfSpan', () => {
     assert.deepEqual(shown(labelsOfSpan(span('g'), 'grandchild', none, child)), shown(child));
   });
 
-  it('inherits the name where the root has none', () => {
+  it('inherits the name if the root has none', () => {
     const root = labelsOfSpan(span('r'), '', defaults, undefined);
     const child = labelsOfSpan(span('c'), 'child', all, root);
     assert.equal(child.spanNameLabel, 'child');
     assert.equal(labelsOfSpan(span('g'), 'grandchild', defaults, child).spanNameLabel, 'child');
   });
 
-  it('takes an unsampled root for its name alone', () => {
+  it('takes only the name from an unsampled root', () => {
     const root = labelsOfSpan(span('r', 0), 'root', defaults, undefined);
     assert.deepEqual(shown(root), ['', '', 'root']);
     const child = labelsOfSpan(span('c'), 'child', defaults, root);
@@ -63,7 +63,7 @@ describe('labelsOfSpan', () => {
 });
 
 describe('hasProfileId', () => {
-  it("is the local root's, every span's or none's", () => {
+  it('is true for the local root, every span or no span, by scope', () => {
     for (const [options, ofRoot, ofChild] of [
       [defaults, true, false],
       [all, true, true],
@@ -76,7 +76,7 @@ describe('hasProfileId', () => {
     }
   });
 
-  it('is not that of a span to which no label applies', () => {
+  it('is false for a span to which no label applies', () => {
     const root = labelsOfSpan(span('r'), 'root', all, undefined);
     assert.equal(hasProfileId(span('c', 0), '', all, root), false);
   });

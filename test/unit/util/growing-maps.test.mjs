@@ -1,4 +1,4 @@
-/** Lists and maps that grow a piece at a time hold what plain ones would. */
+/** Lists and maps that grow in small steps have the same content as plain ones. */
 
 import assert from 'node:assert/strict';
 import { GrowingMap, IdMap } from '../../../lib/util/growing-maps.js';
@@ -7,8 +7,8 @@ import { FieldList } from '../../../lib/pprof/field-list.js';
 import { StringList } from '../../../lib/pprof/string-list.js';
 import { atOnce } from '../../../lib/util/time-slices.js';
 
-describe('what grows a piece at a time', () => {
-  it('is a column of numbers, of any length', () => {
+describe('a collection that grows in small steps', () => {
+  it('can be a column of numbers, of any length', () => {
     for (const length of [0, 1, 64, 65, 65_535, 65_536, 65_537, 131_072, 200_000]) {
       for (const column of [uint32Column(), float64Column()]) {
         const expected = Array.from({ length }, (_, i) => (i * 7) % 1_000_003);
@@ -25,7 +25,7 @@ describe('what grows a piece at a time', () => {
     }
   });
 
-  it('is a map, by any keys', () => {
+  it('can be a map, with any keys', () => {
     const map = new GrowingMap();
     const keys = Array.from({ length: 40_000 }, (_, i) => (i % 2 === 0 ? `key${i}` : { i }));
     keys.forEach((key, i) => map.add(key, i));
@@ -33,7 +33,7 @@ describe('what grows a piece at a time', () => {
     assert.equal(map.get('key1'), undefined);
   });
 
-  it('is a map by ids, where the last of two counts', () => {
+  it('can be a map by ids, where the last of two values replaces the first', () => {
     const map = new IdMap();
     const ids = [0, 1, -1, 255, 256, 2 ** 31, 2 ** 32, 2 ** 32 + 256, 2 ** 53, -(2 ** 63)];
     ids.forEach((id, i) => map.set(id, i));
@@ -43,7 +43,7 @@ describe('what grows a piece at a time', () => {
     assert.equal(map.get(2), undefined);
   });
 
-  it('is a table of strings, and of bytes', () => {
+  it('can be a table of strings, and of bytes', () => {
     const strings = new StringList(6);
     const texts = ['', 'a', 'ü→😀', 'x'.repeat(50_000), 'y'.repeat(127), 'z'.repeat(16_378)];
     assert.deepEqual(

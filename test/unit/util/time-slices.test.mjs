@@ -30,7 +30,7 @@ function filledBuilder() {
 const TIMES = { startNanos: 1n, durationNanos: 2n, periodNanos: 3 };
 
 describe('work in slices', () => {
-  it('lets other events have their turn, and comes to the same result', async () => {
+  it('lets other events run in between, and has the same result', async () => {
     const expected = filledBuilder();
     atOnce(expected.merge());
     const builder = filledBuilder();
@@ -50,7 +50,7 @@ describe('work in slices', () => {
     assert.deepEqual(bytes, atOnce(expected.encode(TIMES)));
   });
 
-  it('has one slice in each turn, however many works there are', async () => {
+  it('runs one slice in each turn of the event loop, however much work waits', async () => {
     let turn = 0;
     let isDone = false;
     const count = () => {
@@ -79,14 +79,14 @@ describe('work in slices', () => {
     );
   });
 
-  it('puts parts of any size together', () => {
+  it('concatenates parts of any size', () => {
     const parts = [0, 1, 70_000, 0, 65_536, 200_000].map((size, i) => new Uint8Array(size).fill(i));
     assert.deepEqual(atOnce(joined(parts)), Buffer.concat(parts));
     assert.equal(atOnce(joined([])).length, 0);
     assert.ok([...joined(parts)].length >= 4, 'in steps');
   });
 
-  it('passes on what the work throws', async () => {
+  it('rejects with the error that the work throws', async () => {
     // eslint-disable-next-line require-yield
     const failing = function* () {
       throw new Error('planned');

@@ -1,4 +1,4 @@
-/** What a context manager does must stay as it was once labels follow it: on real SDKs. */
+/** A patched context manager behaves as before, and labels are right in its contexts: on real SDKs. */
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { getLabels, withLabels } from 'otelpyroscope';
@@ -28,13 +28,13 @@ export function contextManagerRules(sdk, contextManager) {
     sdk.reset();
   });
 
-  /** The active context and the labels say the same. */
+  /** Asserts that the active context and the labels are those of `name`. */
   const assertIn = (name) => {
     assert.equal(context.active().getValue(KEY), name);
     assert.equal(nameHere(), name);
   };
 
-  it('passes this, arguments and the result', () => {
+  it('passes on this, arguments and the result', () => {
     const self = {};
     const result = context.with(
       one,
@@ -57,7 +57,7 @@ export function contextManagerRules(sdk, contextManager) {
     });
   });
 
-  it('passes exceptions and restores the labels', () => {
+  it('passes on exceptions and restores the labels', () => {
     const error = new Error('from fn');
     context.with(two, () => {
       assert.throws(
@@ -73,7 +73,7 @@ export function contextManagerRules(sdk, contextManager) {
     assertIn(undefined);
   });
 
-  it('passes rejections and restores the labels', async () => {
+  it('passes on rejections and restores the labels', async () => {
     const error = new Error('from fn');
     const promise = context.with(one, async () => {
       await sleep(1);
@@ -85,7 +85,7 @@ export function contextManagerRules(sdk, contextManager) {
     assertIn(undefined);
   });
 
-  it('nests, also in the same context', () => {
+  it('has the right labels in nested contexts, also in the same context again', () => {
     context.with(one, () => {
       context.with(two, () => {
         context.with(one, () => {
@@ -99,7 +99,7 @@ export function contextManagerRules(sdk, contextManager) {
     assertIn(undefined);
   });
 
-  it('follows timers, ticks, microtasks and promises', async () => {
+  it('keeps the labels in timers, ticks, microtasks and promises', async () => {
     const seen = [];
     await context.with(one, () =>
       Promise.all([
@@ -165,7 +165,7 @@ export function contextManagerRules(sdk, contextManager) {
     assert.equal(context.bind(one, emitter), emitter);
   });
 
-  it('survives whatever else is given as a context', () => {
+  it('calls the function even if the context is wrong', () => {
     assert.equal(
       context.with(undefined, () => 'called'),
       'called',
@@ -209,7 +209,7 @@ export function contextManagerRules(sdk, contextManager) {
     });
   }
 
-  it("merges labels of one's own with those of spans", () => {
+  it('merges labels of withLabels with those of spans', () => {
     withLabels({ tenant: 'a' }, () => {
       context.with(one, () => {
         assert.equal(getLabels().tenant, 'a');
@@ -229,7 +229,7 @@ export function contextManagerRules(sdk, contextManager) {
     });
   });
 
-  it("keeps labels of one's own that were in force when the span was started", () => {
+  it('keeps labels of withLabels that were current when the span was started', () => {
     const { tracer } = program;
     let root;
     withLabels({ tenant: 'a', job: 'x' }, () => {
@@ -257,7 +257,7 @@ export function contextManagerRules(sdk, contextManager) {
     });
   });
 
-  it('lets spans take their names back from withLabels', () => {
+  it('replaces labels of withLabels that have names of span labels when a span becomes active', () => {
     const { tracer } = program;
     withLabels({ span_name: 'batch' }, () => {
       assert.deepEqual(getLabels(), { span_name: 'batch' });

@@ -238,7 +238,7 @@ export function labelRules(sdk, contextManager) {
     });
   }
 
-  it('leaves trace_id out where the option says so', () => {
+  it('sets no trace_id with traceIdLabel: false', () => {
     const program = start({ options: { traceIdLabel: false } });
     program.tracer.startActiveSpan('root', (root) => {
       assert.deepEqual(getLabels(), { span_id: idOf(root), span_name: 'root' });
@@ -319,7 +319,7 @@ export function labelRules(sdk, contextManager) {
     context.with(inRoot, () => assert.deepEqual(getLabels(), rootLabels(root, 'root')));
   });
 
-  it("restores the parent's labels at end() in the calling flow, and in no other", async () => {
+  it("restores the parent's labels at end() in the calling async context, and in no other", async () => {
     const program = start({ options: { spanIdScope: Scope.AllSpans } });
     const { tracer, context } = program;
     await tracer.startActiveSpan('root', async (root) => {
@@ -350,7 +350,7 @@ export function labelRules(sdk, contextManager) {
     });
   });
 
-  it('changes nothing in this flow when a span ends that is not in force here', () => {
+  it('changes no labels in this async context when a span ends that is not active in it', () => {
     const program = start();
     const { tracer, context, trace, ROOT_CONTEXT } = program;
     const other = tracer.startSpan('other', {}, ROOT_CONTEXT);
@@ -364,7 +364,7 @@ export function labelRules(sdk, contextManager) {
     });
   });
 
-  it('clears for a remote span of the same trace, and makes its child a local root', () => {
+  it('clears the labels for a remote span of the same trace, and makes its child a local root', () => {
     const program = start({ options: { spanNameScope: Scope.AllSpans } });
     const { tracer, context, trace } = program;
     tracer.startActiveSpan('client', (client) => {
@@ -402,7 +402,7 @@ export function labelRules(sdk, contextManager) {
     assert.ok(parents > 0 && parents <= 1_024, `${parents} parents`);
   });
 
-  it('does not label by startSpan alone', () => {
+  it('does not make labels current by startSpan alone', () => {
     const { tracer } = start();
     tracer.startSpan('never active').end();
     assert.deepEqual(getLabels(), {});
@@ -420,10 +420,10 @@ export function labelRules(sdk, contextManager) {
     const { tracer } = start();
     await Promise.all(
       Array.from({ length: 32 }, (_, i) =>
-        tracer.startActiveSpan(`flow ${i}`, async (root) => {
+        tracer.startActiveSpan(`task ${i}`, async (root) => {
           for (let step = 0; step < 5; step++) {
             await (step % 2 ? sleep(i % 3) : new Promise(setImmediate));
-            assert.deepEqual(getLabels(), rootLabels(root, `flow ${i}`));
+            assert.deepEqual(getLabels(), rootLabels(root, `task ${i}`));
           }
           root.end();
         }),
@@ -432,7 +432,7 @@ export function labelRules(sdk, contextManager) {
   });
 
   describe('with several providers', () => {
-    it('goes by the root of whichever wrapped provider started it', async () => {
+    it('refers to the root of the wrapped provider that started it', async () => {
       const program = start({ options: { spanIdScope: Scope.AllSpans } });
       const other = new TracerProvider(sdk.createProvider(), {
         spanNameScope: Scope.AllSpans,
@@ -461,7 +461,7 @@ export function labelRules(sdk, contextManager) {
       });
     });
 
-    it('inherits in spans of a provider that is not wrapped, of the same trace', async () => {
+    it('inherits labels in spans of an unwrapped provider, in the same trace', async () => {
       const { tracer, context, trace, ROOT_CONTEXT } = start();
       const plain = sdk.createProvider().getTracer('plain');
       await tracer.startActiveSpan('root', async (root) => {
@@ -474,7 +474,7 @@ export function labelRules(sdk, contextManager) {
           });
           span.end();
           assert.deepEqual(getLabels(), rootLabels(root, 'root'));
-          // Met once, it has these labels in any flow.
+          // A span that was met once has these labels in every async context.
           context.with(ROOT_CONTEXT, () => {
             context.with(trace.setSpan(ROOT_CONTEXT, span), () => {
               assert.deepEqual(getLabels(), rootLabels(root, 'root'));
@@ -484,7 +484,7 @@ export function labelRules(sdk, contextManager) {
       });
     });
 
-    it('clears in spans of a provider that is not wrapped, of another trace', () => {
+    it('clears the labels in spans of an unwrapped provider, in another trace', () => {
       const { tracer } = start();
       const plain = sdk.createProvider().getTracer('plain');
       tracer.startActiveSpan('root', (root) => {
@@ -499,7 +499,7 @@ export function labelRules(sdk, contextManager) {
       });
     });
 
-    it('leaves a span alone that a second wrapper meets', async () => {
+    it('does not change the labels of a span that a second wrapper wraps', async () => {
       const inner = sdk.createProvider();
       const once = new TracerProvider(inner, { spanNameScope: Scope.AllSpans });
       const program = start();

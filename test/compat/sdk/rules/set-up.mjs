@@ -1,4 +1,4 @@
-/** When and how a context manager is registered, and what the wrapper passes through: on real SDKs. */
+/** Registering of context managers and wrapped providers, and pass-through of the wrapper: on real SDKs. */
 import assert from 'node:assert/strict';
 import { getLabels, Scope, TracerProvider } from 'otelpyroscope';
 import { API_GLOBAL } from '../../../support/sdks.mjs';
@@ -52,7 +52,7 @@ export function setUpRules(sdk) {
     }
   });
 
-  it('leaves spans working where no context manager is registered', async () => {
+  it('does not break spans if no context manager is registered', async () => {
     const exporter = sdk.createExporter();
     const inner = sdk.createProvider({ exporter });
     const tracer = new TracerProvider(inner).getTracer('test');
@@ -67,7 +67,7 @@ export function setUpRules(sdk) {
     assert.equal(span.attributes['pyroscope.profile.id'], span.spanContext().spanId);
   });
 
-  it('leaves a context manager working that takes no patch', () => {
+  it('does not break a context manager that cannot be patched', () => {
     const manager = Object.freeze(new Manager());
     context.setGlobalContextManager(manager);
     const tracer = new TracerProvider(sdk.createProvider()).getTracer('test');
@@ -77,7 +77,7 @@ export function setUpRules(sdk) {
     });
   });
 
-  it('follows functions bound by a context manager whose bind does not use with', () => {
+  it('keeps the labels in functions bound by a context manager whose bind does not call with', () => {
     class Rebinding extends Manager {
       bind(ctx, target) {
         const run = super.with.bind(this);
@@ -205,7 +205,7 @@ export function setUpRules(sdk) {
     });
   });
 
-  it("starts anew where a provider gives a span another trace than its parent's", () => {
+  it("makes a local root of a span to which the provider gives another trace than its parent's", () => {
     const { tracer } = startTracing(sdk, { contextManager: Manager });
     let count = 0;
     const detached = new TracerProvider({
@@ -250,7 +250,7 @@ export function setUpRules(sdk) {
     );
   });
 
-  it('passes errors of the wrapped provider', () => {
+  it('passes on errors of the wrapped provider', () => {
     const provider = new TracerProvider({
       getTracer: () => ({
         startSpan: () => {
@@ -261,7 +261,7 @@ export function setUpRules(sdk) {
     assert.throws(() => provider.getTracer('x').startSpan('y'), RangeError);
   });
 
-  it('refuses what is no provider, and unknown or wrong options', () => {
+  it('refuses objects that are no provider, and unknown or wrong options', () => {
     for (const wrong of [undefined, null, 'tracer', {}, { getTracer: 1 }]) {
       assert.throws(() => new TracerProvider(wrong), { name: 'TypeError', message: /getTracer/ });
     }
@@ -276,7 +276,7 @@ export function setUpRules(sdk) {
     });
   });
 
-  it('finds the globals of this api', () => {
+  it('finds the globals of this version of the api', () => {
     startTracing(sdk, { contextManager: Manager });
     assert.ok(globalThis[API_GLOBAL].context instanceof Manager);
   });
