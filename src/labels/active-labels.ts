@@ -51,17 +51,17 @@ export class ActiveLabels {
     return this.#table.dropped;
   }
 
-  /** The current set. */
+  /** Returns the current set, or undefined for no labels. */
   current(): LabelSet | undefined {
     return this.get(this.currentId());
   }
 
-  /** The id that this async context carries, 0 for none; a newer set may have its index. */
+  /** Returns the id that this async context carries, or 0; a newer set may have its index. */
   currentId(): number {
     return this.#storage.getStore() ?? 0;
   }
 
-  /** The set with this id; undefined for 0, and where a newer set has its index (counted). */
+  /** Returns the set with this id; undefined for 0, or if a newer set has its index (counted). */
   get(id: number): LabelSet | undefined {
     if (id === 0) return undefined;
     const set = this.#table.get(id);
@@ -109,7 +109,7 @@ export class ActiveLabels {
     this.#replace(set === undefined ? 0 : this.#idOf(set));
   }
 
-  /** `restore` after a `replace`: in a context frame just made, or in the one from before it. */
+  /** `restore` after a `replace`, in a new context frame or in the one from before `replace`. */
   restoreReplaced(before: number): void {
     this.#replace(this.#restorable(before));
   }
@@ -146,13 +146,13 @@ export class ActiveLabels {
     this.#table.end(set);
   }
 
-  /** The labels of a sample with this id; undefined: none, or lost to a limit (counted). */
+  /** Returns the labels of a sample with this id; undefined: none, or lost to a limit (counted). */
   labelsOf(id: number): Labels | undefined {
     const set = this.setOf(id);
     return set === undefined ? undefined : labelsOfSet(set);
   }
 
-  /** The label set of a sample with this id; undefined: none, or lost to a limit (counted). */
+  /** Returns the set of a sample with this id; undefined: none, or lost to a limit (counted). */
   setOf(id: number): LabelSet | undefined {
     const set = this.#table.resolve(id);
     if (set === undefined) this.#table.countLost(id);
@@ -189,7 +189,7 @@ export class ActiveLabels {
     if (probeTemporaryStorage(native)) this.connect(native);
   }
 
-  /** Called when the sampler has stopped. Labels go on to work, without a hook. */
+  /** Call this when the sampler has stopped. Labels still work; the hook is disabled. */
   disconnect(): void {
     this.#labelWord = undefined;
     this.#source = undefined;
@@ -219,7 +219,7 @@ export class ActiveLabels {
     return 'none';
   }
 
-  /** `before`, or 0 if a newer set has its index: at some time that id will be given out again. */
+  /** Returns `before`, or 0 if a newer set has its index: ids without a set are reused some day. */
   #restorable(before: number): number {
     return this.get(before) === undefined ? 0 : before;
   }
@@ -241,7 +241,7 @@ export class ActiveLabels {
     return this.#table.add(set);
   }
 
-  /** Existing async contexts lose their labels, so that no id of theirs can mean a new set. */
+  /** Takes the labels from existing async contexts, so that no id of theirs can mean a new set. */
   #replaceStorage(): void {
     this.#table.nextHalf();
     this.#storage.disable();

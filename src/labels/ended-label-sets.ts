@@ -44,7 +44,7 @@ export class EndedLabelSets {
     this.#names = new Array<string>(size * 2).fill('');
   }
 
-  /** The id of the set stored at this index; 0 for none. */
+  /** Returns the id of the set stored at this index, or 0. */
   idAt(index: number): number {
     return this.#ids[index] as number;
   }

@@ -96,7 +96,7 @@ export function createLabelSet(
   return set;
 }
 
-/** The set of an async context without a span; undefined where there are no labels at all. */
+/** Returns the set with only these labels, or undefined if there are none. */
 export function userOnly(user: UserLabels | undefined): LabelSet | undefined {
   if (user === undefined) return undefined;
   if (user.alone === undefined) {
@@ -106,7 +106,7 @@ export function userOnly(user: UserLabels | undefined): LabelSet | undefined {
   return user.alone;
 }
 
-/** A span's set with the user's own labels of an async context merged over those of the set. */
+/** Returns a span's set with the user's own labels of an async context merged over its own. */
 export function withUserLabels(set: LabelSet, user: UserLabels | undefined): LabelSet {
   if (user === undefined || user === set.user) return set;
   const last = set.variant;
@@ -121,7 +121,7 @@ export function withUserLabels(set: LabelSet, user: UserLabels | undefined): Lab
   return variant;
 }
 
-/** `over` merged over `under`; returns one of the two themselves if the result equals it. */
+/** Returns `over` merged over `under`, and one of the two themselves if the result equals it. */
 export function mergeUserLabels(
   under: UserLabels | undefined,
   over: UserLabels | undefined,
@@ -145,12 +145,12 @@ export function createUserLabels(values: Map<string, string>): UserLabels {
   return { values, alone: undefined };
 }
 
-/** The labels of a set as a frozen object: the span's, then the user's own. */
+/** Returns the labels of a set as a frozen object: the span's, then the user's own. */
 export function labelsOfSet(set: LabelSet): Labels {
   return (set.labels ??= makeLabels(set.trace, set.user));
 }
 
-/** `value`, or a copy of as much of it as fits the limit, which does not keep `value` in memory. */
+/** Returns `value`, or a copy of as much as fits the limit, which does not keep it in memory. */
 export function cutValue(value: string): string {
   // A UTF-16 unit takes at most three bytes.
   if (value.length * 3 <= MAX_LABEL_VALUE_BYTES) return value;

@@ -62,7 +62,7 @@ export class LabelTable {
     return this.#dropped;
   }
 
-  /** The set with this id; undefined for 0, and where a newer set has its index. */
+  /** Returns the set with this id; undefined for 0, or if a newer set has its index. */
   get(id: number): LabelSet | undefined {
     const index = id & MASK;
     const set = this.#sets[index];
@@ -72,7 +72,7 @@ export class LabelTable {
     return (this.#sets[index] = ended.take(index));
   }
 
-  /** The set of a sample with this id; undefined for 0, and for dropped sets. */
+  /** Returns the set of a sample with this id; undefined for 0, or if it was dropped. */
   resolve(id: number): LabelSet | undefined {
     return this.get(id) ?? this.#pinned.get(id) ?? this.#pinnedBefore.get(id);
   }

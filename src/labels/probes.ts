@@ -1,4 +1,4 @@
-/** Probes of how this Node.js and the addon treat label ids, which versions and flags do not show. */
+/** Probes of how this Node.js and the addon treat label ids: versions and flags do not show it. */
 import { AsyncLocalStorage, AsyncResource, createHook } from 'node:async_hooks';
 import { PROBE_IDS } from './label-table.js';
 import type { NativeLabels } from '../addon/loader.js';

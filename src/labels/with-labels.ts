@@ -56,7 +56,7 @@ export function withLabels<T>(labels: Record<string, string>, fn: () => T): T {
   }
 }
 
-/** A copy of the current labels, spans' and the user's own; empty where there are none. */
+/** Returns a copy of the current labels, spans' and the user's own; empty if there are none. */
 export function getLabels(): Record<string, string> {
   const set = activeLabels.current();
   return set === undefined ? {} : { ...labelsOfSet(set) };
@@ -80,7 +80,7 @@ function checkLabels(labels: unknown): asserts labels is Record<string, string> 
   }
 }
 
-/** The set to make current; undefined if it would equal the current one. */
+/** Returns the set to make current, or undefined if it would equal the current one. */
 function mergedOverCurrent(labels: Record<string, string>): LabelSet | undefined {
   const current = activeLabels.current();
   let trace: { -readonly [K in keyof TraceLabels]: TraceLabels[K] } | undefined;

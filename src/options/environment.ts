@@ -6,7 +6,7 @@ import { describe, readEnvironment, Scope } from './options.js';
 export class Environment {
   readonly #problems: string[] = [];
 
-  /** The checked option: `given`, else the variable's value, else the default `check(undefined)`. */
+  /** Returns the checked option: `given`, else the variable's, else `check(undefined)`. */
   option<T>(
     given: unknown,
     variable: string,
@@ -39,7 +39,7 @@ export class Environment {
 /** The parser of options that are text. */
 export const asText = (text: string): unknown => text;
 
-/** `name=value,name=value`. */
+/** Parses `name=value,name=value`. */
 export function parsePairs(text: string): Record<string, string> {
   const pairs: [string, string][] = [];
   for (const pair of text.split(',').filter((part) => part.trim() !== '')) {
@@ -51,7 +51,7 @@ export function parsePairs(text: string): Record<string, string> {
   return Object.fromEntries(pairs);
 }
 
-/** `parsePairs`, decoding percents: https://opentelemetry.io/docs/specs/otel/resource/sdk/ */
+/** Parses pairs with percent-encoding: https://opentelemetry.io/docs/specs/otel/resource/sdk/ */
 export function parseResourceAttributes(text: string): Record<string, string> {
   const pairs = Object.entries(parsePairs(text));
   return Object.fromEntries(
@@ -71,12 +71,12 @@ const SCOPES = new Map([
   ['all', Scope.AllSpans],
 ]);
 
-/** `true`, `1`, `false`, `0`; returns other text unchanged, which the check then refuses. */
+/** Parses `true`, `1`, `false`, `0`; returns other text unchanged, which the check then refuses. */
 export function parseFlag(text: string): unknown {
   return FLAGS.get(text.toLowerCase()) ?? text;
 }
 
-/** `none`, `root`, `all`. */
+/** Parses `none`, `root`, `all`. */
 export function parseScope(text: string): Scope {
   const found = SCOPES.get(text.toLowerCase());
   if (found === undefined) throw new TypeError(`must be none, root or all, got ${describe(text)}`);

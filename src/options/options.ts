@@ -107,7 +107,7 @@ export interface RunSettings {
 
 const RUN_VARIABLE = 'OTELPYROSCOPE_RUN';
 
-/** The environment of a program that gets these settings. */
+/** Returns the environment of a program that gets these settings. */
 export function environmentForRun(settings: RunSettings): NodeJS.ProcessEnv {
   return { ...process.env, [RUN_VARIABLE]: JSON.stringify(settings) };
 }
@@ -139,7 +139,7 @@ export function checkNames(
   }
 }
 
-/** A checked `Scope`; throws a TypeError that names the option. */
+/** Returns a checked `Scope`; throws a TypeError that names the option. */
 export function scope(name: string, value: unknown): Scope {
   if (value === undefined) return Scope.RootSpan;
   if (value === Scope.None || value === Scope.RootSpan || value === Scope.AllSpans) return value;
@@ -148,14 +148,14 @@ export function scope(name: string, value: unknown): Scope {
   );
 }
 
-/** A checked boolean; throws a TypeError that names the option. */
+/** Returns a checked boolean; throws a TypeError that names the option. */
 export function flag(name: string, value: unknown, fallback: boolean): boolean {
   if (value === undefined) return fallback;
   if (typeof value === 'boolean') return value;
   throw new TypeError(`${name} must be true or false, got ${describe(value)}`);
 }
 
-/** A checked integer in a range; throws a TypeError or RangeError that names the option. */
+/** Returns a checked integer in a range; throws a TypeError or RangeError that names the option. */
 export function integer(
   name: string,
   value: unknown,
@@ -172,7 +172,7 @@ export function integer(
   return value;
 }
 
-/** A variable of the environment, trimmed; undefined if it is missing or blank. */
+/** Returns a trimmed variable of the environment, or undefined if it is missing or blank. */
 export function readEnvironment(name: string): string | undefined {
   const text = process.env[name]?.trim();
   return text === '' ? undefined : text;
@@ -186,7 +186,7 @@ function nodeMapsSources(): boolean {
   return flags.includes('--enable-source-maps');
 }
 
-/** A value for an error message, with at most 40 characters of a string. Not for secrets. */
+/** Returns a value for an error message, at most 40 characters of a string. Not for secrets. */
 export function describe(value: unknown): string {
   if (value === null) return 'null';
   if (typeof value === 'string')

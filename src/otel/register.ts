@@ -86,7 +86,7 @@ class ProxyHook {
   #delegate: object | undefined;
   readonly #restore: (() => void)[] = [];
 
-  /** The hook of this proxy; undefined, with a warning, if it is not the api's proxy. */
+  /** Returns the hook of this proxy, or undefined, with a warning, if it is not the api's proxy. */
   static of(proxy: ProviderProxy): ProxyHook | undefined {
     const { setDelegate } = proxy;
     let hook = hooks.get(proxy);
@@ -161,7 +161,7 @@ class ProxyHook {
   }
 }
 
-/** The provider behind the proxy; undefined where none has been set. */
+/** Returns the provider behind the proxy, or undefined if none has been set. */
 function delegateOf(proxy: ProviderProxy): object | undefined {
   if (proxy.getDelegateTracer?.('otelpyroscope') === undefined) return undefined;
   return proxy.getDelegate?.();

@@ -31,7 +31,7 @@ export function hasResource(): boolean {
   return noted.holder !== undefined;
 }
 
-/** Reads the attributes at each call: they may be detected asynchronously. Never throws. */
+/** Reads the resource at each call: attributes may be detected asynchronously. Never throws. */
 export function serviceOfResource(): Service {
   try {
     const attributes = noted.holder === undefined ? undefined : attributesOf(noted.holder);

@@ -78,7 +78,7 @@ export function labelSetOf(context: Context, current: LabelSet | undefined): Lab
   return withUserLabels(spanSet, current.user);
 }
 
-/** The current labels without those of a span. */
+/** Returns `current` without the labels of a span. */
 function outsideSpans(current: LabelSet | undefined): LabelSet | undefined {
   if (current === undefined || current.trace === undefined) return current;
   return current.trace.traceId === '' ? current : userOnly(current.user);
@@ -183,8 +183,8 @@ function attachLabels(span: LabelledSpan, set: LabelSet): void {
 }
 
 /**
- * The set that a span of an unwrapped provider inherits: the current one when this package first
- * meets the span. Undefined for a remote span and one of another trace.
+ * Returns the set that a span of an unwrapped provider inherits: the current one at the first call
+ * for the span. Undefined for a remote span and one of another trace.
  */
 function inherited(span: LabelledSpan, current: LabelSet | undefined): LabelSet | undefined {
   if (current?.trace === undefined) return undefined;

@@ -57,7 +57,7 @@ export class TracerProvider implements ApiTracerProvider {
     patchedContextManager();
   }
 
-  /** A tracer of the wrapped provider; the same wrapper for the same tracer. */
+  /** Returns a tracer of the wrapped provider; the same wrapper for the same tracer. */
   getTracer(name: string, version?: string, options?: TracerOptions): Tracer {
     const inner = this.#inner.getTracer(name, version, options);
     let tracer = this.#tracers.get(inner);
@@ -75,7 +75,7 @@ export class TracerProvider implements ApiTracerProvider {
   }
 }
 
-/** Spans started from now on by this wrapper's tracers, also by existing ones, have no labels. */
+/** Ends the labelling of spans that this wrapper's tracers start, also existing tracers. */
 export function stopLabelling(provider: TracerProvider): void {
   disable(provider);
 }

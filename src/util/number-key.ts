@@ -18,7 +18,7 @@ export class NumberKey {
     return larger;
   }
 
-  /** The key of the first `count` ids. */
+  /** Returns the key of the first `count` ids. */
   keyOf(count: number): string {
     return this.#bytes.toString('latin1', 0, 4 * count);
   }

@@ -35,7 +35,7 @@ function serveNext(): void {
   next?.();
 }
 
-/** The end of a slice that begins now, in nanoseconds of `process.hrtime.bigint()`. */
+/** Returns the end of a slice that begins now, in nanoseconds of `process.hrtime.bigint()`. */
 export function sliceEnd(): bigint {
   // Not performance.now(): Node.js loads a module for it, which takes 2 ms.
   return process.hrtime.bigint() + SLICE_NANOS;
