@@ -15,7 +15,7 @@ export interface TraceLabels {
   /** The local root, to which ids refer: the trace's first labelled or first sampled span here. */
   readonly rootSpanId: string;
   readonly rootSampled: boolean;
-  /** The cut start name of the trace's first labelled span in this process. */
+  /** The name, at its start and cut, of the trace's first labelled span in this process. */
   readonly rootName: string;
   readonly traceIdLabel: string;
   readonly spanIdLabel: string;

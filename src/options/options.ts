@@ -36,7 +36,7 @@ export interface CpuProfilerOptions {
   maxFrames?: number | undefined;
   /** Whether frames have the line that runs, not only that of their function. Default true. */
   lineNumbers?: boolean | undefined;
-  /** Whether frames are mapped to original sources. Default: Node has --enable-source-maps. */
+  /** Whether frames are mapped to original sources. Default: as Node's --enable-source-maps. */
   sourceMaps?: boolean | undefined;
 }
 

@@ -178,7 +178,7 @@ export function readRegisterEnvironment(): RegisterEnvironment {
       spanNameScope: scopeOf('PYROSCOPE_OTEL_SPAN_NAME_SCOPE'),
     },
   };
-  // If an agent is started, its configuration reports the same problems; `warnOnce` drops repeats.
+  // If an agent is started, its configuration reports a wrong switch again; `warnOnce` drops that.
   environment.report();
   return read;
 }

@@ -6,9 +6,9 @@ import { hasProfileId, labelsOfSpan, PROFILE_ID_ATTRIBUTE } from './span-label-r
 import {
   createLabelSet,
   cutValue,
-  withUserLabels,
   mergeUserLabels,
   userOnly,
+  withUserLabels,
   type LabelSet,
 } from '../labels/label-set.js';
 import type { ResolvedLabelOptions } from '../options/options.js';
@@ -56,7 +56,7 @@ export function onSpanStart(
   try {
     startLabels(span, parentContext, name, options);
   } catch (error) {
-    warnOnce('span-start', 'a span has no labels', error);
+    warnOnce('span-start', 'labelling a span failed: it has no labels', error);
   }
 }
 
@@ -165,7 +165,11 @@ export function onSpanEnd(span: LabelledSpan): void {
       parent === undefined ? userOnly(current.user) : withUserLabels(parent, current.user),
     );
   } catch (error) {
-    warnOnce('span-end', 'the labels of an ended span stay current', error);
+    warnOnce(
+      'span-end',
+      'the end of a span did not restore the labels: those of the span stay current',
+      error,
+    );
   }
 }
 
