@@ -1,7 +1,7 @@
 /** What `otelpyroscope run` loads into the program before its first line: labels, sampler, and the profile at the end. */
 import { writeFileSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
-import '../profiler/cpu-profiler.js';
+import { CpuProfiler } from '../profiler/cpu-profiler.js';
 import { startLiveViewer } from '../viewer-server/live-viewer.js';
 import {
   resolveCpuProfilerOptions,
@@ -11,6 +11,7 @@ import {
 import { sharedSampler } from '../profiler/profile-windows.js';
 import { startViewer } from '../viewer-server/server.js';
 import { register } from '../otel/register.js';
+import { CPU_PROFILE } from '../util/profile-types.js';
 
 /** Signals that end a program that does not listen to them, and that it could listen to. */
 const ENDING_SIGNALS: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGINT', 'SIGTERM'];
@@ -72,7 +73,8 @@ function beforeDefault(signal: NodeJS.Signals, finish: () => void): void {
 }
 
 function serveLive({ intervalMicros }: RunSettings): void {
-  const { source } = startLiveViewer('127.0.0.1', { intervalMicros });
+  const profiler = new CpuProfiler({ intervalMicros });
+  const { source } = startLiveViewer(CPU_PROFILE, profiler, '127.0.0.1');
   startViewer(source, { keepAlive: false }).then(
     ({ url }) => {
       say(`live view: ${url}`);

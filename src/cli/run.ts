@@ -9,6 +9,7 @@ import {
   MAX_INTERVAL_MICROS,
   MIN_INTERVAL_MICROS,
 } from '../options/options.js';
+import { CPU_PROFILE } from '../util/profile-types.js';
 import { CommandError, parseCommand, UsageError, wholeNumber } from './arguments.js';
 import { readProfileFile } from './load-profile.js';
 import { summary } from './summary.js';
@@ -19,7 +20,7 @@ Runs a program with span labels and CPU sampler on from its first line, and
 writes its profile when it ends. The program may be CommonJS, ESM, TypeScript
 where this Node.js runs it, or the name of a command in node_modules/.bin.
 
-  --out FILE          default: the program's name with .cpu.pb.gz, here
+  --out FILE          default: the program's name with .${CPU_PROFILE.fileName}, here
   --interval MICROS   CPU time between samples, default ${String(DEFAULT_INTERVAL_MICROS)}
   --serve             a live view in the browser while it runs
 
@@ -55,7 +56,7 @@ export async function run(args: readonly string[]): Promise<number> {
       ? DEFAULT_INTERVAL_MICROS
       : wholeNumber('--interval', values.interval, MIN_INTERVAL_MICROS, MAX_INTERVAL_MICROS);
   const program = findProgram(name);
-  const out = path.resolve(values.out ?? `${path.parse(name).name}.cpu.pb.gz`);
+  const out = path.resolve(values.out ?? `${path.parse(name).name}.${CPU_PROFILE.fileName}`);
   if (!existsSync(path.dirname(out))) {
     throw new CommandError(`cannot write ${out}: there is no such folder`);
   }

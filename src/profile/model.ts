@@ -1,5 +1,5 @@
 /** A profile as the command line and the viewer look at it: columns of numbers, so that 50,000 samples are little. */
-import { CPU_PROFILE, type ValueType } from '../util/profile-types.js';
+import type { ValueType } from '../util/profile-types.js';
 import { GrowingMap } from '../util/growing-maps.js';
 
 export type ProfileLabels = ReadonlyMap<string, string>;
@@ -118,8 +118,11 @@ export class ProfileLabelsTable {
   }
 }
 
-/** Several windows as one profile, in steps. They must have been taken of the same kind of value. */
-export function* mergeProfiles(profiles: readonly Profile[]): Generator<void, Profile> {
+/** Merges profiles, which must all have values of `valueType`, into one, in steps. */
+export function* mergeProfiles(
+  valueType: ValueType,
+  profiles: readonly Profile[],
+): Generator<void, Profile> {
   const [only] = profiles;
   if (only !== undefined && profiles.length === 1) return only;
   const merge = new Merge();
@@ -128,7 +131,7 @@ export function* mergeProfiles(profiles: readonly Profile[]): Generator<void, Pr
   const ends = profiles.map(({ timeNanos, durationNanos }) => timeNanos + durationNanos);
   const timeNanos = profiles.length === 0 ? 0 : Math.min(...begins);
   return {
-    valueType: only?.valueType ?? CPU_PROFILE.main,
+    valueType,
     timeNanos,
     durationNanos: profiles.length === 0 ? 0 : Math.max(...ends) - timeNanos,
     ...(yield* merge.columns()),

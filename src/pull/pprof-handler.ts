@@ -11,7 +11,7 @@ import {
 import { asOwnWork } from '../otel/run-untraced.js';
 import { CpuProfiler } from '../profiler/cpu-profiler.js';
 import { warnOnce } from '../util/diagnostics.js';
-import { CPU_PROFILE } from '../util/profile-types.js';
+import { CPU_PROFILE, type ProfileType } from '../util/profile-types.js';
 import { hostName, isOwnRequest } from '../util/request-guard.js';
 
 /** Of the handler. */
@@ -55,13 +55,14 @@ const HOST = /^[a-z0-9_]([a-z0-9._-]{0,251}[a-z0-9_])?$|^\[[0-9a-f:.]{2,45}\]$/;
 export function pprofHandler(options: PprofHandlerOptions = {}): PprofHandler {
   checkNames(options, HANDLER_OPTION_NAMES, () => false);
   const { allowedHosts, ...others } = options;
-  if (allowedHosts === undefined) return handlerFor(others, () => true);
+  if (allowedHosts === undefined) return handlerFor(CPU_PROFILE, others, () => true);
   const hosts = new Set(checkHosts(allowedHosts));
-  return handlerFor(others, (req) => isOwnRequest(req, (name) => hosts.has(name)));
+  return handlerFor(CPU_PROFILE, others, (req) => isOwnRequest(req, (name) => hosts.has(name)));
 }
 
 /** `pprofHandler` with options that are partly checked, and whether a request may be answered. */
 export function handlerFor(
+  type: ProfileType,
   options: Omit<PprofHandlerOptions, 'allowedHosts'>,
   isAllowed: (req: IncomingMessage) => boolean,
 ): PprofHandler {
@@ -69,6 +70,7 @@ export function handlerFor(
   const limit = integer('maxSeconds', maxSeconds, MAX_SECONDS, 1, MAX_SECONDS);
   const concurrent = integer('maxConcurrent', maxConcurrent, 8, 1, 64);
   resolveCpuProfilerOptions(profilerOptions);
+  const headers = headersOf(type);
   let underWay = 0;
   return (req, res) => {
     if (!isAllowed(req)) {
@@ -85,7 +87,7 @@ export function handlerFor(
       return;
     }
     if (req.method === 'HEAD') {
-      res.writeHead(200, PROFILE_HEADERS).end();
+      res.writeHead(200, headers).end();
       return;
     }
     if (underWay >= concurrent) {
@@ -95,19 +97,21 @@ export function handlerFor(
     }
     underWay += 1;
     asOwnWork(() => {
-      void answer(res, seconds, profilerOptions).finally(() => {
+      void sendProfile(res, seconds, profilerOptions, headers).finally(() => {
         underWay -= 1;
       });
     });
   };
 }
 
-const PROFILE_HEADERS = {
-  'content-type': 'application/octet-stream',
-  'content-disposition': `attachment; filename="${CPU_PROFILE.fileName}"`,
-  'cache-control': 'no-store',
-  'x-content-type-options': 'nosniff',
-};
+function headersOf(type: ProfileType): Record<string, string> {
+  return {
+    'content-type': 'application/octet-stream',
+    'content-disposition': `attachment; filename="${type.fileName}"`,
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+  };
+}
 
 /** As a Host header has them, in small letters. Throws a TypeError that names the option. */
 export function checkHosts(value: unknown): string[] {
@@ -137,10 +141,11 @@ function secondsOf(url: string, limit: number): number | string {
   return `seconds must be one whole number from 1 to ${String(limit)}`;
 }
 
-async function answer(
+async function sendProfile(
   res: ServerResponse,
   seconds: number,
   options: CpuProfilerOptions,
+  headers: Readonly<Record<string, string>>,
 ): Promise<void> {
   const profiler = new CpuProfiler(options);
   try {
@@ -153,7 +158,7 @@ async function answer(
     const waited = await waitUnlessClosed(res, seconds * 1_000);
     const profile = await profiler.stop();
     if (!waited || res.destroyed) return;
-    res.writeHead(200, { ...PROFILE_HEADERS, 'content-length': profile.length }).end(profile);
+    res.writeHead(200, { ...headers, 'content-length': profile.length }).end(profile);
   } catch (error) {
     warnOnce('pull', 'a profile could not be sent', error);
     if (!res.headersSent) refuse(res, 500, 'the profile could not be taken');

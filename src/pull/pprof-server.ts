@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { checkNames, integer } from '../options/options.js';
 import { asOwnWork } from '../otel/run-untraced.js';
 import { CPU_PROFILE } from '../util/profile-types.js';
+import { CpuProfiler } from '../profiler/cpu-profiler.js';
 import { isLoopback, isOwnRequest, ownNames } from '../util/request-guard.js';
 import { startLiveViewer } from '../viewer-server/live-viewer.js';
 import {
@@ -53,12 +54,15 @@ export async function servePprof(options: ServePprofOptions = {}): Promise<Serve
   const hosts = allowedHosts === undefined ? [] : checkHosts(allowedHosts);
   const isOwnName = ownNames(host, hosts);
   let isGuarded = true;
-  const answerOwn = handlerFor(
+  const sendProfile = handlerFor(
+    CPU_PROFILE,
     { maxSeconds, maxConcurrent, ...cpu },
     (req) => !isGuarded || isOwnRequest(req, isOwnName),
   );
-  const routes = new Map([[CPU_PROFILE.pullPath, answerOwn]]);
-  const live = ui ? asOwnWork(() => startLiveViewer(host, cpu, hosts)) : undefined;
+  const routes = new Map([[CPU_PROFILE.pullPath, sendProfile]]);
+  const live = ui
+    ? asOwnWork(() => startLiveViewer(CPU_PROFILE, new CpuProfiler(cpu), host, hosts))
+    : undefined;
   const server = createServer((req, res) => {
     if (live !== undefined && asOwnWork(() => live.handle(req, res))) return;
     const handler = routes.get((req.url ?? '').split('?')[0] as string);

@@ -4,7 +4,7 @@ import { deliverHeldWarnings, warn, warnOnce } from '../util/diagnostics.js';
 import { resolvePyroscopeConfig, type PyroscopeConfig } from '../options/pyroscope.js';
 import type { ResolvedPyroscopeConfig } from '../options/pyroscope.js';
 import { asOwnWork } from '../otel/run-untraced.js';
-import { CPU_PROFILE } from '../util/profile-types.js';
+import { CPU_PROFILE, type ProfileType } from '../util/profile-types.js';
 import { TRIMMED } from '../util/pseudo-frames.js';
 import { threadSingleton } from '../util/thread-singleton.js';
 import { serviceOfResource } from '../otel/resource.js';
@@ -77,7 +77,7 @@ export function startPyroscope(config?: PyroscopeConfig): PyroscopeAgent {
   if (isAgentRunning()) {
     warn('startPyroscope was called while an agent runs: CPU is uploaded by both');
   }
-  const agent = new Agent(resolved);
+  const agent = new Agent(CPU_PROFILE, new CpuProfiler(resolved.profiler), resolved);
   asOwnWork(() => {
     agent.start();
   });
@@ -88,7 +88,9 @@ export function startPyroscope(config?: PyroscopeConfig): PyroscopeAgent {
   };
 }
 
+/** Uploads the windows of `profiler`, which takes profiles of `type`. */
 class Agent {
+  readonly #type: ProfileType;
   readonly #config: ResolvedPyroscopeConfig;
   readonly #profiler: CpuProfiler;
   readonly #uploader: Uploader;
@@ -110,9 +112,10 @@ class Agent {
   #trimmedSamples = 0;
   #droppedLabels = 0;
 
-  constructor(config: ResolvedPyroscopeConfig) {
+  constructor(type: ProfileType, profiler: CpuProfiler, config: ResolvedPyroscopeConfig) {
+    this.#type = type;
+    this.#profiler = profiler;
     this.#config = config;
-    this.#profiler = new CpuProfiler(config.profiler);
     this.#uploader = new Uploader(config, () => this.#series());
   }
 
@@ -181,7 +184,7 @@ class Agent {
         this.#trimmedSamples += fitted.trimmedSamples;
         this.#droppedLabels += fitted.droppedLabels;
         this.#reportLimits(fitted.trimmedSamples, fitted.droppedLabels);
-        this.#uploader.add(CPU_PROFILE, fitted.parts);
+        this.#uploader.add(this.#type, fitted.parts);
       } catch (error) {
         // After stop() there is no window: nothing is lost then.
         if (!this.#profiler.running && !last) return;

@@ -1,7 +1,6 @@
 /** A profile that goes on, window after window, for the viewer to look at. */
-import { CpuProfiler } from '../profiler/cpu-profiler.js';
+import type { CpuProfiler } from '../profiler/cpu-profiler.js';
 import { warnOnce } from '../util/diagnostics.js';
-import type { CpuProfilerOptions } from '../options/options.js';
 import { ProfileRing } from './profile-ring.js';
 
 /** Length of a window, in milliseconds: how old the live view is at most. */
@@ -15,8 +14,8 @@ export class LiveProfile {
   readonly #profiler: CpuProfiler;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(options?: CpuProfilerOptions) {
-    this.#profiler = new CpuProfiler(options);
+  constructor(profiler: CpuProfiler) {
+    this.#profiler = profiler;
   }
 
   /** Throws what `CpuProfiler.start` throws. */

@@ -2,6 +2,7 @@
 import { mergeProfiles, type Profile } from '../profile/model.js';
 import { readProfile } from '../profile/reader.js';
 import type { ProfileRing } from './profile-ring.js';
+import type { ProfileType } from '../util/profile-types.js';
 import { inSlices } from '../util/time-slices.js';
 
 export interface ViewerSource {
@@ -18,11 +19,13 @@ export function fileSource(title: string, profile: Profile): ViewerSource {
   return { title, live: false, version: 1, load: () => Promise.resolve(profile) };
 }
 
-/** Reads the windows when somebody looks, and only those that are new then. */
-export function ringSource(title: string, ring: ProfileRing): ViewerSource {
+/** The windows in `ring`, profiles of `type`. They are decoded at a request, each of them once. */
+export function ringSource(title: string, type: ProfileType, ring: ProfileRing): ViewerSource {
   let version = -1;
   let parsed = new Map<Uint8Array, Promise<Profile>>();
-  let merged: Promise<Profile> = inSlices(mergeProfiles([]));
+  const merge = (profiles: readonly Profile[]): Promise<Profile> =>
+    inSlices(mergeProfiles(type.main, profiles));
+  let merged = merge([]);
   return {
     title,
     live: true,
@@ -35,7 +38,7 @@ export function ringSource(title: string, ring: ProfileRing): ViewerSource {
       parsed = new Map(
         ring.windows.map((bytes) => [bytes, parsed.get(bytes) ?? readProfile(bytes)]),
       );
-      merged = Promise.all(parsed.values()).then((profiles) => inSlices(mergeProfiles(profiles)));
+      merged = Promise.all(parsed.values()).then(merge);
       return merged;
     },
   };

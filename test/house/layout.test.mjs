@@ -60,6 +60,17 @@ const entries = ['index.ts', 'index.mts', 'register-entry.ts'];
 /** These import from each other's outside nothing but util/. */
 const pureFolders = ['pprof', 'util'];
 
+/** All others are given the kind of profile by these. */
+const profileBegins = [
+  'src/cli/preload.ts',
+  'src/cli/run.ts',
+  'src/profiler/profile-windows.ts',
+  'src/pull/pprof-handler.ts',
+  'src/pull/pprof-server.ts',
+  'src/pyroscope/agent.ts',
+  'src/util/profile-types.ts',
+];
+
 /** A circle in a graph of names, as a list of them; empty: there is none. */
 function circleOf(graph) {
   const done = new Set();
@@ -265,9 +276,19 @@ describe('layout of src/', () => {
 
   it('spells what belongs to a kind of profile in its row alone', () => {
     const users = sourceFiles.filter((file) =>
-      /process_cpu|['"`]cpu['"`]|\/debug\/pprof\/(?!\.\.\.)/.test(codeOf(file)),
+      /process_cpu|['"`]cpu['"`]|cpu\/nanoseconds|samples\/count|\bcpu\.pb\b|\/debug\/pprof\/(?!\.\.\.)/.test(
+        codeOf(file),
+      ),
     );
     assert.deepEqual(users, ['src/util/profile-types.ts']);
+  });
+
+  it('names a kind of profile only where a profile begins', () => {
+    const users = sourceFiles.filter((file) => /\bCPU_PROFILE\b/.test(codeOf(file)));
+    assert.deepEqual(
+      users.filter((file) => !profileBegins.includes(file)),
+      [],
+    );
   });
 
   it('exports names, and explicitly from the index', () => {

@@ -115,7 +115,9 @@ describe('no long turn of the event loop', function () {
     });
 
     it('that adds it to others', async () => {
-      const merge = await longestTurn(() => inSlices(mergeProfiles([profile, profile])));
+      const merge = await longestTurn(() =>
+        inSlices(mergeProfiles(profile.valueType, [profile, profile])),
+      );
       assert.equal(merge.result.values.length, 2 * SAMPLES);
       assertShort(merge);
     });

@@ -80,7 +80,7 @@ function checkModel(profile) {
   assert.equal(callTree(profile, { a: all }).a, total);
   for (const by of ['function', 'line', 'trace_id']) topOf(profile, all, by);
   for (const { name } of labelNames(profile).slice(0, 3)) labelRows(profile, all, name);
-  const merged = atOnce(mergeProfiles([profile, profile]));
+  const merged = atOnce(mergeProfiles(profile.valueType, [profile, profile]));
   assert.equal(merged.values.length, 2 * values.length);
 }
 

@@ -128,7 +128,9 @@ describe('a profile that is read', function () {
   });
 
   it('is the sum of its windows', async function () {
-    const double = atOnce(mergeProfiles([profile, await readProfile(shopProfile())]));
+    const double = atOnce(
+      mergeProfiles(profile.valueType, [profile, await readProfile(shopProfile())]),
+    );
     assert.equal(totalOf(double, allOf(double)), 2 * totalOf(profile, allOf(profile)));
     assert.equal(double.names.length, profile.names.length);
     assert.equal(double.labelSets.length, profile.labelSets.length);

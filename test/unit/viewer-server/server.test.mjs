@@ -6,6 +6,7 @@ import { ProfileRing } from '../../../lib/viewer-server/profile-ring.js';
 import { readProfile } from '../../../lib/profile/reader.js';
 import { startViewer } from '../../../lib/viewer-server/server.js';
 import { fileSource, ringSource } from '../../../lib/viewer-server/source.js';
+import { CPU_PROFILE } from '../../../lib/util/profile-types.js';
 import { shopProfile, traceId } from '../../support/make-profile.mjs';
 
 describe("the viewer's server", function () {
@@ -171,7 +172,7 @@ describe("the viewer's server", function () {
 
   it('shows the last windows of a running process', async function () {
     const ring = new ProfileRing();
-    const live = await start(ringSource('live', ring));
+    const live = await start(ringSource('live', CPU_PROFILE, ring));
     const total = async () => JSON.parse((await ask(`${live}api/profile`)).body).total;
     assert.equal(await total(), 0);
     ring.add(shopProfile(), Date.now());
