@@ -1,4 +1,4 @@
-/** Checks the house rules that no linter knows: who may import whom, and what each file must say. */
+/** Checks rules of the sources that no linter checks: order of folders, places of code, limits, headers. */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
@@ -31,10 +31,11 @@ const nativeFolders = [
   'threads',
   'addon',
 ];
-/** These know nothing of V8, libuv and Node-API. */
+/** Folders that include no header of V8, libuv or Node-API. */
 const withoutV8 = ['base', 'names', 'symbols'];
-/** What runs in the handler may use no more than these, and what it marks is nowhere else. */
+/** Folders that handler/ may include from. */
 const belowHandler = ['base', 'symbols', 'v8_heap', 'handler'];
+/** Files that may have functions marked SIGNAL_SAFE. */
 const signalSafe =
   /^native\/(base|handler)\/|^native\/v8_heap\/layout\.h$|^native\/sampler\/sampler\./;
 
@@ -55,12 +56,12 @@ const sourceFolders = [
   'addon',
   'util',
 ];
-/** What stands in no folder: what users load. */
+/** Files in no folder: users load them. */
 const entries = ['index.ts', 'index.mts', 'register-entry.ts'];
-/** These import from each other's outside nothing but util/. */
+/** Folders that import, beside their own files, only util/. */
 const pureFolders = ['pprof', 'util'];
 
-/** All others are given the kind of profile by these. */
+/** Files that name the kind of profile. All others get it as an argument. */
 const profileBegins = [
   'src/cli/preload.ts',
   'src/cli/run.ts',
@@ -71,7 +72,7 @@ const profileBegins = [
   'src/util/profile-types.ts',
 ];
 
-/** A circle in a graph of names, as a list of them; empty: there is none. */
+/** Returns the names of a circle in a graph of names, or an empty list if there is none. */
 function circleOf(graph) {
   const done = new Set();
   const visit = (name, above) => {
@@ -93,13 +94,14 @@ function circleOf(graph) {
 
 const nativeFiles = filesBelow('native').filter((file) => /\.(cc|h)$/.test(file));
 const sourceFiles = filesBelow('src').filter((file) => /\.[mc]?ts$/.test(file));
-const unitOf = (file) => path.basename(file).replace(/\.(cc|h)$/, '');
+/** A header and its source are one unit. */
+const unitOf = (file) => file.replace(/\.(cc|h)$/, '');
 
 function includesOf(file) {
   return [...read(file).matchAll(/^\s*#\s*include\s*[<"]([^>"]+)[>"]/gm)].map((match) => match[1]);
 }
 
-/** Comments removed, for rules about code. */
+/** Returns the text of a file without its comments. */
 function codeOf(file) {
   return read(file)
     .replace(/\/\*[\s\S]*?\*\//g, '')
@@ -113,20 +115,23 @@ function importsOf(file) {
   return [...found].map((match) => match[1]);
 }
 
-describe('layout of native/', () => {
+describe('the folder native/', () => {
   const folderOf = (file) => file.split('/')[1];
-  /** Files of native/ that `file` includes, but for its own header. */
+  /** Returns the files of native/ that `file` includes, except its own header. */
   const ownIncludesOf = (file) =>
     includesOf(file)
       .map((include) => `native/${include}`)
       .filter((include) => nativeFiles.includes(include) && unitOf(include) !== unitOf(file));
 
-  it('has every file in a folder that is known', () => {
-    assert.ok(nativeFiles.length > 0);
+  it('has all its files in the folders that are listed here', () => {
     assert.deepEqual(
       nativeFiles.filter((file) => !nativeFolders.includes(folderOf(file))),
       [],
     );
+    const empty = nativeFolders.filter(
+      (folder) => !nativeFiles.some((file) => folderOf(file) === folder),
+    );
+    assert.deepEqual(empty, []);
   });
 
   it('includes from the same folder and from lower ones', () => {
@@ -145,10 +150,10 @@ describe('layout of native/', () => {
   });
 
   it('names the folder in every include of its own', () => {
-    const units = new Set(nativeFiles.map((file) => path.basename(file)));
+    const names = new Set(nativeFiles.map((file) => path.basename(file)));
     const wrong = nativeFiles.flatMap((file) =>
       includesOf(file)
-        .filter((include) => units.has(include))
+        .filter((include) => names.has(include) || include.startsWith('.'))
         .map((include) => `${file} includes ${include}`),
     );
     assert.deepEqual(wrong, []);
@@ -157,23 +162,24 @@ describe('layout of native/', () => {
   it('has no circle of includes', () => {
     const units = new Map();
     for (const file of nativeFiles) {
-      const unit = file.replace(/\.\w+$/, '');
-      const targets = ownIncludesOf(file).map((include) => include.replace(/\.\w+$/, ''));
-      units.set(unit, [...(units.get(unit) ?? []), ...targets]);
+      const unit = unitOf(file);
+      units.set(unit, [...(units.get(unit) ?? []), ...ownIncludesOf(file).map(unitOf)]);
     }
     assert.deepEqual(circleOf(units), []);
   });
 
-  it('knows neither V8 nor libuv in the lowest folders', () => {
+  it('includes no header of V8, libuv or Node-API in its lowest folders', () => {
     const wrong = nativeFiles.filter(
       (file) =>
         withoutV8.includes(folderOf(file)) &&
-        includesOf(file).some((include) => /^(v8|uv|node|cppgc|libplatform)\b/.test(include)),
+        includesOf(file).some((include) =>
+          /^(v8|uv|node|napi|js_native_api|cppgc|libplatform)/.test(include),
+        ),
     );
     assert.deepEqual(wrong, []);
   });
 
-  it('includes <napi.h> in addon/ alone', () => {
+  it('includes <napi.h> in addon/ only', () => {
     const users = nativeFiles.filter((file) =>
       includesOf(file).some((include) => /^(napi|node_api|js_native_api)/.test(include)),
     );
@@ -184,7 +190,7 @@ describe('layout of native/', () => {
     );
   });
 
-  it('marks functions as SIGNAL_SAFE only where the handler is', () => {
+  it('marks functions as SIGNAL_SAFE only where the signal handler may call them', () => {
     const marked = nativeFiles.filter((file) => /\bSIGNAL_SAFE\b/.test(codeOf(file)));
     assert.ok(marked.length > 5);
     assert.deepEqual(
@@ -193,7 +199,7 @@ describe('layout of native/', () => {
     );
   });
 
-  it('is listed whole in binding.gyp and in CMakeLists.txt', () => {
+  it('has the same sources in binding.gyp, in CMakeLists.txt and on disk', () => {
     const sources = nativeFiles.filter((file) => file.endsWith('.cc')).sort();
     for (const list of ['binding.gyp', 'CMakeLists.txt']) {
       const listed = [...read(list).matchAll(/\bnative\/\w+\/\w+\.cc\b/g)].map((match) => match[0]);
@@ -201,7 +207,7 @@ describe('layout of native/', () => {
     }
   });
 
-  it('gives both build systems the flags that keep a signal handler safe', () => {
+  it('is built by both build systems with the flags that keep a signal handler safe', () => {
     for (const list of ['binding.gyp', 'CMakeLists.txt']) {
       for (const flag of ['-Wl,-z,nodelete', '-Wl,-z,now', '-fno-exceptions']) {
         assert.ok(read(list).includes(flag), `${list}: ${flag}`);
@@ -210,22 +216,25 @@ describe('layout of native/', () => {
   });
 });
 
-describe('layout of src/', () => {
+describe('the folder src/', () => {
   const folderOf = (file) => path.dirname(file).replace(/^src\/?/, '');
-  /** Files of src/ that `file` imports. */
+  /** Returns the files of src/ that `file` imports. */
   const ownImportsOf = (file) =>
     importsOf(file)
       .filter((name) => name.startsWith('.'))
       .map((name) => path.join(path.dirname(file), name).replace(/\.(m?)js$/, '.$1ts'));
 
-  it('has every file in a folder that is known, but for the entries', () => {
-    assert.ok(sourceFiles.length > 0);
+  it('has all its files, except the entries, in the folders that are listed here', () => {
     const wrong = sourceFiles.filter((file) =>
       folderOf(file) === ''
         ? !entries.includes(path.basename(file))
         : !sourceFolders.includes(folderOf(file)),
     );
     assert.deepEqual(wrong, []);
+    const empty = sourceFolders.filter(
+      (folder) => !sourceFiles.some((file) => folderOf(file) === folder),
+    );
+    assert.deepEqual(empty, []);
   });
 
   it('imports from the same folder and from lower ones', () => {
@@ -238,7 +247,7 @@ describe('layout of src/', () => {
     assert.deepEqual(wrong, []);
   });
 
-  it('keeps pprof/ and util/ to themselves', () => {
+  it('imports only util/ from outside in pprof/ and util/', () => {
     const wrong = sourceFiles
       .filter((file) => pureFolders.includes(folderOf(file)))
       .flatMap((file) =>
@@ -253,28 +262,32 @@ describe('layout of src/', () => {
     assert.deepEqual(circleOf(new Map(sourceFiles.map((file) => [file, ownImportsOf(file)]))), []);
   });
 
-  it('reads the environment in options/ alone', () => {
-    const readers = sourceFiles.filter((file) => /\bprocess\s*(\.|\[.)env\b/.test(codeOf(file)));
+  it('reads the environment in options/ only', () => {
+    const readers = sourceFiles.filter((file) =>
+      /\bprocess\s*(\??\.\s*|(\?\.)?\[.)env\b|\benv\b[^;]*\}\s*=\s*process\b|['"](node:)?process['"]/.test(
+        codeOf(file),
+      ),
+    );
     assert.deepEqual(
       readers.filter((file) => folderOf(file) !== 'options'),
       [],
     );
   });
 
-  it('loads the binary in addon/ alone', () => {
+  it('loads the binary in addon/ only', () => {
     const loaders = sourceFiles.filter((file) =>
-      /\bdlopen\b|\.node['"`]|\bcreateRequire\b|\brequire\s*\((?!'\.{1,2}\/[\w/-]+\.js')/.test(
+      /\bdlopen\b|\.node['"`]|\bcreateRequire\b|['"](node-gyp-build|bindings)['"]|\brequire\s*\((?!'\.{1,2}\/[\w/-]+\.js')/.test(
         codeOf(file),
       ),
     );
     assert.deepEqual(
-      loaders.map(folderOf).filter((folder) => folder !== 'addon'),
+      loaders.filter((file) => folderOf(file) !== 'addon'),
       [],
     );
     assert.ok(loaders.length > 0);
   });
 
-  it('spells what belongs to a kind of profile in its row alone', () => {
+  it('has the names of a kind of profile in the row of profile-types.ts only', () => {
     const users = sourceFiles.filter((file) =>
       /process_cpu|['"`]cpu['"`]|cpu\/nanoseconds|samples\/count|\bcpu\.pb\b|\/debug\/pprof\/(?!\.\.\.)/.test(
         codeOf(file),
@@ -283,7 +296,7 @@ describe('layout of src/', () => {
     assert.deepEqual(users, ['src/util/profile-types.ts']);
   });
 
-  it('names a kind of profile only where a profile begins', () => {
+  it('names CPU_PROFILE only where a profile begins', () => {
     const users = sourceFiles.filter((file) => /\bCPU_PROFILE\b/.test(codeOf(file)));
     assert.deepEqual(
       users.filter((file) => !profileBegins.includes(file)),
@@ -291,14 +304,14 @@ describe('layout of src/', () => {
     );
   });
 
-  it('exports names, and explicitly from the index', () => {
+  it('has no default export, and no export * in the index', () => {
     for (const file of sourceFiles) assert.doesNotMatch(codeOf(file), /\bexport\s+default\b/, file);
     for (const file of ['src/index.ts', 'src/index.mts']) {
       assert.doesNotMatch(codeOf(file), /\bexport\s*\*/, file);
     }
   });
 
-  it('names files in kebab-case', () => {
+  it('has files with names in kebab-case', () => {
     const wrong = sourceFiles.filter(
       (file) => !/^[a-z0-9]+(-[a-z0-9]+)*\.[mc]?ts$/.test(path.basename(file)),
     );
@@ -319,7 +332,7 @@ describe('ARCHITECTURE.md', () => {
     ]);
   });
 
-  it('names limits that the code has, with their values', () => {
+  it('has limits with the values that the code has', () => {
     const plain = (value) => value.replace(/size_t\{(\d+)\}/g, '$1').replace(/[\s,_']/g, '');
     const section = /^## Limits\n([\s\S]*?)^## /m.exec(page)[1];
     const rows = section.split('\n').filter((line) => /^\| (?!Limit )\w/.test(line));
@@ -339,7 +352,7 @@ describe('ARCHITECTURE.md', () => {
     assert.deepEqual(wrong, []);
   });
 
-  it('has 220 lines at most', () => {
+  it('is no longer than 220 lines', () => {
     assert.ok(page.trimEnd().split('\n').length <= 220);
   });
 });
@@ -353,7 +366,7 @@ describe('every file', () => {
   it('opens with a sentence of purpose', () => {
     assert.ok(written.length > 20);
     const wrong = written.filter((file) => {
-      // Its header says it.
+      // Its header has the sentence.
       if (file.startsWith('native/') && written.includes(file.replace(/\.cc$/, '.h'))) return false;
       const text = read(file).replace(/^#!.*\n/, '');
       const comment = /^(?:\/\*\*?([\s\S]*?)\*\/|((?:(?:\/\/|#)[^\n]*\n)+))/.exec(text);
@@ -364,7 +377,7 @@ describe('every file', () => {
     assert.deepEqual(wrong, []);
   });
 
-  it('has 400 lines of code at most', () => {
+  it('has at most 400 lines of code', () => {
     const tooLong = written
       .filter((file) => /^(native|src|viewer|scripts)\//.test(file))
       .map((file) => ({
