@@ -22,8 +22,8 @@ function searchProducts(text) {
 }
 
 /**
- * What a search that finds nothing offers instead: the products with the words most like `text`.
- * Hardly any search comes here, so nobody has noticed what it costs.
+ * Returns the products with the words most like `text`, for a search that finds nothing. Hardly any
+ * search calls this, so nobody has noticed its cost.
  */
 function suggestProducts(text, count) {
   const beginning = text.slice(0, 6);

@@ -1,6 +1,6 @@
 /**
- * `npm run demo [-- --view] [-- --requests N] [-- --out FILE]`: a traced service under load, its CPU
- * profile, what the profile says, and its picture.
+ * `npm run demo [-- --view] [-- --requests N] [-- --out FILE]`: profiles a traced service under load,
+ * prints tables of the profile, and shows it in the browser with `--view`.
  */
 
 import { fork, spawn } from 'node:child_process';
@@ -15,13 +15,13 @@ import * as report from './report.mjs';
 
 const LOAD_SECONDS = 14;
 const PROGRESS_MS = 2_000;
-/** After this the demo gives up, whatever it waits for. */
+/** After this time the demo fails. */
 const DEADLINE_MS = 90_000;
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const { values: options } = parseArgs({
   options: {
     view: { type: 'boolean' },
-    /** So many requests instead of so many seconds. */
+    /** Number of requests; without it the load ends after LOAD_SECONDS. */
     requests: { type: 'string' },
     out: { type: 'string', default: path.join(ROOT, 'demo.pb.gz') },
   },
@@ -109,7 +109,7 @@ function show({ profile: bytes, cpuMicros, metrics, spans, dropped }, load) {
   );
   if (unknownIds.length === 0) say('Every id in the profile is that of an exported span.');
 
-  say(`\nWritten: ${shownOutput}. Look around in it with\n`);
+  say(`\nWritten: ${shownOutput}. Explore it with\n`);
   say(
     indent([
       `npx otelpyroscope view ${shownOutput}`,
@@ -130,7 +130,7 @@ function show({ profile: bytes, cpuMicros, metrics, spans, dropped }, load) {
   return problems.length === 0 ? 0 : 1;
 }
 
-/** Opens the result, until Ctrl-C, which the terminal sends to both. */
+/** Shows the profile in the browser until Ctrl-C, which the terminal sends to both processes. */
 function view() {
   process.on('SIGINT', () => {});
   spawn(process.execPath, [`${ROOT}lib/cli/main.js`, 'view', output], {

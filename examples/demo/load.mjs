@@ -4,10 +4,10 @@ import autocannon from 'autocannon';
 
 const [, , url, seconds, amount] = process.argv;
 
-/** Of the searches, one in so many has a word that is misspelt. */
+/** One in this many searches has a misspelt word. */
 const SEARCHES_TO_MISSPELT = 40;
 
-/** Each connection goes round this list; one request in it is far heavier than the rest. */
+/** Each connection repeats this list; one request in it is far heavier than the rest. */
 const requests = [
   ...get('/products?q=birch', '/invoices/1207', '/recommendations?depth=2', '/export'),
   login('ada', 'correct horse'),
@@ -23,7 +23,7 @@ const instance = autocannon({
   url,
   requests: requests.map((request) => ({ ...request, setupRequest })),
   connections: 8,
-  // A number of requests, where one is given, is the same work on any machine.
+  // A given number of requests is the same work on every machine.
   ...(amount === undefined ? { duration: Number(seconds) } : { amount: Number(amount) }),
   timeout: 20,
 });

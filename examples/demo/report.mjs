@@ -1,4 +1,4 @@
-/** From a profile and the exported spans to the demo's tables and its verdict; no I/O. */
+/** Computes the demo's tables and its verdict from a profile and the exported spans; no I/O. */
 
 import { basename } from 'node:path';
 
@@ -8,7 +8,7 @@ export const REQUIRED_SHARE = 0.6;
 const SPAN_LABELS = ['trace_id', 'span_id', 'span_name'];
 
 /**
- * What the samples say together with the spans.
+ * Compares the samples with the spans.
  *
  * @param {import('../../test/support/read-profile.mjs').ReadProfile} profile
  * @param {import('./span-log.cjs').LoggedSpan[]} spans All exported spans.
@@ -26,7 +26,7 @@ export function analyse(profile, spans, processNanos) {
   };
 }
 
-/** Everything that is wrong with the run, one sentence each; empty when all is well. */
+/** Returns what is wrong with the run, one sentence each; empty if nothing is. */
 export function problems({ profile, processNanos, share, unknownIds }, load, droppedSpans) {
   const found = [];
   if (load.errors > 0) found.push(`${load.errors} requests failed.`);

@@ -1,4 +1,4 @@
-/** A service that knows nothing of profiles: flags of Node.js bring tracing and profiling, see README.md. */
+/** A service without code for traces or profiles: flags of Node.js add both, see README.md. */
 
 'use strict';
 
@@ -11,6 +11,6 @@ const server = createShop().listen(Number(process.env.PORT ?? 3000), '127.0.0.1'
   else console.log(`http://127.0.0.1:${port}/recommendations?depth=50`);
 });
 
-// The process then ends by itself, which is when the last profile goes out.
+// The process then ends by itself, which is when the last profile is uploaded.
 process.once('SIGTERM', () => server.close());
 process.once('SIGINT', () => server.close());
