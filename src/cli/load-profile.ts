@@ -1,11 +1,11 @@
-/** Gets a profile from a file or a URL, within limits. */
+/** Reads a profile from a file or a URL, within limits. */
 import { open } from 'node:fs/promises';
 import { MAX_PROFILE_BYTES, ProfileReadError } from '../profile/read-limits.js';
 import type { Profile } from '../profile/model.js';
 import { readProfile } from '../profile/reader.js';
 import { CommandError } from './arguments.js';
 
-/** A profile over a URL may be one that is being taken: pprof's own limit is five minutes. */
+/** A server may take the profile during the request: pprof's own limit is five minutes. */
 const URL_TIMEOUT_MS = 330_000;
 
 /** Rejects with a CommandError that names the file. */
@@ -13,7 +13,7 @@ export async function readProfileFile(file: string): Promise<Profile> {
   return parse(file, await bytesOf(file));
 }
 
-/** The same for a file or an http or https URL. */
+/** Like `readProfileFile`, for a file or an http or https URL. */
 export async function readProfileFrom(fileOrUrl: string): Promise<Profile> {
   if (!isUrl(fileOrUrl)) return readProfileFile(fileOrUrl);
   return parse(fileOrUrl, await download(fileOrUrl));
@@ -36,7 +36,7 @@ async function bytesOf(file: string): Promise<Uint8Array> {
   try {
     const handle = await open(file);
     try {
-      // Pipes and devices say size 0, so what counts is what is read.
+      // Pipes and devices report size 0, so the limit is checked on the bytes read.
       const chunks: Buffer[] = [];
       let length = 0;
       for await (const chunk of handle.createReadStream({ autoClose: false })) {

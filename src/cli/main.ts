@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command `otelpyroscope`: finds the subcommand, and turns errors into exit codes. */
+/** The command `otelpyroscope`: runs a subcommand, and converts errors to exit codes. */
 import { CommandError, UsageError } from './arguments.js';
 import { run, RUN_HELP } from './run.js';
 import { top, TOP_HELP } from './top.js';
@@ -25,7 +25,7 @@ const commands = new Map<string, Command>([
   ['view', { run: view, help: VIEW_HELP }],
 ]);
 
-/** 0 for success, 1 for failure, 2 for wrong usage; `run` ends like its program. */
+/** Resolves to 0 for success, 1 for failure, 2 for wrong usage; `run` ends like its program. */
 async function main(args: readonly string[]): Promise<number> {
   const [name = '', ...rest] = args;
   const command = commands.get(name);
@@ -37,7 +37,7 @@ async function main(args: readonly string[]): Promise<number> {
     process.stderr.write(name === '' ? HELP : `otelpyroscope: no command "${name}"\n\n${HELP}`);
     return 2;
   }
-  // What follows the program's name is the program's.
+  // Only the first argument: those after the program's name belong to the program.
   if (['--help', '-h'].includes(rest[0] ?? '')) {
     process.stdout.write(command.help);
     return 0;

@@ -1,14 +1,14 @@
-/** Opens an address in the user's browser where there is one. */
+/** Opens a URL in the user's browser, if there is one. */
 import { spawn } from 'node:child_process';
 
-/** The command of each platform that opens an address with what the user has set for it. */
+/** The command of each platform that opens a URL in the user's default browser. */
 const OPENERS: Partial<Record<NodeJS.Platform, readonly string[]>> = {
   darwin: ['open'],
   linux: ['xdg-open'],
   win32: ['cmd', '/c', 'start', ''],
 };
 
-/** Resolves to whether a browser was told. Without a display there is none. */
+/** Resolves to whether the command was started. On Linux without a display there is no browser. */
 export function openBrowser(url: string, hasDisplay: boolean): Promise<boolean> {
   const [command, ...args] = OPENERS[process.platform] ?? [];
   if (command === undefined || (process.platform === 'linux' && !hasDisplay)) {

@@ -1,4 +1,4 @@
-/** What `otelpyroscope run` loads into the program before its first line: labels, sampler, and the profile at the end. */
+/** Loaded by `otelpyroscope run` before the program: starts labels and sampling, and writes the profile at the end. */
 import { writeFileSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
 import { CpuProfiler } from '../profiler/cpu-profiler.js';
@@ -13,12 +13,12 @@ import { startViewer } from '../viewer-server/server.js';
 import { register } from '../otel/register.js';
 import { CPU_PROFILE } from '../util/profile-types.js';
 
-/** Signals that end a program that does not listen to them, and that it could listen to. */
+/** Signals that a program can listen to, and that end it if it does not. */
 const ENDING_SIGNALS: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGINT', 'SIGTERM'];
 
 register();
-// Workers inherit --require: loading the sampler makes them take part. Processes that the program
-// forks inherit it too, but no settings: they are not profiled.
+// Workers inherit --require, and loading the package makes them take part. Processes that the
+// program forks inherit it too, but not the settings: they are not profiled.
 const settings = isMainThread ? takeRunSettings() : undefined;
 if (settings !== undefined) {
   try {
@@ -26,7 +26,7 @@ if (settings !== undefined) {
     if (settings.serve) serveLive(settings);
   } catch (error) {
     // The program runs all the same.
-    say(`no profile: ${(error as Error).message}`);
+    printMessage(`no profile: ${(error as Error).message}`);
   }
 }
 
@@ -39,7 +39,7 @@ function profileToTheEnd({ out, intervalMicros }: RunSettings): void {
     try {
       writeFileSync(out, sharedSampler.closeSync(window));
     } catch (error) {
-      say(`the profile is lost: ${(error as Error).message}`);
+      printMessage(`the profile is lost: ${(error as Error).message}`);
     }
   };
   process.on('exit', finish);
@@ -47,8 +47,8 @@ function profileToTheEnd({ out, intervalMicros }: RunSettings): void {
 }
 
 /**
- * Calls `finish` before the signal ends the program by default. Where the program listens to the
- * signal, ours is taken away: programs count the listeners to see whether it is theirs to end.
+ * Calls `finish` before the signal's default action ends the program. While the program listens to
+ * the signal, our listener is removed: programs count listeners to decide whether they must exit.
  */
 function beforeDefault(signal: NodeJS.Signals, finish: () => void): void {
   let ending = false;
@@ -61,7 +61,8 @@ function beforeDefault(signal: NodeJS.Signals, finish: () => void): void {
   process.on(signal, listener);
   process.on('newListener', (event, added) => {
     if (event !== signal || added === listener) return;
-    // Not at once: Node.js lets go of a signal with its last listener, and the other is not there yet.
+    // Not at once: the program's listener is not added yet, and Node.js stops to watch a signal
+    // when its last listener is removed.
     queueMicrotask(() => {
       if (process.listenerCount(signal) > 1) process.removeListener(signal, listener);
     });
@@ -77,14 +78,14 @@ function serveLive({ intervalMicros }: RunSettings): void {
   const { source } = startLiveViewer(CPU_PROFILE, profiler, '127.0.0.1');
   startViewer(source, { keepAlive: false }).then(
     ({ url }) => {
-      say(`live view: ${url}`);
+      printMessage(`live view: ${url}`);
     },
     (error: unknown) => {
-      say(`no live view: ${(error as Error).message}`);
+      printMessage(`no live view: ${(error as Error).message}`);
     },
   );
 }
 
-function say(text: string): void {
+function printMessage(text: string): void {
   process.stderr.write(`otelpyroscope: ${text}\n`);
 }

@@ -1,4 +1,4 @@
-/** `otelpyroscope run`: runs a program with labels and sampler on, as if it had been run by node. */
+/** `otelpyroscope run`: runs a program with labels and sampling on, otherwise as `node` would. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, realpathSync, renameSync, statSync } from 'node:fs';
@@ -28,7 +28,7 @@ For options of Node.js itself, use NODE_OPTIONS. With --enable-source-maps the
 profile has the original files and lines.
 `;
 
-/** Passed on; what the terminal sends to all its programs by itself is not sent twice. */
+/** Signals that are forwarded to the program, except those that the terminal has sent to it too. */
 const SIGNALS: readonly NodeJS.Signals[] = [
   'SIGHUP',
   'SIGINT',
@@ -38,10 +38,10 @@ const SIGNALS: readonly NodeJS.Signals[] = [
   'SIGUSR2',
 ];
 const TERMINAL_SIGNALS: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGINT', 'SIGQUIT'];
-/** Ctrl-C so often kills a program that does not react, as one in an endless loop. */
+/** This many Ctrl-C kill a program that does not react, such as one in an endless loop. */
 const INTERRUPTS_TO_KILL = 3;
 
-/** Runs the command; resolves to the program's exit code, or dies by the program's signal. */
+/** Resolves to the program's exit code. If a signal ended the program, it ends this process too. */
 export async function run(args: readonly string[]): Promise<number> {
   const at = programAt(args);
   const { values } = parseCommand(args.slice(0, at), {
@@ -60,7 +60,7 @@ export async function run(args: readonly string[]): Promise<number> {
   if (!existsSync(path.dirname(out))) {
     throw new CommandError(`cannot write ${out}: there is no such folder`);
   }
-  // Written beside it first: a program that is killed leaves an earlier profile as it was.
+  // A file beside `out` first: if the program is killed, an earlier profile stays as it was.
   const part = `${out}.${String(process.pid)}.part`;
 
   const preload = path.join(__dirname, 'preload.js');
@@ -78,13 +78,13 @@ export async function run(args: readonly string[]): Promise<number> {
   if (signal !== null) {
     for (const each of SIGNALS) process.removeAllListeners(each);
     process.kill(process.pid, signal);
-    // The signal takes effect at once, or, where it is blocked, never.
+    // Reached only if the signal is blocked.
     return 1;
   }
   return code ?? 1;
 }
 
-/** Index of the program in the arguments: the first that is neither an option nor an option's value. */
+/** Returns the index of the first argument that is neither an option nor an option's value. */
 function programAt(args: readonly string[]): number {
   for (let at = 0; at < args.length; at++) {
     const argument = args[at] as string;
@@ -95,22 +95,22 @@ function programAt(args: readonly string[]): number {
   return args.length;
 }
 
-/** A file as it is; else the command of that name in node_modules/.bin, here or above. */
+/** Returns `name` if it is a file, else the command of that name in node_modules/.bin, here or above. */
 function findProgram(name: string): string {
   if (existsSync(name) && statSync(name).isFile()) return readable(name);
   if (!name.includes(path.sep)) {
     for (let folder = process.cwd(); ; folder = path.dirname(folder)) {
       const command = path.join(folder, 'node_modules', '.bin', name);
-      // npm's are links to the script itself, which knows its neighbours by its real path.
+      // npm's commands are links to scripts, which find their modules by their real path.
       if (existsSync(command)) return readable(realpathSync(command));
       if (folder === path.dirname(folder)) break;
     }
   }
-  // "server" for "server.js", a folder with a package.json: Node.js knows.
+  // Node.js resolves the rest, such as "server" for "server.js", or a folder with a package.json.
   return name;
 }
 
-/** Throws a CommandError where the file begins like a script of another language. */
+/** Returns `file`. Throws a CommandError if it begins like a script of another language. */
 function readable(file: string): string {
   const [first = ''] = readFileSync(file, 'latin1').slice(0, 256).split('\n', 1);
   if (first.startsWith('#!') && !/\b(node|nodejs|tsx|ts-node|bun|deno)\b/.test(first)) {
@@ -129,16 +129,18 @@ function passSignals(send: (signal: NodeJS.Signals) => void): void {
       interrupts++;
       if (interrupts === INTERRUPTS_TO_KILL) send('SIGKILL');
       else if (interrupts === INTERRUPTS_TO_KILL - 1) {
-        say('the program does not end; Ctrl-C once more kills it, and there will be no profile');
+        printMessage(
+          'the program does not end; Ctrl-C once more kills it, and there will be no profile',
+        );
       }
     });
   }
 }
 
-/** Whether the terminal sends its signals to this process, and so to the program too. */
+/** Returns whether the terminal sends its signals to this process, and so to the program too. */
 function isForeground(): boolean {
   try {
-    // After the name, which is in parentheses: state, parent, group, session, terminal, its group.
+    // Fields behind the name in parentheses: state, parent, group, session, terminal, its group.
     const fields = readFileSync('/proc/self/stat', 'latin1')
       .replace(/^.*\) /s, '')
       .split(' ');
@@ -150,7 +152,7 @@ function isForeground(): boolean {
 
 async function report(part: string, out: string): Promise<void> {
   if (!existsSync(part)) {
-    say('there is no profile');
+    printMessage('there is no profile');
     return;
   }
   try {
@@ -158,13 +160,13 @@ async function report(part: string, out: string): Promise<void> {
     const profile = await readProfileFile(out);
     const colours = process.stderr.isTTY && process.stderr.hasColors();
     process.stderr.write(`\n${summary(profile, colours)}\n`);
-    say(`profile: ${out}`);
+    printMessage(`profile: ${out}`);
     process.stderr.write(`  otelpyroscope view ${path.relative(process.cwd(), out)}\n`);
   } catch (error) {
-    say((error as Error).message);
+    printMessage((error as Error).message);
   }
 }
 
-function say(text: string): void {
+function printMessage(text: string): void {
   process.stderr.write(`otelpyroscope: ${text}\n`);
 }

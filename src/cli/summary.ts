@@ -1,4 +1,4 @@
-/** The summary of a profile in a few lines: CPU by span name, the most expensive traces, the top functions (pure). */
+/** Summarizes a profile in a few lines: CPU by span name, the most expensive traces, the top functions (pure). */
 import type { Profile } from '../profile/model.js';
 import { allOf, labelRows, topOf, totalOf, type LabelRow } from '../profile/query.js';
 import { amount, cutEnd, percent, printable, styleFor, WIDTH } from './text.js';
@@ -8,7 +8,7 @@ const SPAN_NAMES = 8;
 const TRACES = 5;
 const FUNCTIONS = 8;
 
-/** At most 80 columns wide. */
+/** Returns lines of at most 80 columns. */
 export function summary(profile: Profile, colours: boolean): string {
   const style = styleFor(colours);
   const all = allOf(profile);

@@ -1,7 +1,7 @@
-/** Text for terminals: columns that fit, units, and names that cannot control the terminal (pure). */
+/** Formats text for terminals: columns that fit, units, and names without control characters (pure). */
 import type { ValueType } from '../util/profile-types.js';
 
-/** Columns of the narrowest terminal that output is made for. */
+/** Columns of the narrowest terminal that the output fits. */
 export const WIDTH = 80;
 
 export interface Style {
@@ -9,35 +9,35 @@ export interface Style {
   dim(text: string): string;
 }
 
-/** With colours or, for files and pipes, without. */
+/** Returns a style with colours, or one without, for files and pipes. */
 export function styleFor(colours: boolean): Style {
   const paint = (code: number) => (text: string) =>
     colours ? `\x1b[${String(code)}m${text}\x1b[0m` : text;
   return { bold: paint(1), dim: paint(2) };
 }
 
-/** Control characters, which could move the cursor or hide text, and those that turn its direction. */
+/** Control characters, which could move the cursor or hide text, and those that reverse its direction. */
 // eslint-disable-next-line no-control-regex
 const UNPRINTABLE = /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
-/** A name from a file, on one line and harmless. */
+/** Returns a name from a file as one line without control characters. */
 export function printable(text: string): string {
   return text.replace(UNPRINTABLE, '\ufffd');
 }
 
-/** Cut at the end to `width` characters. */
+/** Cuts a text at its end to `width` characters. */
 export function cutEnd(text: string, width: number): string {
   const characters = [...text];
   return characters.length <= width ? text : `${characters.slice(0, width - 1).join('')}…`;
 }
 
-/** Cut at the begin, where paths differ least. */
+/** Cuts a text at its beginning, where paths differ least. */
 export function cutStart(text: string, width: number): string {
   const characters = [...text];
   return characters.length <= width ? text : `…${characters.slice(1 - width).join('')}`;
 }
 
-/** By the unit, which a file may have any text as. */
+/** Factors and symbols by unit. A file may have any text as the unit. */
 const SCALES: ReadonlyMap<string, readonly (readonly [number, string])[]> = new Map([
   [
     'nanoseconds',
@@ -64,7 +64,7 @@ const TIME_UNITS: ReadonlyMap<string, number> = new Map([
   ['seconds', 1e9],
 ]);
 
-/** A value with its unit, in 8 columns as long as it is below a million of the largest unit. */
+/** Returns a value with its unit, in 8 columns while it is below a million of the largest unit. */
 export function amount(value: number, { unit }: ValueType): string {
   const factor = TIME_UNITS.get(unit);
   if (factor !== undefined) return amount(value * factor, { type: '', unit: 'nanoseconds' });
@@ -76,12 +76,12 @@ export function amount(value: number, { unit }: ValueType): string {
   return `${scaled.toFixed(Number.isInteger(scaled) || Math.abs(scaled) >= 100 ? 0 : 2)} ${name}`;
 }
 
-/** A fraction as a percentage with one decimal; of nothing, nothing. */
+/** Returns a fraction as a percentage with one decimal; "–" if `whole` is 0. */
 export function percent(part: number, whole: number): string {
   return whole === 0 ? '–' : `${((part / whole) * 100).toFixed(1)}%`;
 }
 
-/** "app.js:12", '' where nothing is known. */
-export function place(file: string, line: number): string {
+/** Returns "app.js:12", or '' if the file is unknown. */
+export function fileAndLine(file: string, line: number): string {
   return line > 0 ? `${file}:${String(line)}` : file;
 }

@@ -1,10 +1,19 @@
-/** `otelpyroscope top`: flat and cumulative CPU of a pprof file, as text or JSON. */
+/** `otelpyroscope top`: prints flat and cumulative CPU of a pprof file, as text or JSON. */
 import { basename } from 'node:path';
 import type { Profile } from '../profile/model.js';
 import { parseFilter, select, topOf, totalOf, type Filter, type TopRow } from '../profile/query.js';
 import { parseCommand, UsageError, wholeNumber } from './arguments.js';
 import { readProfileFile } from './load-profile.js';
-import { amount, cutEnd, cutStart, percent, place, printable, styleFor, WIDTH } from './text.js';
+import {
+  amount,
+  cutEnd,
+  cutStart,
+  fileAndLine,
+  percent,
+  printable,
+  styleFor,
+  WIDTH,
+} from './text.js';
 
 export const TOP_HELP = `Usage: otelpyroscope top FILE [options]
 
@@ -18,10 +27,10 @@ Prints where the CPU went, by any pprof file: ours, Go's, Datadog's.
   --json                as JSON, in the units of the file
 `;
 
-/** Rows where `--limit` does not say. */
+/** Rows without `--limit`. */
 const DEFAULT_LIMIT = 20;
 
-/** Runs the command; resolves to the exit code. */
+/** Resolves to the exit code. */
 export async function top(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseCommand(args, {
     by: { type: 'string', default: 'function' },
@@ -70,7 +79,7 @@ function sum(profile: Profile): number {
   return profile.values.reduce((total, value) => total + value, 0);
 }
 
-/** Rows in at most 80 columns. */
+/** Returns the rows as lines of at most 80 columns. */
 export function topTable(
   profile: Profile,
   rows: readonly TopRow[],
@@ -95,7 +104,7 @@ export function topTable(
     const room = Math.max(WIDTH - numbers.length - 2, 20);
     const title = cutEnd(printable(name === '' ? (isFrames ? '?' : '(none)') : name), room);
     const rest = room - [...title].length - 1;
-    const where = printable(place(file, line));
+    const where = printable(fileAndLine(file, line));
     const shown = where === '' || rest < 8 ? '' : ` ${style.dim(cutStart(where, rest))}`;
     lines.push(`${numbers}  ${title}${shown}`);
   }

@@ -18,7 +18,7 @@ differences. The page is served on 127.0.0.1 until Ctrl-C.
   --no-open    only print the address
 `;
 
-/** Runs the command; resolves to the exit code once it is told to end. */
+/** Resolves to the exit code after SIGINT or SIGTERM. */
 export async function view(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseCommand(args, {
     port: { type: 'string', default: '0' },
@@ -37,12 +37,12 @@ export async function view(args: readonly string[]): Promise<number> {
       throw new CommandError(`cannot listen: ${(error as Error).message}`);
     },
   );
-  // Listened to before anybody knows of us: a signal would else end us as if we had failed.
-  const told = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
+  // Before the address is printed: without a listener a signal would end the process as a failure.
+  const ending = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
   process.stdout.write(`${title}: ${url}\n`);
   const opened = !values['no-open'] && (await openBrowser(url, hasDisplay()));
   process.stderr.write(`${opened ? 'Opened in the browser. ' : ''}Ctrl-C ends it.\n`);
-  await told;
+  await ending;
   server.closeAllConnections();
   server.close();
   return 0;

@@ -1,12 +1,12 @@
-/** A repeated protobuf field, written value after value into chunks of memory. */
+/** Encodes a repeated protobuf field, value after value, into chunks of memory. */
 
 /** Bytes of a tag and a length. */
 const MAX_HEAD_BYTES = 1 + 5;
 const CHUNK_BYTES = 16_384;
 
-/** Texts, messages or bytes; format https://protobuf.dev/programming-guides/encoding/. */
+/** Encodes texts, messages or bytes; format https://protobuf.dev/programming-guides/encoding/. */
 export class FieldList {
-  /** Values so far. */
+  /** Number of values so far. */
   length = 0;
   readonly #tag: number;
   readonly #chunks: Buffer[] = [];
@@ -29,7 +29,7 @@ export class FieldList {
     this.#used += bytes.length;
   }
 
-  /** All that was added; nothing may be added afterwards. */
+  /** Returns all values as parts. Nothing may be added afterwards. */
   parts(): Uint8Array[] {
     return [...this.#chunks, this.#chunk.subarray(0, this.#used)];
   }
@@ -46,7 +46,7 @@ export class FieldList {
   }
 }
 
-/** Writes a field's tag and the length of its content; returns where that begins. */
+/** Writes a field's tag and the length of its content; returns the offset of the content. */
 export function writeHead(bytes: Uint8Array, begin: number, tag: number, length: number): number {
   let at = begin;
   bytes[at++] = tag;

@@ -1,4 +1,4 @@
-/** Turns samples into a pprof profile: pure, from numbers to bytes. */
+/** Builds a pprof profile from samples (pure). */
 import type { ProfileType } from '../util/profile-types.js';
 import { fileURLToPath } from 'node:url';
 import {
@@ -17,23 +17,23 @@ import { SampleWriter } from './sample-writer.js';
 import { atOnce, joined } from '../util/time-slices.js';
 import { StringList } from './string-list.js';
 
-/** Samples as the sampler counts them, their label ids already resolved. */
+/** Samples as the native side adds them up, with resolved label ids. */
 export interface SampleBatch {
-  /** Of function `i`: its name at `2 * i` and its URL ('' for none) at `2 * i + 1`. */
+  /** The name of function `i` at `2 * i`, its URL ('' for none) at `2 * i + 1`. */
   readonly names: readonly string[];
-  /** Of function `i`: the 1-based line where it starts, 0 for unknown. */
+  /** The 1-based line where function `i` starts, 0 for unknown. */
   readonly startLines: Uint32Array;
-  /** Of function `i`: the 1-based column where it starts, 0 for unknown. */
+  /** The 1-based column where function `i` starts, 0 for unknown. */
   readonly startColumns: Uint32Array;
-  /** Of frame `i`: its function at `2 * i`, and at `2 * i + 1` the 1-based line, 0 for unknown. */
+  /** The function of frame `i` at `2 * i`, its 1-based line (0 for unknown) at `2 * i + 1`. */
   readonly frames: Uint32Array;
-  /** Records of weight, number n of frames, label id and n frame numbers, leaf first. */
+  /** Records of a weight, the number n of frames, a label id, and n frame numbers, leaf first. */
   readonly stacks: Uint32Array;
-  /** The labels behind the label ids, always the same object for the same set; undefined: none. */
+  /** Labels by label id, always the same object for the same set; undefined for none. */
   readonly labels: LabelsById;
 }
 
-/** A function at the place in its file where it begins. */
+/** A function and the position in its file where it begins. */
 export interface SourceFunction {
   readonly name: string;
   /** '' for none. */
@@ -43,58 +43,58 @@ export interface SourceFunction {
   readonly column: number;
 }
 
-/** Where compiled code comes from (source-maps.ts). */
+/** The original positions of compiled code (source-maps.ts). */
 export interface OriginalPositions {
-  /** The original of a function; the function itself where that is not known. */
+  /** Returns the original of a function, or the function itself if that is unknown. */
   functionAt(compiled: SourceFunction): SourceFunction;
   /**
-   * The original line of a place in a function, in the file of the function's original; undefined
-   * where that is not known. `column` is 0 where only the line is known.
+   * Returns the original line of a position in a function, in the file of the function's original,
+   * or undefined if it is unknown. `column` is 0 if only the line is known.
    */
   lineAt(compiled: SourceFunction, line: number, column: number): number | undefined;
 }
 
 type Labels = Readonly<Record<string, string>>;
 
-/** A Map, or what makes the labels only when they are asked for. */
+/** A Map, or an object that creates labels when they are needed. */
 export interface LabelsById {
   get(id: number): Labels | undefined;
 }
 
 export interface ProfileTimes {
-  /** Begin of the window, in nanoseconds since 1970. */
+  /** Start of the window, in nanoseconds since 1970. */
   readonly startNanos: bigint;
   /** Length of the window in nanoseconds. */
   readonly durationNanos: bigint;
   /** CPU time that one sample stands for, in nanoseconds. */
   readonly periodNanos: number;
-  /** Where given, names, files and lines are the original ones. */
+  /** If given, names, files and lines are the original ones. */
   readonly originals?: OriginalPositions | undefined;
 }
 
 /**
- * Different stacks with labels that one window keeps. What comes after goes to one stack
- * "(stack table full)" per label set, and without labels beyond twice this number.
+ * Different stacks with labels that one window keeps. Further ones are added to one stack
+ * "(stack table full)" per label set; beyond twice this number, to that without labels.
  */
 const MAX_STACKS = 65_536;
 /**
- * Different functions, and frames (functions at a line), that one window keeps. In place of each
- * that comes after, stacks have a frame "(stack table full)".
+ * Different functions, and frames (functions at a line), that one window keeps. A frame "(stack
+ * table full)" stands for each further one.
  */
 const MAX_FUNCTIONS = 131_072;
 const MAX_LOCATIONS = 524_288;
 
-/** Words of stacks that wait to be merged, 4 bytes each; what comes then is merged at once. */
+/** Words of stacks, 4 bytes each, that wait to be merged; beyond it, batches are merged at once. */
 const MAX_WAITING_WORDS = 262_144;
-/** Messages of a kind that are encoded in one step. */
+/** Locations or functions that are encoded in one step. */
 const STEP_MESSAGES = 8;
 /** Samples, functions or frames that are merged, and samples that are encoded, in one step. */
 const STEP_ITEMS = 16;
-/** What a label's number is multiplied by in the key of a sample; more than stacks there can be. */
+/** Factor of a label's number in the key of a sample; larger than any stack's number. */
 const LABEL_FACTOR = 2 ** 24;
-/** Of Profile: `repeated string string_table = 6`. */
+/** In Profile: `repeated string string_table = 6`. */
 const STRING_TABLE = 6;
-/** Frames for which there is room at first; 4 bytes each. */
+/** Initial room for frames, of 4 bytes each. */
 const SCRATCH_FRAMES = 256;
 
 const FULL_FUNCTION = { name: STACK_TABLE_FULL, url: '', line: 0, column: 0 };
@@ -105,22 +105,22 @@ interface FunctionLine {
 }
 
 /**
- * The samples of one window, from any number of batches, as one profile: format
+ * Builds one profile from the batches of a window: format
  * https://github.com/google/pprof/blob/main/proto/profile.proto
  */
 export class ProfileBuilder {
   readonly #strings = new StringList(STRING_TABLE);
-  /** By id - 1: 0 is not a valid id. */
+  /** Functions and locations by id - 1: 0 is not a valid id. */
   readonly #functions: SourceFunction[] = [];
   readonly #locations: FunctionLine[] = [];
   /** Function ids by name, file and start. */
   readonly #functionIds = new GrowingMap<string, number>();
   /** Location ids by line, by function id - 1. */
   readonly #locationIds: Map<number, number>[] = [];
-  /** Location ids, leaf first, of each different stack, and their numbers by these ids' bytes. */
+  /** The different stacks as location ids, leaf first, and their numbers by the bytes of these ids. */
   readonly #stacks: number[][] = [];
   readonly #stackNumbers = new GrowingMap<string, number>();
-  /** Sets of labels; their numbers begin at 1, for 0 is none. */
+  /** Label sets; their numbers begin at 1, as 0 means none. */
   readonly #labels: (Labels | undefined)[] = [undefined];
   readonly #labelNumbers = new GrowingMap<Labels, number>();
   /** Stack, label and weight of each sample, and their numbers by label and stack. */
@@ -131,17 +131,17 @@ export class ProfileBuilder {
   };
   readonly #sampleNumbers = new IdMap();
   #scratch = new NumberKey(SCRATCH_FRAMES);
-  /** The number of the stack that stands for those without room. */
+  /** Number of the stack "(stack table full)". */
   #fullStack: number | undefined;
-  /** The id of the function in it. */
+  /** Id of the function "(stack table full)". */
   #fullFunction: number | undefined;
   readonly #type: ProfileType;
   readonly #lineNumbers: boolean;
-  /** Not merged yet. */
+  /** Batches that are not merged yet. */
   readonly #waiting: SampleBatch[] = [];
   #waitingWords = 0;
 
-  /** Without `lineNumbers` frames are their functions: each is where its function starts. */
+  /** Without `lineNumbers` a frame has the line where its function starts. */
   constructor(type: ProfileType, lineNumbers = true) {
     this.#type = type;
     this.#lineNumbers = lineNumbers;
@@ -153,19 +153,19 @@ export class ProfileBuilder {
     while (this.#waitingWords > MAX_WAITING_WORDS) atOnce(this.#mergeNext());
   }
 
-  /** Merges what was added; in steps, as `encode`. */
+  /** Merges the added batches, in steps. */
   *merge(): Generator<void, void> {
     while (this.#waiting.length > 0) yield* this.#mergeNext();
   }
 
-  /** The files that functions of merged samples are in, each at least once. */
+  /** Returns the files of the merged functions, each at least once. */
   *urls(): Generator<string> {
     for (const { url } of this.#functions) if (url !== '') yield url;
   }
 
   /**
-   * The bytes of what was merged, not compressed: messages of a profile, one after the other, are
-   * one profile (https://protobuf.dev/programming-guides/encoding/#last-one-wins).
+   * Encodes the merged samples in steps, not compressed: the concatenation of encoded Profile
+   * messages is one profile (https://protobuf.dev/programming-guides/encoding/#last-one-wins).
    */
   *encode(times: ProfileTimes): Generator<void, Uint8Array> {
     const { originals } = times;
@@ -177,14 +177,14 @@ export class ProfileBuilder {
     yield* encodeInSteps(parts, this.#functions.entries(), (functions) => ({
       function: functions.map((compiled) => this.#encodeFunction(compiled, originals)),
     }));
-    // Now that all are known.
+    // Last, when the table is complete.
     parts.push(...this.#strings.parts());
     return yield* joined(parts);
   }
 
   /**
-   * First, and with times as numbers, good to 256 ns: V8 optimizes the encoder by the numbers that it
-   * has met, and would have to do so again after the only large ones, or after any bigint.
+   * Called first, and with times as numbers, exact to 256 ns: V8 optimizes the encoder for the numbers
+   * that it has seen, and would have to do so again after the only large ones, or after any bigint.
    */
   #encodeHead({ startNanos, durationNanos, periodNanos }: ProfileTimes): Uint8Array {
     const { count, main } = this.#type;
@@ -211,7 +211,7 @@ export class ProfileBuilder {
     }
   }
 
-  /** Merges some samples from `begin` on; returns where the next one begins. */
+  /** Merges some samples from `begin` on; returns the index of the next one. */
   #mergeStep({ stacks, labels }: SampleBatch, ids: Uint32Array, begin: number): number {
     let at = begin;
     for (let i = 0; i < STEP_ITEMS && at < stacks.length; i++) {
@@ -231,7 +231,7 @@ export class ProfileBuilder {
     this.#addWeight(this.#fullStack, kept, weight, Infinity);
   }
 
-  /** False: it would be one more than `limit` samples. */
+  /** Adds to a sample. Returns false if a new sample would exceed `limit`. */
   #addWeight(stack: number, label: number, weight: number, limit: number): boolean {
     const key = label * LABEL_FACTOR + stack;
     const samples = this.#samples;
@@ -258,7 +258,7 @@ export class ProfileBuilder {
     return number;
   }
 
-  /** -1 for a new one where there is no room for another sample. */
+  /** Returns the number of a stack, or -1 if it is new and there is no room for another sample. */
   #stackNumber(frames: Uint32Array, begin: number, end: number, ids: Uint32Array): number {
     const count = end - begin;
     if (this.#scratch.ids.length < count) this.#scratch = new NumberKey(2 * count);
@@ -274,7 +274,7 @@ export class ProfileBuilder {
     return number;
   }
 
-  /** The profile's location ids, by the batch's frame numbers. */
+  /** Returns the profile's location ids, by the batch's frame numbers. */
   *#locationsOf(batch: SampleBatch): Generator<void, Uint32Array> {
     const { names, startLines, startColumns, frames } = batch;
     const functionIds = new Uint32Array(startLines.length);
@@ -361,7 +361,7 @@ export class ProfileBuilder {
     const at = (found: number): Location =>
       new Location({ id: index + 1, line: [{ functionId, line: found }] });
     if (!this.#lineNumbers) return at((originals?.functionAt(compiled) ?? compiled).line);
-    // The sampler tells the line alone, not the column in it.
+    // The sampler reports only the line, not the column.
     return at((line === 0 ? undefined : originals?.lineAt(compiled, line, 0)) ?? line);
   }
 }
@@ -385,7 +385,7 @@ function* encodeInSteps<Item>(
   encode();
 }
 
-/** `file:` URLs as paths; everything else (`node:fs`, a path, `evalmachine.<anonymous>`) as it is. */
+/** Returns the path of a `file:` URL; anything else (`node:fs`, `evalmachine.<anonymous>`) unchanged. */
 function fileName(url: string): string {
   if (!url.startsWith('file:')) return url;
   try {

@@ -1,9 +1,9 @@
-/** The sample messages of a pprof profile, in which no stack and no label set is encoded twice. */
+/** Encodes the samples of a pprof profile; encodes each stack and each label set once. */
 import { Label, Sample } from 'pprof-format';
 import { writeHead } from './field-list.js';
 import type { StringList } from './string-list.js';
 
-/** Of Profile: `repeated Sample sample = 2`. Of Sample: `repeated Label label = 3`. */
+/** In Profile: `repeated Sample sample = 2`. In Sample: `repeated Label label = 3`. */
 const SAMPLE_TAG = (2 << 3) | 2;
 const LABEL_TAG = (3 << 3) | 2;
 /** Bytes of a tag and a length. */
@@ -12,15 +12,15 @@ const CHUNK_BYTES = 16_384;
 
 type Labels = Readonly<Record<string, string>>;
 
-/** What many samples share: stacks as location ids, leaf first, and label sets, by their numbers. */
+/** Parts that samples share: stacks as location ids, leaf first, and label sets, by their numbers. */
 export interface SharedParts {
   readonly stacks: readonly number[][];
-  /** Undefined: none. */
+  /** Undefined for a set without labels. */
   readonly labels: readonly (Labels | undefined)[];
 }
 
-/** Where fields of a sample were written first. */
-interface Place {
+/** The bytes of fields that an earlier sample has. */
+interface WrittenFields {
   readonly chunk: Uint8Array;
   readonly begin: number;
   readonly end: number;
@@ -28,17 +28,17 @@ interface Place {
 
 /**
  * A message is the concatenation of its fields. So pprof-format encodes each stack, value and label
- * set once, and samples that share it have its bytes copied: with a message of its own for every
- * sample, most of the cost of a profile was there.
+ * set once, and its bytes are copied to the samples that share it. To encode a message for every
+ * sample was most of the cost of a profile.
  */
 export class SampleWriter {
   readonly #strings: StringList;
   readonly #periodNanos: number;
   readonly #stacks: readonly number[][];
   readonly #labels: readonly (Labels | undefined)[];
-  // Filled: V8 would have to learn anew in every profile what is in them.
-  readonly #stackPlaces: (Place | undefined)[];
-  readonly #labelPlaces: (Place | undefined)[];
+  // Filled: with empty arrays V8 would have to learn the kind of their elements in every profile.
+  readonly #writtenStacks: (WrittenFields | undefined)[];
+  readonly #writtenLabels: (WrittenFields | undefined)[];
   readonly #values = new Map<number, Uint8Array>();
   readonly #names = new Map<string, number>();
   readonly #chunks: Uint8Array[] = [];
@@ -50,49 +50,50 @@ export class SampleWriter {
     this.#periodNanos = periodNanos;
     this.#stacks = stacks;
     this.#labels = labels;
-    this.#stackPlaces = new Array<Place | undefined>(stacks.length).fill(undefined);
-    this.#labelPlaces = new Array<Place | undefined>(labels.length).fill(undefined);
+    this.#writtenStacks = new Array<WrittenFields | undefined>(stacks.length).fill(undefined);
+    this.#writtenLabels = new Array<WrittenFields | undefined>(labels.length).fill(undefined);
   }
 
   write(stack: number, label: number, weight: number): void {
-    const stackPlace = this.#stackPlaces[stack];
-    const labelPlace = this.#labelPlaces[label];
+    const writtenStack = this.#writtenStacks[stack];
+    const writtenLabel = this.#writtenLabels[label];
     const newStack =
-      stackPlace === undefined
+      writtenStack === undefined
         ? new Sample({ locationId: this.#stacks[stack] as number[] })
         : undefined;
-    const newLabels = labelPlace === undefined ? this.#messagesOf(this.#labels[label]) : undefined;
+    const newLabels =
+      writtenLabel === undefined ? this.#messagesOf(this.#labels[label]) : undefined;
     const value = this.#valueOf(weight);
     const length =
       value.length +
-      (newStack?.length ?? lengthOf(stackPlace)) +
-      (newLabels === undefined ? lengthOf(labelPlace) : lengthOfAll(newLabels));
+      (newStack?.length ?? lengthOf(writtenStack)) +
+      (newLabels === undefined ? lengthOf(writtenLabel) : lengthOfAll(newLabels));
 
     const chunk = this.#reserve(MAX_HEAD_BYTES + length);
     let at = writeHead(chunk, this.#used, SAMPLE_TAG, length);
     let begin = at;
     if (newStack === undefined) {
-      at = copy(stackPlace, chunk, at);
+      at = copy(writtenStack, chunk, at);
     } else {
       at = newStack._encodeToBuffer(chunk, at);
-      this.#stackPlaces[stack] = { chunk, begin, end: at };
+      this.#writtenStacks[stack] = { chunk, begin, end: at };
     }
     chunk.set(value, at);
     at += value.length;
     begin = at;
     if (newLabels === undefined) {
-      at = copy(labelPlace, chunk, at);
+      at = copy(writtenLabel, chunk, at);
     } else {
       for (const message of newLabels) {
         at = writeHead(chunk, at, LABEL_TAG, message.length);
         at = message._encodeToBuffer(chunk, at);
       }
-      this.#labelPlaces[label] = { chunk, begin, end: at };
+      this.#writtenLabels[label] = { chunk, begin, end: at };
     }
     this.#used = at;
   }
 
-  /** All that was written; nothing may be written afterwards. */
+  /** Returns all samples as parts. Nothing may be written afterwards. */
   parts(): Uint8Array[] {
     return [...this.#chunks, this.#chunk.subarray(0, this.#used)];
   }
@@ -130,19 +131,19 @@ export class SampleWriter {
   }
 }
 
-function lengthOf(place: Place | undefined): number {
-  return place === undefined ? 0 : place.end - place.begin;
+function lengthOf(written: WrittenFields | undefined): number {
+  return written === undefined ? 0 : written.end - written.begin;
 }
 
-/** Of the labels as fields: a tag each, and a length, for which two numbers need one byte. */
+/** Returns the length of labels as fields, each with a tag and a length of one byte. */
 function lengthOfAll(messages: Label[]): number {
   let length = 0;
   for (const message of messages) length += 2 + message.length;
   return length;
 }
 
-function copy(place: Place | undefined, chunk: Uint8Array, at: number): number {
-  if (place === undefined) return at;
-  chunk.set(place.chunk.subarray(place.begin, place.end), at);
-  return at + place.end - place.begin;
+function copy(written: WrittenFields | undefined, chunk: Uint8Array, at: number): number {
+  if (written === undefined) return at;
+  chunk.set(written.chunk.subarray(written.begin, written.end), at);
+  return at + written.end - written.begin;
 }

@@ -1,8 +1,8 @@
-/** The table of strings of a profile: each once, encoded as it comes. */
+/** The string table of a profile. Each string is stored once, and encoded when it is added. */
 import { FieldList } from './field-list.js';
 import { GrowingMap } from '../util/growing-maps.js';
 
-/** That of pprof-format encodes all strings at the end in one go, where 130,000 take 40 ms. */
+/** Replaces the table of pprof-format, which encodes all strings in one step at the end: 130,000 take 40 ms. */
 export class StringList {
   readonly #numbers = new GrowingMap<string, number>();
   readonly #list: FieldList;
@@ -13,7 +13,7 @@ export class StringList {
     this.dedup('');
   }
 
-  /** The string's number in the table, whose first is the empty one. */
+  /** Returns the string's index in the table; that of the empty string is 0. */
   dedup(text: string): number {
     let number = this.#numbers.get(text);
     if (number === undefined) {
@@ -24,7 +24,7 @@ export class StringList {
     return number;
   }
 
-  /** All strings; none may be added afterwards. */
+  /** Returns all strings as parts. None may be added afterwards. */
   parts(): Uint8Array[] {
     return this.#list.parts();
   }

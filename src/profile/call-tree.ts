@@ -1,26 +1,26 @@
-/** The calls in one or two selections of a profile as a tree, no larger than what a screen can show (pure). */
+/** Builds the tree of calls in one or two selections of a profile, no larger than a screen can show (pure). */
 import type { ProfileLabels, Profile } from './model.js';
 import { FrameGroups, type Selection } from './query.js';
 
-/** Most nodes below the zoomed one; the smallest are left out, their values stay in their parents'. */
+/** Most nodes below the zoomed one. The smallest are left out; their parents' values include them. */
 export const MAX_TREE_NODES = 600;
-/** Most nodes from the root down; deeper frames are left out, and seen by zooming. */
+/** Most levels of nodes below the zoomed one. Deeper frames are left out; zooming shows them. */
 export const MAX_TREE_DEPTH = 256;
-/** Lines of a node that are named. */
+/** Most lines of a node. */
 const MAX_LINES = 3;
 
 /** One function called in one way. Values are in the profile's unit, `b`'s 0 without a second selection. */
 export interface CallNode {
-  /** Of name and file: the same in every tree, and short enough for a link. */
+  /** A hash of name and file, which is the same in every tree, and short enough for a link. */
   readonly key: string;
   readonly name: string;
   readonly file: string;
-  /** The lines that ran, the most expensive first. */
+  /** The lines that ran, of the most value first. */
   readonly lines: readonly number[];
-  /** Total time in the first and second selection. */
+  /** Total values in the first and second selection. */
   readonly a: number;
   readonly b: number;
-  /** Self time: of what no child stands for in the profile, not in the tree. */
+  /** Self values: of samples whose stack ends here, whether or not the tree has all children. */
   readonly selfA: number;
   readonly selfB: number;
   readonly children: CallNode[];
@@ -29,11 +29,11 @@ export interface CallNode {
 export interface TreeOptions {
   readonly a: Selection;
   readonly b?: Selection;
-  /** Callers below the called. */
+  /** Whether callers are the children of the functions that they call. */
   readonly inverse?: boolean;
-  /** A label whose values are the first level. */
+  /** A label whose values are the first level of nodes. */
   readonly split?: string | undefined;
-  /** Keys of nodes from below the root: the last is the zoomed one, which the tree is about. */
+  /** Keys of nodes on the path from below the root to the zoomed one. */
   readonly zoom?: readonly string[];
   readonly maxNodes?: number;
 }
@@ -41,24 +41,24 @@ export interface TreeOptions {
 interface OpenNode extends Omit<CallNode, 'children'> {
   readonly children: OpenNode[];
   readonly samples: Uint32Array;
-  /** How many of the samples are of the first selection; they come first. */
+  /** Number of samples of the first selection, which come first. */
   readonly countA: number;
-  /** Of stacks that is consumed by the ways to this node. */
+  /** Levels between the root and this node. */
   readonly depth: number;
   weight: number;
 }
 
 /**
- * The tree, or undefined where the zoomed node is not in it. Looks at stacks only as deep as the
- * tree is, so its memory is that of the selections.
+ * Returns the root, or undefined if the zoomed node does not exist. Reads stacks only to the depth of
+ * the tree, so its memory is that of the selections.
  */
 export function callTree(profile: Profile, options: TreeOptions): CallNode | undefined {
   return new TreeBuilder(profile, options).build();
 }
 
-/** Of a name and a file, as in `CallNode`. */
+/** Returns the `key` of a CallNode with this name and file. */
 export function keyOf(name: string, file: string): string {
-  // FNV-1a; equal keys would only be confused where they are brothers.
+  // FNV-1a. Equal keys of different functions would matter only among siblings.
   let hash = 0x811c9dc5;
   const text = `${name}\0${file}`;
   for (let i = 0; i < text.length; i++) {
@@ -111,7 +111,7 @@ class TreeBuilder {
     return strip(root);
   }
 
-  /** Adds the descendants that are wide enough, then takes away the least of what is too much. */
+  /** Adds the descendants that are wide enough, but no more than `max`, the widest first. */
   #grow(top: OpenNode): void {
     const max = this.#options.maxNodes ?? MAX_TREE_NODES;
     const least = this.#weigh(top) / max;
@@ -128,12 +128,12 @@ class TreeBuilder {
       }
       level = next;
     }
-    // A child weighs no more than its parent and comes after it, so that parents stay.
+    // A child weighs no more than its parent and comes after it, so the parent is among the first too.
     found.sort((x, y) => y.node.weight - x.node.weight);
     for (const { parent, node } of found.slice(0, max)) parent.children.push(node);
   }
 
-  /** Width: both selections count the same, however different they are in size. */
+  /** Sets the node's width, to which both selections contribute equally, whatever their size. */
   #weigh(node: OpenNode): number {
     const a = this.#totalA === 0 ? 0 : Math.abs(node.a / this.#totalA);
     const b = this.#totalB === 0 ? 0 : Math.abs(node.b / this.#totalB);
@@ -162,7 +162,7 @@ class TreeBuilder {
     });
   }
 
-  /** The group of the sample's frame at a depth of the tree; undefined where the stack ends. */
+  /** Returns the group of the sample's frame at a depth of the tree, or undefined behind the stack's end. */
   #groupAt(sample: number, depth: number): number | undefined {
     if (this.#splitOf !== undefined && depth === 0) {
       return this.#splitOf[this.#profile.labelSetOf[sample] as number];

@@ -1,4 +1,4 @@
-/** Decodes pprof bytes into columns, within limits: what comes from a file is not trusted. */
+/** Decodes pprof bytes into columns, within limits, as files are not trusted. */
 import { PROFILE_TYPES } from '../util/profile-types.js';
 import { IdMap } from '../util/growing-maps.js';
 import { float64Column, uint32Column, type Profile } from './model.js';
@@ -7,15 +7,15 @@ import { resolveLabels } from './profile-labels.js';
 import { limit, MAX_OF, MAX_TEXT_BYTES, ProfileReadError } from './read-limits.js';
 import { ProtobufReader } from './protobuf-reader.js';
 
-/** By which every frame is looked at. */
+/** Read once, as it is compared with every frame. */
 const MAX_DEPTH = MAX_OF['frames in one stack'];
-/** Bytes that are decoded in one step, and the message that is under way then. */
+/** Bytes that are decoded in one step; the step ends behind the message that it is in then. */
 const STEP_BYTES = 2_048;
-/** Entries that are resolved in one step, and frames of stacks. */
+/** Entries, and frames of stacks, that are resolved in one step. */
 const STEP_ITEMS = 64;
 const STEP_FRAMES = 1_024;
 
-/** One pass over the bytes; ids and strings, which may come later in the file, are resolved last. */
+/** Reads the bytes once. Ids and strings are resolved at the end: their messages may come last. */
 export class ProfileDecoder {
   readonly #reader: ProtobufReader;
   readonly #strings: string[] = [];
@@ -23,14 +23,14 @@ export class ProfileDecoder {
   readonly #functions = { ids: float64Column(), names: float64Column(), files: float64Column() };
   readonly #locationIds = float64Column();
   readonly #addresses = float64Column();
-  /** Where in `#lines` the lines of a location begin. */
+  /** Index in `#lines` of each location's first line. */
   readonly #lineStarts = uint32Column();
   readonly #lines = { functionIds: float64Column(), numbers: float64Column() };
   readonly #sampleValues = float64Column();
   readonly #sampleStarts = uint32Column();
   readonly #sampleLocations = float64Column();
   readonly #labelStarts = uint32Column();
-  /** Four numbers a label; see `resolveLabels`. */
+  /** Four numbers per label; see `resolveLabels`. */
   readonly #labels = float64Column();
   #timeNanos = 0;
   #durationNanos = 0;
@@ -40,7 +40,7 @@ export class ProfileDecoder {
     this.#reader = new ProtobufReader(bytes);
   }
 
-  /** In steps. Throws a ProfileReadError or a ProtobufError. */
+  /** Decodes in steps. Throws a ProfileReadError or a ProtobufError. */
   *read(): Generator<void, Profile> {
     const reader = this.#reader;
     let stepEnd = STEP_BYTES;
@@ -222,7 +222,7 @@ export class ProfileDecoder {
     return { index, valueType: types[index] as ValueType };
   }
 
-  /** Names, files and frames. The frames of location `i` are `starts[i]` … `starts[i + 1]`. */
+  /** Resolves names, files and frames. Location `i` has the frames `starts[i]` … `starts[i + 1]`. */
   *#resolveFrames(): Generator<
     void,
     Pick<Profile, 'names' | 'files' | 'functionOf' | 'lineOf'> & { starts: Uint32Array }
@@ -267,7 +267,7 @@ export class ProfileDecoder {
     };
   }
 
-  /** `starts` is where the frames of each location begin. */
+  /** Resolves stacks. `starts` has the first frame of each location. */
   *#resolveStacks(starts: Uint32Array): Generator<void, Pick<Profile, 'stackStarts' | 'stacks'>> {
     const locations = new IdMap();
     for (let i = 0; i < this.#locationIds.length; i++) {
@@ -286,7 +286,7 @@ export class ProfileDecoder {
         if (location === undefined) throw new ProfileReadError('malformed: a location is missing');
         const last = starts[location + 1] as number;
         for (let frame = starts[location] as number; frame < last; frame++) stacks.push(frame);
-        // A location with many lines, named by many stacks, multiplies: few bytes, endless frames.
+        // Few bytes can stand for endless frames: many stacks may name a location with many lines.
         const depth = stacks.length - (stackStarts[i] as number);
         if (depth > MAX_DEPTH) limit(depth, 'frames in one stack');
         if (stacks.length > MAX_OF.frames) limit(stacks.length, 'frames');
@@ -306,7 +306,7 @@ export class ProfileDecoder {
   }
 }
 
-/** Of a number that was read as signed: addresses of kernels are above half of 64 bits. */
+/** Returns an address, read as a signed number, in hexadecimal: kernels' addresses have the top bit set. */
 function addressName(address: number): string {
   const unsigned = address < 0 ? BigInt.asUintN(64, BigInt(address)) : address;
   return `0x${unsigned.toString(16)}`;

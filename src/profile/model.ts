@@ -1,4 +1,4 @@
-/** A profile as the command line and the viewer look at it: columns of numbers, so that 50,000 samples are little. */
+/** A decoded profile for the command line and the viewer, in columns of numbers, so that 50,000 samples need little memory. */
 import type { ValueType } from '../util/profile-types.js';
 import { GrowingMap } from '../util/growing-maps.js';
 
@@ -6,9 +6,9 @@ export type ProfileLabels = ReadonlyMap<string, string>;
 
 /** Sample `i` has `values[i]`, the labels `labelSets[labelSetOf[i]]` and a stack. */
 export interface Profile {
-  /** What `values` are. */
+  /** Type and unit of `values`. */
   readonly valueType: ValueType;
-  /** Begin of the window in nanoseconds since 1970, 0 for unknown. */
+  /** Start of the window in nanoseconds since 1970, 0 for unknown. */
   readonly timeNanos: number;
   /** Length of the window in nanoseconds, 0 for unknown. */
   readonly durationNanos: number;
@@ -18,26 +18,26 @@ export interface Profile {
   readonly files: readonly string[];
   /** Functions by frame. */
   readonly functionOf: Uint32Array;
-  /** The line that runs by frame, 0 for unknown. */
+  /** Lines by frame, 0 for unknown. */
   readonly lineOf: Float64Array;
   readonly values: Float64Array;
   /** The frames of sample `i`, leaf first: `stacks.subarray(stackStarts[i], stackStarts[i + 1])`. */
   readonly stackStarts: Uint32Array;
   readonly stacks: Uint32Array;
   readonly labelSetOf: Uint32Array;
-  /** Different from each other; the first is empty. */
+  /** All different; the first is empty. */
   readonly labelSets: readonly ProfileLabels[];
 }
 
-/** Numbers of one piece of a column: as many as 16 bits count. */
+/** A piece of a column has 2 ** PIECE_BITS numbers. */
 const PIECE_BITS = 16;
 const PIECE = 2 ** PIECE_BITS;
 /** Entries that are merged in one step. */
 const STEP_ITEMS = 64;
 
 /**
- * A list of numbers that grows; a plain array of doubles would take the double of the memory. It
- * grows by pieces: to copy a long list in order to make it longer takes milliseconds.
+ * A growing list of numbers; a plain array of doubles would need twice the memory. It grows by
+ * pieces, because to copy a long list takes milliseconds.
  */
 export class NumberColumn<A extends Uint32Array | Float64Array> {
   length = 0;
@@ -57,12 +57,12 @@ export class NumberColumn<A extends Uint32Array | Float64Array> {
     this.#last[at] = value;
   }
 
-  /** The number at `index`, which must be one of the column. */
+  /** Returns the number at `index`, which must be less than `length`. */
   at(index: number): number {
     return (this.#pieces[index >>> PIECE_BITS] as A)[index & (PIECE - 1)] as number;
   }
 
-  /** All of them as one array, in steps. The column is empty then. */
+  /** Returns all numbers as one array, in steps, and empties the column. */
   *take(): Generator<void, A> {
     const whole = this.#create(this.length);
     let at = 0;
@@ -92,17 +92,17 @@ export class NumberColumn<A extends Uint32Array | Float64Array> {
   }
 }
 
-/** A column of 32-bit numbers without sign. */
+/** Creates a column of unsigned 32-bit numbers. */
 export function uint32Column(): NumberColumn<Uint32Array> {
   return new NumberColumn((size) => new Uint32Array(size));
 }
 
-/** A column of doubles. */
+/** Creates a column of doubles. */
 export function float64Column(): NumberColumn<Float64Array> {
   return new NumberColumn((size) => new Float64Array(size));
 }
 
-/** Numbers label sets: equal ones get the same number, the empty one 0. */
+/** Gives label sets numbers: equal sets get the same number, the empty set 0. */
 export class ProfileLabelsTable {
   readonly sets: ProfileLabels[] = [new Map()];
   readonly #numbers = new GrowingMap<string, number>();
@@ -138,12 +138,12 @@ export function* mergeProfiles(
   };
 }
 
-/** What `mergeProfiles` puts together. */
+/** The columns of a merged profile. */
 class Merge {
   readonly #names: string[] = [];
   readonly #files: string[] = [];
   readonly #functionNumbers = new GrowingMap<string, number>();
-  /** Frames by line, by function. */
+  /** For each function, frames by line. */
   readonly #frameNumbers: Map<number, number>[] = [];
   readonly #functionOf = uint32Column();
   readonly #lineOf = float64Column();
@@ -190,7 +190,7 @@ class Merge {
     };
   }
 
-  /** The merged functions by those of the profile. */
+  /** Returns the merged functions by those of the profile. */
   *#functionsOf({ names, files }: Profile): Generator<void, Uint32Array> {
     const functions = new Uint32Array(names.length);
     for (const [index, name] of names.entries()) {
@@ -209,7 +209,7 @@ class Merge {
     return functions;
   }
 
-  /** The merged frames by those of the profile. */
+  /** Returns the merged frames by those of the profile. */
   *#framesOf(
     { functionOf, lineOf }: Profile,
     functions: Uint32Array,

@@ -1,12 +1,12 @@
-/** Where the messages of a pprof profile of ours are in its bytes, to look at and copy them one by one. */
+/** Indexes the messages in the bytes of our own pprof profiles, to read and copy them one by one. */
 import { IdMap } from '../util/growing-maps.js';
 import { uint32Column } from './model.js';
 import { ProtobufReader } from './protobuf-reader.js';
 
-/** Bytes that are gone through in one step, and the message that is under way then. */
+/** Bytes that are scanned in one step; the step ends behind the message that it is in then. */
 const STEP_BYTES = 8_192;
 
-/** What `Profile` has numbers of: https://github.com/google/pprof/blob/main/proto/profile.proto */
+/** Field numbers of `Profile`: https://github.com/google/pprof/blob/main/proto/profile.proto */
 export const FIELD = {
   sampleType: 1,
   sample: 2,
@@ -19,10 +19,10 @@ export const FIELD = {
   period: 12,
 } as const;
 
-/** The same of `Sample`. */
+/** Field numbers of `Sample`. */
 export const SAMPLE_FIELD = { location: 1, value: 2, label: 3 } as const;
 
-/** Messages or texts of one kind, by number. */
+/** Byte ranges of messages or texts of one kind, by number. */
 export class Ranges {
   readonly #begins = uint32Column();
   readonly #ends = uint32Column();
@@ -45,13 +45,13 @@ export class Ranges {
   }
 }
 
-/** A type and its unit, as places in the table of strings. */
+/** A type and its unit, as indices in the table of strings. */
 export interface TypeOfValue {
   readonly type: number;
   readonly unit: number;
 }
 
-/** An index of a profile as `ProfileBuilder` makes them: without mappings, ids of 32 bits. */
+/** The index of a profile by `ProfileBuilder`: one without mappings, with ids of 32 bits. */
 export class PprofIndex {
   readonly bytes: Uint8Array;
   /** The content of each message, without its tag and length. */
@@ -69,12 +69,12 @@ export class PprofIndex {
   readonly functionOf = new IdMap();
   #texts: (string | undefined)[] = [];
 
-  /** For `of`. */
+  /** Called by `of`. */
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
   }
 
-  /** Goes through the bytes in steps. Throws a ProtobufError where they are no profile. */
+  /** Creates an index in steps. Throws a ProtobufError if the bytes are no profile. */
   static *of(bytes: Uint8Array): Generator<void, PprofIndex> {
     const index = new PprofIndex(bytes);
     const reader = new ProtobufReader(bytes);
@@ -90,7 +90,7 @@ export class PprofIndex {
     return index;
   }
 
-  /** A string of the table; '' where there is none. */
+  /** Returns a string of the table, or '' if the index is too large. */
   text(index: number): string {
     const known = this.#texts[index];
     if (known !== undefined) return known;
@@ -100,7 +100,7 @@ export class PprofIndex {
     return text;
   }
 
-  /** Those bytes as the key of a Map. */
+  /** Returns a range of the bytes as the key of a Map. */
   keyOf(begin: number, end: number): string {
     return this.#slice(begin, end).toString('latin1');
   }
@@ -144,7 +144,7 @@ export class PprofIndex {
   }
 }
 
-/** A reader of samples that are given by their numbers. */
+/** Reads samples by their numbers. */
 export class SampleReader extends ProtobufReader {
   readonly #profile: PprofIndex;
 
@@ -153,7 +153,7 @@ export class SampleReader extends ProtobufReader {
     this.#profile = profile;
   }
 
-  /** Calls `read` at each field, which must read or skip it. */
+  /** Calls `read` for each field, which `read` must read or skip. */
   each(sample: number, read: (field: number) => void): void {
     const { samples } = this.#profile;
     this.enter(samples.begin(sample), samples.end(sample));
@@ -169,7 +169,7 @@ export class SampleReader extends ProtobufReader {
     return values;
   }
 
-  /** Reads the label at the cursor: its name and value, as strings of the table. */
+  /** Reads the label at the cursor: its name and value, as indices in the table of strings. */
   readLabel(): { key: number; value: number } {
     const label = { key: 0, value: 0 };
     this.message(() => {

@@ -1,4 +1,4 @@
-/** A part of a pprof profile as a profile of its own: samples are copied, texts numbered anew. */
+/** Copies a part of a pprof profile into a profile of its own, with strings in a new table. */
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { TRIMMED } from '../util/pseudo-frames.js';
 import { joined } from '../util/time-slices.js';
@@ -10,40 +10,40 @@ import {
   type TypeOfValue,
 } from './pprof-index.js';
 
-/** Messages that are written in one step; of samples fewer, which are large. */
+/** Messages that are written in one step; fewer samples, which are large. */
 const STEP_MESSAGES = 32;
 const STEP_SAMPLES = 8;
-/** Numbers that are merged in one step of sorting. */
+/** Numbers that the sort merges in one step. */
 const STEP_SORTED = 1_024;
 
 const LABELS_WITHOUT_SERIES: ReadonlySet<string> = new Set(['span_id', 'trace_id']);
 
-/** What `partialProfile` takes of a profile. */
+/** The part of a profile that `partialProfile` copies. */
 export interface Selection {
   /** Numbers of samples. */
   readonly samples: Uint32Array;
-  /** Number of the part; times of parts are apart by a nanosecond. */
+  /** Number of the part, and nanoseconds added to its time. */
   readonly part: number;
-  /** Which labels are kept; all without it. */
+  /** Selects the labels that are kept; without it all are. */
   readonly filter?: LabelFilter | undefined;
-  /** Samples whose sum is one more sample, `(trimmed)`, without labels. */
+  /** Samples that are summed into one more sample, `(trimmed)`, without labels. */
   readonly trimmed?: readonly Uint32Array[];
 }
 
-/** What labels a sample may have; see `ProfileLimits`. */
+/** Limits of a sample's labels; see `ProfileLimits`. */
 interface LabelLimits {
   readonly labels: number;
   readonly labelName: number;
 }
 
-/** The number of every sample. */
+/** Returns the numbers of all samples. */
 export function sampleNumbers({ samples }: PprofIndex): Uint32Array {
   const numbers = new Uint32Array(samples.length);
   for (let i = 0; i < numbers.length; i++) numbers[i] = i;
   return numbers;
 }
 
-/** Takes labels with too long names from samples, and the last ones where there are too many. */
+/** Removes labels with too long names, and the last ones of a sample with too many. */
 export class LabelFilter {
   readonly #profile: PprofIndex;
   readonly #limits: LabelLimits;
@@ -54,7 +54,7 @@ export class LabelFilter {
     this.#limits = limits;
   }
 
-  /** To be called before the labels of a sample, which are asked for in their order. */
+  /** Call this before `keeps` is called for the labels of a sample, in their order. */
   begin(): void {
     this.#room = this.#limits.labels;
   }
@@ -65,7 +65,7 @@ export class LabelFilter {
     return Buffer.byteLength(name) <= this.#limits.labelName && this.#room-- > 0;
   }
 
-  /** How many labels of all samples are not kept. */
+  /** Returns the number of labels, of all samples, that are not kept. */
   *countDropped(): Generator<void, number> {
     const reader = new SampleReader(this.#profile);
     let dropped = 0;
@@ -81,7 +81,7 @@ export class LabelFilter {
   }
 }
 
-/** The numbers of all samples, by their first value, the largest first; else in their order. */
+/** Returns the numbers of all samples, sorted by their first value, the largest first; stable. */
 export function* heaviestFirst(profile: PprofIndex): Generator<void, Uint32Array> {
   const reader = new SampleReader(profile);
   const count = profile.samples.length;
@@ -90,7 +90,7 @@ export function* heaviestFirst(profile: PprofIndex): Generator<void, Uint32Array
     weights[sample] = reader.values(sample)[0] ?? 0;
     if (sample % STEP_SAMPLES === 0) yield;
   }
-  // A merge sort, because Array.prototype.sort is one step.
+  // A merge sort in steps: Array.prototype.sort would be one step.
   let from = sampleNumbers(profile);
   let to: Uint32Array = new Uint32Array(count);
   for (let width = 1; width < count; width *= 2) {
@@ -115,7 +115,7 @@ export function* heaviestFirst(profile: PprofIndex): Generator<void, Uint32Array
   return from;
 }
 
-/** The profile of a selection, with only what its samples refer to; in steps. */
+/** Returns a profile of the selection, with only the messages that its samples refer to; in steps. */
 export function partialProfile(
   profile: PprofIndex,
   selection: Selection,
@@ -129,9 +129,9 @@ class PartialProfile {
   readonly #reader: SampleReader;
   readonly #writer = new BinaryWriter();
   readonly #parts: Uint8Array[] = [];
-  /** By number in the whole profile; 0: not used so far, or the empty string. */
+  /** New indices by index in the whole profile; 0: not used so far, or the empty string. */
   readonly #newStrings: Uint32Array;
-  /** Numbers of the strings used. */
+  /** Indices of the strings used, in the whole profile. */
   readonly #strings: number[] = [0];
   readonly #usedLocations: Uint8Array;
   readonly #usedFunctions: Uint8Array;
@@ -166,7 +166,7 @@ class PartialProfile {
       this.#copyString(this.#strings[i] as number);
       if (i % STEP_MESSAGES === 0) yield this.#endPart();
     }
-    // The last string of all, because it is none of the whole profile.
+    // The last string, as it is not in the whole profile.
     if (trimmed !== undefined) this.#field(FIELD.string).string(TRIMMED);
     this.#endPart();
     return yield* joined(this.#parts);
@@ -180,7 +180,7 @@ class PartialProfile {
     const { sampleTypes, periodType, timeNanos, durationNanos, period } = this.#profile;
     for (const type of sampleTypes) this.#writeType(FIELD.sampleType, type);
     if (periodType !== undefined) this.#writeType(FIELD.periodType, periodType);
-    // Apart by a nanosecond, so that no server takes one for a copy of the other.
+    // Times of parts differ by a nanosecond, so that no server takes one for a copy of another.
     this.#number(FIELD.timeNanos, timeNanos + BigInt(this.#selection.part));
     this.#number(FIELD.durationNanos, durationNanos);
     this.#number(FIELD.period, period);
@@ -222,7 +222,7 @@ class PartialProfile {
     this.#usedLocations[location] = 1;
   }
 
-  /** As it is, for it names no strings. */
+  /** Copies a location unchanged: it has no strings. */
   #copyLocation(location: number): void {
     const { locations, functionOf } = this.#profile;
     const [begin, end] = [locations.begin(location), locations.end(location)];
@@ -256,7 +256,7 @@ class PartialProfile {
     reader.enter(functions.begin(index), functions.end(index));
     while (reader.next()) {
       const { field } = reader;
-      // Name, system name and file.
+      // The fields are name, system name and file.
       const isString = field >= 2 && field <= 4;
       this.#number(field, isString ? this.#newString(reader.number()) : reader.number());
     }

@@ -1,4 +1,4 @@
-/** Label sets of a decoded pprof profile: each once, by the numbers of its texts. */
+/** Resolves the label sets of a decoded pprof profile, each of them once. */
 import { GrowingMap } from '../util/growing-maps.js';
 import {
   ProfileLabelsTable,
@@ -12,8 +12,9 @@ import { limit } from './read-limits.js';
 const STEP_ITEMS = 64;
 
 /**
- * In steps. `columns` has key, string, number and unit of each label, `starts` where those of each
- * sample begin, and `text` the strings. Throws what `text` does, and a ProfileReadError.
+ * Resolves labels in steps. `columns` has key, string, number and unit of each label, `starts` the
+ * index of each sample's first number in it, and `text` returns strings. Throws a ProfileReadError,
+ * and what `text` throws.
  */
 export function* resolveLabels(
   starts: NumberColumn<Uint32Array>,
@@ -24,7 +25,7 @@ export function* resolveLabels(
   const count = starts.length;
   const labelSetOf = new Uint32Array(count);
   const parts = yield* columns.take();
-  // A few bytes name a long text: sets are compared by the numbers of their texts first.
+  // A few bytes can name a long text, so sets are first compared by the indices of their texts.
   const known = new GrowingMap<string, number>();
   let characters = 0;
   for (let i = 0; i < count; i++) {

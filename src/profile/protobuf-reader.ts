@@ -1,22 +1,22 @@
-/** Reads the protobuf wire format in place: nothing is allocated, and no read leaves the bytes given. */
+/** Reads the protobuf wire format: allocates nothing, and reads nothing outside the given bytes. */
 
 /** Bytes that are no valid protobuf message. */
 export class ProtobufError extends Error {}
 
 /**
  * A cursor over one message; format https://protobuf.dev/programming-guides/encoding/.
- * Groups (wire types 3 and 4) are refused: pprof has none, and they are what nests without end.
+ * Groups (wire types 3 and 4) are refused: pprof has none, and only they can nest without end.
  */
 export class ProtobufReader {
   /** Number of the field at the cursor, after `next()`. */
   field = 0;
-  /** Offset where that field begins, with its tag. */
+  /** Offset of that field's tag. */
   begin = 0;
   readonly #bytes: Uint8Array;
   #wireType = 0;
   #at: number;
   #end: number;
-  /** The halves of the last number read. */
+  /** Low and high half of the last number read. */
   #low = 0;
   #high = 0;
 
@@ -26,18 +26,18 @@ export class ProtobufReader {
     this.#end = end;
   }
 
-  /** Offset behind what was read last. */
+  /** Offset behind the bytes read last. */
   get offset(): number {
     return this.#at;
   }
 
-  /** From here on the cursor is over another message within the same bytes. */
+  /** Moves the cursor to another message within the same bytes. */
   enter(begin: number, end: number): void {
     this.#at = begin;
     this.#end = end;
   }
 
-  /** Goes to the next field; false at the end of the message. */
+  /** Moves to the next field; returns false at the end of the message. */
   next(): boolean {
     if (this.#at >= this.#end) return false;
     this.begin = this.#at;
@@ -48,13 +48,13 @@ export class ProtobufReader {
     return true;
   }
 
-  /** The field's number: signed, 64 bits, rounded to a double beyond 2^53. */
+  /** Returns the field's number: signed, 64 bits, rounded to a double beyond 2^53. */
   number(): number {
     if (this.#wireType !== 0) throw this.#unexpected();
     return this.#varint();
   }
 
-  /** The field's number: signed, 64 bits. */
+  /** Returns the field's number: signed, 64 bits. */
   bigint(): bigint {
     this.number();
     return BigInt.asIntN(64, (BigInt(this.#high) << 32n) + BigInt(this.#low >>> 0));
@@ -71,7 +71,7 @@ export class ProtobufReader {
     if (this.#at !== end) throw new ProtobufError('a packed field ends inside a number');
   }
 
-  /** Calls `read` with the cursor inside the message that the field holds, and leaves it then. */
+  /** Calls `read` with the cursor in the message that the field contains, then moves behind it. */
   message(read: (reader: this) => void): void {
     const outer = this.#end;
     this.#end = this.#length();
@@ -80,13 +80,13 @@ export class ProtobufReader {
     this.#end = outer;
   }
 
-  /** The bytes of the field, as a view. */
+  /** Returns the bytes of the field, as a view. */
   bytes(): Uint8Array {
     const begin = this.content();
     return this.#bytes.subarray(begin, this.#at);
   }
 
-  /** Skips a field with a length; returns the offset where its content begins. It ends at `offset`. */
+  /** Skips a field with a length; returns the offset of its content, which ends at `offset`. */
   content(): number {
     const end = this.#length();
     const begin = this.#at;
@@ -102,7 +102,7 @@ export class ProtobufReader {
     else throw this.#unexpected();
   }
 
-  /** Reads the length of the field; the offset where it ends. */
+  /** Reads the length of the field; returns the offset of its end. */
   #length(): number {
     if (this.#wireType !== 2) throw this.#unexpected();
     const length = this.#varint();

@@ -1,10 +1,10 @@
-/** What the command line and the viewer ask of a profile: selections of samples, and sums over them (pure). */
+/** Selects samples of a profile and sums their values, for the command line and the viewer (pure). */
 import type { ProfileLabels, Profile } from './model.js';
 
 /** One condition on the labels of a sample. The value '' stands for "without that label". */
 export interface Filter {
   readonly label: string;
-  /** `~`: of other traces whose span name with the most CPU is that of the trace `value`. */
+  /** `~`: other values of the label whose span name with the most CPU is that of `value`. */
   readonly operator: '=' | '!=' | '~';
   readonly value: string;
 }
@@ -12,23 +12,23 @@ export interface Filter {
 /** Numbers of samples. */
 export type Selection = Uint32Array;
 
-/** What `topOf` adds up by: `function`, `line`, or a label. */
+/** `topOf` groups by `function`, `line`, or a label. */
 export type Grouping = string;
 
 /** A row of a table of self and total time. */
 export interface TopRow {
   readonly name: string;
-  /** '' for unknown, or where the row is a label's value. */
+  /** '' for unknown, or if the row is a label's value. */
   readonly file: string;
-  /** 0 for unknown or not asked for. */
+  /** 0 for unknown, or if rows are not lines. */
   readonly line: number;
-  /** With this function innermost. */
+  /** Self value: of samples with this function innermost. */
   readonly flat: number;
-  /** With this function anywhere on the stack. */
+  /** Total value: of samples with this function anywhere on the stack. */
   readonly cum: number;
 }
 
-/** A label's value, or a trace or span, and what it has cost. */
+/** A label's value, such as a trace or span, and the sum of its samples. */
 export interface LabelRow {
   readonly value: string;
   readonly total: number;
@@ -41,14 +41,14 @@ export interface LabelRow {
 
 const CONDITION = /^([^=!~]+)(=|!=|~)(.*)$/s;
 
-/** `LABEL=VALUE`, `LABEL!=VALUE` or `trace_id~ID`; undefined for anything else. */
+/** Parses `LABEL=VALUE`, `LABEL!=VALUE` or `trace_id~ID`; returns undefined for anything else. */
 export function parseFilter(text: string): Filter | undefined {
   const [, label, operator, value] = CONDITION.exec(text) ?? [];
   if (label === undefined || operator === undefined || value === undefined) return undefined;
   return { label, operator: operator as Filter['operator'], value };
 }
 
-/** The samples that meet all conditions. */
+/** Returns the samples that meet all conditions. */
 export function select(profile: Profile, filters: readonly Filter[]): Selection {
   const tests = filters.map((filter) => conditionOf(profile, filter));
   const wanted = profile.labelSets.map((labels) => tests.every((test) => test(labels)));
@@ -74,19 +74,19 @@ function conditionOf(profile: Profile, filter: Filter): (labels: ProfileLabels) 
   };
 }
 
-/** All samples. */
+/** Returns all samples. */
 export function allOf(profile: Profile): Selection {
   return Uint32Array.from(profile.values.keys());
 }
 
-/** The sum of the samples' values. */
+/** Returns the sum of the samples' values. */
 export function totalOf(profile: Profile, selection: Selection): number {
   let total = 0;
   for (const sample of selection) total += profile.values[sample] as number;
   return total;
 }
 
-/** Names of all labels with the number of their values, the span's own first. */
+/** Returns the names of all labels with the number of their values, those of spans and threads first. */
 export function labelNames(profile: Profile): { name: string; values: number }[] {
   const values = new Map<string, Set<string>>();
   for (const labels of profile.labelSets) {
@@ -105,7 +105,7 @@ export function labelNames(profile: Profile): { name: string; values: number }[]
     .sort((a, b) => rank(a.name) - rank(b.name) || (a.name < b.name ? -1 : 1));
 }
 
-/** The selection by the values of one label, most first; samples without it under ''. */
+/** Returns a row per value of a label, the largest sum first; '' for samples without the label. */
 export function labelRows(profile: Profile, selection: Selection, label: string): LabelRow[] {
   const perSet = new Map<number, { total: number; samples: number }>();
   for (const sample of selection) {
@@ -148,7 +148,7 @@ function greatest(sums: ReadonlyMap<string, number>): string {
   return best;
 }
 
-/** How many different values a label has among the samples, none not counted. */
+/** Returns the number of different values of a label; samples without it do not count. */
 export function countValues(profile: Profile, selection: Selection, label: string): number {
   const values = new Set<string | undefined>();
   for (const sample of selection) {
@@ -161,8 +161,9 @@ export function countValues(profile: Profile, selection: Selection, label: strin
 }
 
 /**
- * Self and total time, most self time first. Functions are told apart by name and file, as in
- * `go tool pprof -filefunctions`; a function that calls itself counts once for a sample.
+ * Returns rows of self and total value, the largest self value first. Functions with the same name
+ * and file are one, as in `go tool pprof -filefunctions`; a function that calls itself counts once
+ * per sample.
  */
 export function topOf(profile: Profile, selection: Selection, by: Grouping): TopRow[] {
   if (by !== 'function' && by !== 'line') {
@@ -177,7 +178,7 @@ export function topOf(profile: Profile, selection: Selection, by: Grouping): Top
   const groups = new FrameGroups(profile, by);
   const flat = new Float64Array(groups.size);
   const cum = new Float64Array(groups.size);
-  /** The last sample in which the group was seen, plus one. */
+  /** By group, 1 more than the index of the last sample that has it. */
   const seen = new Uint32Array(groups.size);
   for (const sample of selection) {
     const value = profile.values[sample] as number;
@@ -207,13 +208,13 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Frames that a table or a graph takes for the same. */
+/** Groups frames with the same name and file, and, by line, the same line. */
 export class FrameGroups {
-  /** Groups by frame. */
+  /** The group of each frame. */
   readonly of: Uint32Array;
   readonly #profile: Profile;
   readonly #byLine: boolean;
-  /** A frame of each group. */
+  /** One frame of each group. */
   readonly #frames: number[] = [];
 
   constructor(profile: Profile, by: 'function' | 'line') {
@@ -237,7 +238,7 @@ export class FrameGroups {
     return this.#frames.length;
   }
 
-  /** Name, file, and the line where groups are lines, else 0. */
+  /** Returns name, file, and the line if groups are lines, else 0. */
   describe(group: number): { name: string; file: string; line: number } {
     return this.#frame(this.#frames[group] as number);
   }

@@ -1,11 +1,11 @@
-/** How much a pprof file may hold and stand for: few bytes can be meant to take all memory. */
+/** Limits of pprof files that are read: a few hostile bytes could otherwise fill all memory. */
 
 /** Largest profile that is read, in bytes after decompression. A larger one is refused. */
 export const MAX_PROFILE_BYTES = 256 * 1_048_576;
-/** Longest name, file or label value, in bytes; what is longer is cut. */
+/** Longest name, file or label value, in bytes; longer ones are cut. */
 export const MAX_TEXT_BYTES = 4_096;
 
-/** Most of each in a profile, by what it is called where one with more is refused. */
+/** Most items of each kind in a profile, by the name of the kind in the error message. */
 export const MAX_OF = {
   'sample types': 64,
   'values of one sample': 64,
@@ -24,10 +24,10 @@ export const MAX_OF = {
   'characters of labels': 134_217_728,
 } as const;
 
-/** Why something is not a profile that can be read; the message goes to the user as it is. */
+/** The reason why a profile cannot be read; the message is shown to the user. */
 export class ProfileReadError extends Error {}
 
-/** Refuses a profile with more than there may be. */
+/** Throws a ProfileReadError if `count` exceeds the limit. */
 export function limit(count: number, what: keyof typeof MAX_OF): void {
   const max = MAX_OF[what];
   if (count > max) throw new ProfileReadError(`too large: more than ${String(max)} ${what}`);

@@ -1,4 +1,4 @@
-/** Reads pprof files, anybody's: unpacks, decodes, and says what a file is that is none. */
+/** Reads pprof files of any writer: unpacks and decodes them; names the kind of a file that is none. */
 import { GunzipLimitError, gunzipInSlices } from '../util/gunzip.js';
 import { ProfileDecoder } from './decoder.js';
 import type { Profile } from './model.js';
@@ -8,8 +8,8 @@ import { inSlices } from '../util/time-slices.js';
 
 /**
  * Reads a pprof profile, gzipped or not: format
- * https://github.com/google/pprof/blob/main/proto/profile.proto. Of several sample types, `cpu` is
- * taken, else the profile's default, else the last, as `go tool pprof` does.
+ * https://github.com/google/pprof/blob/main/proto/profile.proto. Of several sample types it takes
+ * `cpu`, else the profile's default, else the last, as `go tool pprof` does.
  * Rejects with a ProfileReadError.
  */
 export async function readProfile(bytes: Uint8Array): Promise<Profile> {
@@ -40,7 +40,7 @@ function tooLarge(): ProfileReadError {
   );
 }
 
-/** What the bytes are more likely than a damaged profile. */
+/** Returns what the bytes are more likely than a damaged profile. */
 function guess(bytes: Uint8Array): string {
   const start = Buffer.from(bytes.subarray(0, 64)).toString('latin1').trimStart();
   if (start.startsWith('{')) return 'it is JSON, such as a .cpuprofile of V8';

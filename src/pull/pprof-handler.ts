@@ -1,4 +1,4 @@
-/** Profiles on request: answers `GET /debug/pprof/profile`. */
+/** Takes profiles on request: the handler of `GET /debug/pprof/profile`. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   checkNames,
@@ -14,26 +14,26 @@ import { warnOnce } from '../util/diagnostics.js';
 import { CPU_PROFILE, type ProfileType } from '../util/profile-types.js';
 import { hostName, isOwnRequest } from '../util/request-guard.js';
 
-/** Of the handler. */
+/** Options of the handler. */
 export interface PprofHandlerOptions extends CpuProfilerOptions {
   /** The longest profile that can be asked for, in seconds: 1 … 300. Default 300. */
   maxSeconds?: number | undefined;
   /** Profiles taken at once, 1 … 64; more requests get a 503. Default 8. */
   maxConcurrent?: number | undefined;
   /**
-   * The hosts by which requests may ask for this server, without a port: `app.internal`,
-   * `10.0.0.7`. A request whose Host is another gets a 403, and so does one from another site's
-   * page: no page that somebody sees can read profiles by pointing its own name at this server (DNS
-   * rebinding). 1 … 64. Default: any Host and any page; of `servePprof` on loopback, its own.
+   * Host names and addresses, without a port, that the Host of a request may have: `app.internal`,
+   * `10.0.0.7`. A request with another Host gets a 403, and so does one from another site's page:
+   * no page in somebody's browser can read profiles by pointing its own name at this server (DNS
+   * rebinding). 1 … 64. Default: any Host and any page; for `servePprof` on loopback, its own.
    */
   allowedHosts?: string[] | undefined;
 }
 
-/** Takes a request whoever serves it: node:http, Express (`app.get`), Fastify (`reply.raw`). */
+/** A request listener for node:http, Express (`app.get`) and Fastify (`reply.raw`). */
 export type PprofHandler = (req: IncomingMessage, res: ServerResponse) => void;
 
 const MAX_SECONDS = 300;
-/** What Go's handler takes where the request does not say. */
+/** The default of Go's handler too. */
 const DEFAULT_SECONDS = 30;
 export const HANDLER_OPTION_NAMES = [
   ...CPU_OPTION_NAMES,
@@ -42,13 +42,13 @@ export const HANDLER_OPTION_NAMES = [
   'allowedHosts',
 ];
 const MAX_ALLOWED_HOSTS = 64;
-/** A name or an IPv4 address; IPv6 addresses are looked at by `hostName`. */
+/** A name or an IPv4 address; `hostName` checks IPv6 addresses. */
 const HOST = /^[a-z0-9_]([a-z0-9._-]{0,251}[a-z0-9_])?$|^\[[0-9a-f:.]{2,45}\]$/;
 
 /**
- * A handler that answers `GET …?seconds=N` (default 30) with a gzipped pprof profile of the next N
- * seconds; 400 with the reason where N is wrong, 503 where too many are under way. Each request
- * has a window of its own; one whose client has gone is dropped.
+ * Returns a handler that answers `GET …?seconds=N` (default 30) with a gzipped pprof profile of the
+ * next N seconds; with 400 and the reason if N is wrong, with 503 if too many profiles are under
+ * way. Each request has a window of its own, which is dropped if the client disconnects.
  *
  * Throws a TypeError or RangeError that names a wrong option.
  */
@@ -60,7 +60,7 @@ export function pprofHandler(options: PprofHandlerOptions = {}): PprofHandler {
   return handlerFor(CPU_PROFILE, others, (req) => isOwnRequest(req, (name) => hosts.has(name)));
 }
 
-/** `pprofHandler` with options that are partly checked, and whether a request may be answered. */
+/** Returns a handler for profiles of `type` that answers the requests that `isAllowed` accepts. */
 export function handlerFor(
   type: ProfileType,
   options: Omit<PprofHandlerOptions, 'allowedHosts'>,
@@ -113,7 +113,7 @@ function headersOf(type: ProfileType): Record<string, string> {
   };
 }
 
-/** As a Host header has them, in small letters. Throws a TypeError that names the option. */
+/** Returns the hosts as in a Host header, in lower case. Throws a TypeError that names the option. */
 export function checkHosts(value: unknown): string[] {
   const hosts: unknown[] = Array.isArray(value) ? value : [];
   if (hosts.length < 1 || hosts.length > MAX_ALLOWED_HOSTS) {
@@ -130,7 +130,7 @@ export function checkHosts(value: unknown): string[] {
   });
 }
 
-/** The number of seconds asked for, or why there is none. */
+/** Returns the number of seconds in the query, or the reason why it is wrong. */
 function secondsOf(url: string, limit: number): number | string {
   const at = url.indexOf('?');
   const given = new URLSearchParams(at < 0 ? '' : url.slice(at + 1)).getAll('seconds');
@@ -166,7 +166,7 @@ async function sendProfile(
   }
 }
 
-/** Resolves to whether the client was there all the time. */
+/** Waits; resolves to false at once if the client disconnects. */
 function waitUnlessClosed(res: ServerResponse, ms: number): Promise<boolean> {
   return new Promise((resolve) => {
     if (res.destroyed || res.closed) {

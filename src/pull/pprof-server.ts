@@ -1,4 +1,4 @@
-/** A server that has profiles on request, and the viewer where it is asked for. */
+/** An HTTP server for profiles on request and, as an option, the viewer. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { checkNames, integer } from '../options/options.js';
@@ -15,27 +15,27 @@ import {
   type PprofHandlerOptions,
 } from './pprof-handler.js';
 
-/** Of the server; what is not its own goes to the handler. */
+/** Options of the server and of its handler. */
 export interface ServePprofOptions extends PprofHandlerOptions {
-  /** Default 0: a free one; `server.address()` tells which. */
+  /** Default 0: a free port, which `server.address()` returns. */
   port?: number | undefined;
   /**
-   * Default 127.0.0.1: profiles tell much about a program, and there is no authorization. On
-   * loopback, requests must name `localhost`, `127.0.0.1`, `[::1]`, `host` or one of `allowedHosts`
-   * as their Host. At other interfaces nobody is refused unless there are `allowedHosts`: then those
-   * names pass too, and addresses in numbers.
+   * Default 127.0.0.1: profiles reveal much about a program, and there is no authorization. On
+   * loopback, the Host of a request must be `localhost`, `127.0.0.1`, `[::1]`, `host` or one of
+   * `allowedHosts`. On other interfaces every Host is accepted, unless `allowedHosts` is given: then
+   * those names are, and numeric addresses.
    */
   host?: string | undefined;
   /**
    * Whether to serve the viewer's page at `/` too, over the last ten minutes (at most 32 MiB).
-   * Samples all the time. Default false. With a host that is not loopback, a warning says so.
+   * Samples all the time. Default false. Warns if `host` is not loopback.
    */
   ui?: boolean | undefined;
 }
 
 /**
- * A server on loopback with `/debug/pprof/profile`; resolves when it listens, and rejects with its
- * error where it cannot. It does not keep the process alive; `close()` ends it.
+ * Starts a server on loopback for `/debug/pprof/profile`. Resolves when it listens, and rejects with
+ * its error if it cannot. It does not keep the process alive; `close()` ends it.
  */
 export async function servePprof(options: ServePprofOptions = {}): Promise<Server> {
   checkNames(options, [...HANDLER_OPTION_NAMES, 'port', 'host', 'ui'], () => false);
@@ -70,7 +70,7 @@ export async function servePprof(options: ServePprofOptions = {}): Promise<Serve
     else handler(req, res);
   });
   const stop = (): void => {
-    // What the last window held is of no use to a page that is gone.
+    // The last window is not needed: its page is gone.
     live?.stop().catch(() => undefined);
   };
   server.once('close', stop);
@@ -82,7 +82,7 @@ export async function servePprof(options: ServePprofOptions = {}): Promise<Serve
     server.once('error', failed);
     server.listen(checkedPort, host, () => {
       server.off('error', failed);
-      // A name of the user's may be one of the loopback interface.
+      // A name given as `host` may resolve to the loopback interface.
       const { address } = server.address() as AddressInfo;
       isGuarded = isLoopback(address) || hosts.length > 0;
       resolve();

@@ -1,4 +1,4 @@
-/** The push agent: one profile after another, uploaded to Pyroscope, and nothing thrown at anyone. */
+/** The push agent: uploads one window after another to Pyroscope, and throws nothing into the application. */
 import { CpuProfiler } from '../profiler/cpu-profiler.js';
 import { deliverHeldWarnings, warn, warnOnce } from '../util/diagnostics.js';
 import { resolvePyroscopeConfig, type PyroscopeConfig } from '../options/pyroscope.js';
@@ -16,17 +16,17 @@ import { Uploader } from './uploader.js';
 /** How long the application may have to wait for the last upload, in milliseconds. */
 const DEADLINE_MS = 5_000;
 /**
- * After the flush at `beforeExit` the process ends, unless the application goes on. A later timer
- * of ours shows that it does, for no timer of ours keeps the process alive: one that fires so much
- * later, in milliseconds, that nothing of ours can have done it either…
+ * After the flush at `beforeExit` the process ends, unless the application goes on. Our timers do
+ * not keep the process alive, so one that fires shows that the application does: if it fires this
+ * much later, in milliseconds, that nothing else of ours can have kept the process alive.
  */
 const ALIVE_AFTER_MS = 1_000;
-/** …and where the flush was not finished: what cannot be broken off is the look-up of a name. */
+/** The same after a flush that reached its deadline: a DNS lookup under way cannot be aborted. */
 const ALIVE_AFTER_DEADLINE_MS = 30_000;
-/** Label names in a series that Pyroscope takes, less those that it adds itself. */
+/** Label names that Pyroscope accepts in a series, less those that it adds itself. */
 const SERIES_LABELS = 22;
 
-/** Counts since the agent was started. */
+/** Counts since the start of the agent. */
 export interface PyroscopeMetrics {
   /** Profiles delivered. */
   uploads: number;
@@ -34,43 +34,43 @@ export interface PyroscopeMetrics {
   retries: number;
   /** Profiles lost: refused, too old, too many, or not delivered in time. */
   droppedProfiles: number;
-  /** The same in bytes of gzipped pprof. */
+  /** Bytes of gzipped pprof in these profiles. */
   droppedBytes: number;
-  /** Profiles that wait to be uploaded, or are under way. */
+  /** Profiles that wait to be uploaded or are being uploaded. */
   queued: number;
-  /** The last failure, of a try or for good; undefined where all went well. */
+  /** The last failure, of a try or of a profile; undefined if there was none. */
   lastError: string | undefined;
   /** Windows over the limits of the server, uploaded as several profiles. */
   splitProfiles: number;
-  /** Samples without room even then; their CPU is in one sample `(trimmed)`. */
+  /** Samples that did not fit even so; their CPU is in one sample `(trimmed)`. */
   trimmedSamples: number;
   /** Labels of samples over the limits of the server, or whose name another label has. */
   droppedLabels: number;
 }
 
-/** What `startPyroscope` returns. No method throws, and no promise of theirs is rejected. */
+/** Returned by `startPyroscope`. No method throws, and no promise is rejected. */
 export interface PyroscopeAgent {
-  /** Ends the window under way, and resolves when all is delivered or dropped, or after 5 s. */
+  /** Ends the current window. Resolves when all is delivered or dropped, or after 5 s. */
   flush(): Promise<void>;
-  /** The same, and the end: what is not delivered within 5 s is dropped and counted. */
+  /** Flushes and stops the agent: profiles not delivered within 5 s are dropped and counted. */
   stop(): Promise<void>;
-  /** Plain numbers, and the last error's text. */
+  /** Returns plain numbers and the last error's message. */
   metrics(): PyroscopeMetrics;
 }
 
 const running = threadSingleton('agents.v1', () => new Set<object>());
 
-/** Whether an agent runs in this thread. */
+/** Returns whether an agent runs in this thread. */
 export function isAgentRunning(): boolean {
   return running.size > 0;
 }
 
 /**
- * Profiles the process from now on, and uploads a profile every `flushIntervalMs`.
+ * Starts to profile the process, and uploads a profile every `flushIntervalMs`.
  *
- * Throws a TypeError or RangeError that names a wrong option, and nothing else: where profiles
- * cannot be taken (macOS, Windows, no binary), `diag` and `metrics().lastError` say so. The agent
- * does not keep the process alive; at its natural end the last window is uploaded, for at most 5 s.
+ * Throws a TypeError or RangeError that names a wrong option, and nothing else: if profiles cannot
+ * be taken (macOS, Windows, no binary), `diag` and `metrics().lastError` report it. The agent does
+ * not keep the process alive; at its natural end the last window is uploaded, for at most 5 s.
  */
 export function startPyroscope(config?: PyroscopeConfig): PyroscopeAgent {
   const resolved = resolvePyroscopeConfig(config);
@@ -99,10 +99,10 @@ class Agent {
   };
   #timer: NodeJS.Timeout | undefined;
   #stopped: Promise<void> | undefined;
-  /** One window is taken out at a time. */
+  /** The collect under way: they run one after another. */
   #collecting: Promise<void> = Promise.resolve();
   /**
-   * The process is ending until this time of `performance.now`: Infinity during the flush at
+   * The process counts as ending until this time of `performance.now`: Infinity during the flush at
    * `beforeExit`, -Infinity before it.
    */
   #endingUntil = -Infinity;
@@ -130,7 +130,7 @@ class Agent {
     }
     running.add(this);
     process.on('beforeExit', this.#onBeforeExit);
-    // The first one soon; at random, so that instances started together do not upload together.
+    // The first upload is early, at a random time: instances started together upload at different times.
     const { flushIntervalMs } = this.#config;
     this.#schedule(flushIntervalMs * (0.1 + Math.random() / 2));
   }
@@ -164,7 +164,7 @@ class Agent {
     this.#timer = setTimeout(() => {
       this.#schedule(this.#config.flushIntervalMs);
       if (this.#isEnding()) return;
-      // Each time anew: a context manager may have been registered since.
+      // At every window: a context manager may have been registered since.
       asOwnWork(() => {
         void this.#collect(false);
         deliverHeldWarnings();
@@ -172,7 +172,7 @@ class Agent {
     }, ms).unref();
   }
 
-  /** Hands the window under way to the uploader. Never rejects. */
+  /** Ends the current window and gives its profile to the uploader. Never rejects. */
   #collect(last: boolean): Promise<void> {
     this.#collecting = this.#collecting.then(async () => {
       try {
@@ -186,7 +186,7 @@ class Agent {
         this.#reportLimits(fitted.trimmedSamples, fitted.droppedLabels);
         this.#uploader.add(this.#type, fitted.parts);
       } catch (error) {
-        // After stop() there is no window: nothing is lost then.
+        // After stop() there is no window, so nothing is lost.
         if (!this.#profiler.running && !last) return;
         this.#lostWindows += 1;
         this.#uploader.lastError = String(error);
@@ -196,7 +196,7 @@ class Agent {
     return this.#collecting;
   }
 
-  /** OTLP keeps OpenTelemetry's names. */
+  /** Renames labels for Grafana, except with OTLP, which keeps OpenTelemetry's names. */
   async #named(profile: Uint8Array): Promise<Uint8Array> {
     if (this.#config.protocol === 'otlp') return profile;
     const { gzipped, droppedLabels } = await renameLabels(profile);
@@ -229,9 +229,9 @@ class Agent {
   }
 
   /**
-   * The event loop has nothing left to do. The flush gives it something, and when that is done,
-   * this event comes again, and after the deadline as well: there is one flush, and then nothing
-   * of ours runs, neither windows nor uploads, or the process would live on.
+   * Flushes once when the event loop is empty. The flush fills the event loop, so `beforeExit` is
+   * emitted again after it or after its deadline. From then on no window and no upload of ours
+   * runs, or the process would never end.
    */
   #beforeExit(): void {
     if (this.#endingUntil !== -Infinity) return;
@@ -239,14 +239,14 @@ class Agent {
     const deadline = Math.max(DEADLINE_MS - this.#uploader.heldProcessMs(), 500);
     void asOwnWork(async () => {
       const delivered = await this.#deliver(deadline, false);
-      // The application may have called stop() since, which has a deadline of its own.
+      // The application may have called stop() since; that has a deadline of its own.
       if (!delivered && this.#stopped === undefined) this.#uploader.suspend();
       const aliveAfter = delivered ? ALIVE_AFTER_MS : ALIVE_AFTER_DEADLINE_MS;
       this.#endingUntil = performance.now() + aliveAfter;
     });
   }
 
-  /** False again where the process has lived on: then the application has something to do. */
+  /** Returns whether the process is ending. Resumes uploads once the application has gone on. */
   #isEnding(): boolean {
     if (performance.now() < this.#endingUntil) return true;
     if (this.#endingUntil !== -Infinity) {
@@ -257,8 +257,8 @@ class Agent {
   }
 
   /**
-   * Ends the window under way, and resolves to whether all is delivered or dropped, after `ms` at
-   * the latest. Keeps the process alive meanwhile.
+   * Ends the current window. Resolves to whether all is delivered or dropped, after `ms` at the
+   * latest, and keeps the process alive until then.
    */
   async #deliver(ms: number, last: boolean): Promise<boolean> {
     const deadline = new AbortController();

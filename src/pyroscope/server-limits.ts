@@ -1,4 +1,4 @@
-/** Makes profiles fit what a Pyroscope server takes: splits them, and trims what does not split. */
+/** Fits profiles to the limits of a Pyroscope server: splits them, and trims the rest. */
 import type { ProfileSummary } from './protocols/upload.js';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
@@ -15,19 +15,19 @@ import {
 
 const gzipAsync = promisify(gzip);
 
-/** The limits of Pyroscope's defaults, with some room where a protocol adds to the profile. */
+/** Pyroscope's default limits, less some room for what a protocol adds to the profile. */
 export interface ProfileLimits {
   /** Samples of one profile. Server: 16,000. */
   readonly samples: number;
   /**
-   * Bytes of one profile. Server: 4 MiB, but its rate limit takes no more than 2 MiB at once, and
-   * refuses what is larger each time anew, as if it would pass. Counted with the labels, and of OTLP
-   * as the server's own pprof, which may be larger than ours.
+   * Bytes of one profile. Server: 4 MiB, but its rate limit accepts no more than 2 MiB at once, and
+   * rejects a larger profile at every try, as if a later try could succeed. The server counts the
+   * labels too, and for OTLP the size of its own pprof, which may be larger than ours.
    */
   readonly bytes: number;
   /** Bytes of the compressed profile. */
   readonly gzippedBytes: number;
-  /** Profiles that one window becomes; what is more goes to one sample `(trimmed)`. */
+  /** Profiles that one window is split into; further samples are summed into one, `(trimmed)`. */
   readonly parts: number;
   /** Labels of one sample that become labels of a series. */
   readonly labels: number;
@@ -35,7 +35,7 @@ export interface ProfileLimits {
   readonly labelName: number;
 }
 
-/** Beside `labels`, which depends on the number of tags. */
+/** All limits but `labels`, which depends on the number of tags. */
 export const DEFAULT_PROFILE_LIMITS = {
   samples: 15_900,
   bytes: 1_800_000,
@@ -55,22 +55,22 @@ interface Scan extends ProfileSummary {
   readonly maxString: number;
 }
 
-/** A window, ready to be uploaded. */
+/** A window that is ready to be uploaded. */
 export interface FittedProfile {
   readonly parts: readonly ProfilePart[];
-  /** Samples whose stack went into `(trimmed)`. */
+  /** Samples whose stack became `(trimmed)`. */
   readonly trimmedSamples: number;
-  /** Labels taken away from samples. */
+  /** Labels removed from samples. */
   readonly droppedLabels: number;
 }
 
-/** Bytes that are gone through in one step, and the message that is under way then. */
+/** Bytes that are scanned in one step; the step ends behind the message that it is in then. */
 const STEP_BYTES = 8_192;
 
 /**
- * One or more gzipped pprof profiles of what `gzipped` has; none where that has no samples. CPU is
- * never lost: stacks that do not fit are one sample `(trimmed)`. Rejects where the bytes are not
- * a gzipped profile.
+ * Splits `gzipped` into one or more gzipped pprof profiles; none if it has no samples. CPU is never
+ * lost: stacks that do not fit become one sample `(trimmed)`. Rejects if the bytes are not a
+ * gzipped profile.
  */
 export async function fitProfile(
   gzipped: Uint8Array,
@@ -94,7 +94,7 @@ export async function fitProfile(
   return { ...(await splitProfile(profile, filter, limits)), droppedLabels };
 }
 
-/** Two halves of a profile that a server found too large; undefined where it has one sample. */
+/** Halves a profile that a server found too large. Resolves to undefined if it has one sample. */
 export async function halveProfile(gzipped: Uint8Array): Promise<FittedProfile | undefined> {
   const profile = await inSlices(PprofIndex.of(await gunzipInSlices(gzipped)));
   const samples = sampleNumbers(profile);
@@ -141,7 +141,7 @@ function countLabels(reader: ProtobufReader): number {
   return count;
 }
 
-/** The heaviest samples come first, so that it is the lightest that are trimmed. */
+/** Distributes samples by weight, the heaviest first, so that the lightest are trimmed. */
 async function splitProfile(
   profile: PprofIndex,
   filter: LabelFilter | undefined,

@@ -1,16 +1,16 @@
-/** One try to upload, by the global `fetch`: bounded in time and memory, and never holding the process. */
+/** Tries an upload once, by the global `fetch`, within limits of time and memory; does not keep the process alive. */
 import { subscribe } from 'node:diagnostics_channel';
 import { asOwnWork } from '../otel/run-untraced.js';
-import type { Answer } from './upload-answer.js';
+import type { UploadResponse } from './upload-response.js';
 import { USER_AGENT, type UploadRequest } from './upload-request.js';
 
 /**
- * How long a connection may take to come about, in milliseconds. Until then it holds the process,
- * which the rest of an upload does not.
+ * Time limit of connecting, in milliseconds. Connecting keeps the process alive; the rest of an
+ * upload does not.
  */
 const CONNECT_MS = 4_000;
-/** What is read of an answer, in bytes. */
-const MAX_ANSWER_BYTES = 16_384;
+/** Bytes that are read of a response. */
+const MAX_RESPONSE_BYTES = 16_384;
 
 interface SentHeaders {
   headers?: unknown;
@@ -26,7 +26,7 @@ interface Connecting {
 interface Waiting {
   readonly origin: string;
   readonly connected: () => void;
-  /** What is being connected for it, as far as is known. */
+  /** Sockets being connected for it, as far as Node.js reports them. */
   readonly sockets: Set<Destroyable>;
 }
 
@@ -34,7 +34,7 @@ interface Destroyable {
   destroy: () => void;
 }
 
-/** A try that failed before there was an answer. */
+/** Error of a try without a response. */
 export class UploadFailure extends Error {
   /** Short and stable: `ECONNREFUSED`, `timeout`. */
   readonly code: string;
@@ -46,19 +46,19 @@ export class UploadFailure extends Error {
 }
 
 const waiting = new Set<Waiting>();
-/** Set while `fetch` creates a socket for it. */
+/** The upload that `fetch` creates a socket for at this moment. */
 let connecting: Waiting | undefined;
 let subscribed = false;
 
 /**
- * Sends the request, and resolves to the answer. Rejects with an UploadFailure: no connection, a
- * broken one, or no answer within `timeoutMs`; or with the reason of `signal`.
+ * Sends the request, and resolves to the response. Rejects with an UploadFailure if there is no
+ * connection, it breaks, there is no response within `timeoutMs`, or `signal` is aborted.
  */
 export async function attemptUpload(
   request: UploadRequest,
   timeoutMs: number,
   signal: AbortSignal,
-): Promise<Answer> {
+): Promise<UploadResponse> {
   watchSockets();
   const controller = new AbortController();
   const abort = (): void => {
@@ -95,7 +95,7 @@ export async function attemptUpload(
   }
 }
 
-async function send(request: UploadRequest, signal: AbortSignal): Promise<Answer> {
+async function send(request: UploadRequest, signal: AbortSignal): Promise<UploadResponse> {
   const response = await fetch(request.url, {
     method: 'POST',
     headers: request.headers,
@@ -111,7 +111,7 @@ async function send(request: UploadRequest, signal: AbortSignal): Promise<Answer
   };
 }
 
-/** The beginning of the body. Where it breaks off, the status has already said what counts. */
+/** Reads the beginning of the body. A body that breaks off is no error: the status is enough. */
 async function readBody(response: Response): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -120,15 +120,15 @@ async function readBody(response: Response): Promise<Uint8Array> {
       chunks.push(chunk as Uint8Array);
       size += (chunk as Uint8Array).length;
       // Leaving the loop cancels the rest.
-      if (size >= MAX_ANSWER_BYTES) break;
+      if (size >= MAX_RESPONSE_BYTES) break;
     }
   } catch {
-    // Truncated, or too slow: no reason for a second upload of the same profile.
+    // Truncated or too slow: no reason to upload the same profile again.
   }
-  return Buffer.concat(chunks).subarray(0, MAX_ANSWER_BYTES);
+  return Buffer.concat(chunks).subarray(0, MAX_RESPONSE_BYTES);
 }
 
-/** `fetch` says "fetch failed"; the causes below say why. */
+/** Takes code and message from the innermost cause: `fetch` itself reports only "fetch failed". */
 function failureOf(error: unknown): UploadFailure {
   let cause = error as { code?: unknown; message?: unknown; cause?: unknown; errors?: unknown[] };
   for (let depth = 0; depth < 4; depth++) {
@@ -142,12 +142,11 @@ function failureOf(error: unknown): UploadFailure {
 }
 
 /**
- * An upload under way must not keep a process from ending that has nothing else to do: the last
- * window goes out at `beforeExit`, with a deadline. `fetch` has no way to say so, but tells its
- * subscribers the socket of each request. What is still being connected holds the process even so,
- * and `fetch` goes on with it for 10 s after it was aborted: such a socket is destroyed, where
- * Node.js tells which one it is (not that of https: on Node.js 20). The look-up of a name cannot be
- * ended at all.
+ * Keeps uploads from holding a process that has nothing else to do: the last window is uploaded at
+ * `beforeExit`, with a deadline. `fetch` has no option for this, but publishes the socket of each
+ * request, which is unreferenced. A socket that is still connecting holds the process even so, and
+ * `fetch` continues for 10 s after an abort: it is destroyed where Node.js publishes it (not that of
+ * https: on Node.js 20). A DNS lookup cannot be ended at all.
  */
 function watchSockets(): void {
   if (subscribed) return;
@@ -160,7 +159,7 @@ function watchSockets(): void {
       if (upload.origin === String(request?.origin)) upload.connected();
     }
   });
-  // Followed by the creation of the socket, before anything else can run.
+  // The socket is created right after this event, before anything else can run.
   subscribe('undici:client:beforeConnect', (message) => {
     const { protocol, host } = (message as Connecting).connectParams ?? {};
     const origin = `${String(protocol)}//${String(host)}`;

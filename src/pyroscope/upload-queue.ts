@@ -1,4 +1,4 @@
-/** The profiles that wait to be uploaded, oldest first: bounded by their bytes and by their age. */
+/** The queue of profiles to upload, oldest first, limited in bytes and age. */
 import type { ProfileType } from '../util/profile-types.js';
 import type { ProfilePart } from './server-limits.js';
 
@@ -8,8 +8,8 @@ import type { ProfilePart } from './server-limits.js';
  */
 export const MAX_QUEUED_BYTES = 32 * 1024 * 1024;
 /**
- * Time since the start of a profile, in milliseconds. Pyroscope refuses what began more than an
- * hour ago, unless it is configured otherwise (`validation.reject-older-than`).
+ * Time since the start of a profile, in milliseconds. Pyroscope rejects a profile that began more
+ * than an hour ago, unless it is configured otherwise (`validation.reject-older-than`).
  */
 export const MAX_AGE_MS = 60 * 60_000;
 
@@ -21,11 +21,11 @@ export interface NewProfile extends ProfilePart {
 export interface QueuedProfile extends NewProfile {
   /** Tries to upload it so far. */
   tries: number;
-  /** Those that failed although the server has taken another profile since the one before. */
+  /** Failed tries before which the server has accepted another profile since the previous failure. */
   ownFailures: number;
-  /** How many profiles the server had taken when the last try failed; Infinity before that. */
+  /** Profiles that the server had accepted when the last try failed; Infinity before a failure. */
   uploadsAtFailure: number;
-  /** How often it was halved, because a server found it too large. */
+  /** Number of times that it was halved because a server found it too large. */
   readonly halvings: number;
 }
 
@@ -38,8 +38,8 @@ export class UploadQueue {
   }
 
   /**
-   * The next one to be tried; stays where it is. Those with the fewest tries come first, and the
-   * oldest of these: so no profile that the server does not take keeps the others waiting.
+   * The next profile to try, which stays in the queue: the oldest of those with the fewest tries.
+   * So a profile that the server does not accept does not block the others.
    */
   get next(): QueuedProfile | undefined {
     let next = this.#profiles[0];
@@ -49,7 +49,7 @@ export class UploadQueue {
     return next;
   }
 
-  /** Returns the oldest ones that had to go; never `held`, which is being uploaded. */
+  /** Adds a profile. Returns the oldest ones, dropped for it; never `held`, which is being uploaded. */
   add(profile: NewProfile, held?: QueuedProfile): QueuedProfile[] {
     this.#profiles.push(queued(profile, 0));
     this.#bytes += profile.gzipped.length;
@@ -75,7 +75,7 @@ export class UploadQueue {
     return aged;
   }
 
-  /** Puts the parts of a halved profile in its place, unless it had to go meanwhile. */
+  /** Replaces a halved profile by its parts, unless it was dropped meanwhile. */
   replace(profile: QueuedProfile, parts: readonly ProfilePart[]): void {
     const at = this.#profiles.indexOf(profile);
     if (at < 0) return;
@@ -94,7 +94,7 @@ export class UploadQueue {
     this.#bytes -= profile.gzipped.length;
   }
 
-  /** Empties the queue, and returns what was in it. */
+  /** Empties the queue, and returns its profiles. */
   clear(): QueuedProfile[] {
     const profiles = this.#profiles;
     this.#profiles = [];

@@ -1,4 +1,4 @@
-/** The request that uploads one profile, by the protocol that is configured. */
+/** Creates the request that uploads one profile, by the configured protocol. */
 import type { PyroscopeProtocol, ResolvedPyroscopeConfig } from '../options/pyroscope.js';
 import { VERSION } from '../util/version.js';
 import { connectRequest } from './protocols/connect.js';
@@ -6,7 +6,7 @@ import { ingestRequest } from './protocols/ingest.js';
 import { otlpRequest } from './protocols/otlp.js';
 import type { ProtocolRequest, Upload } from './protocols/upload.js';
 
-/** Marks the requests of this package, in `fetch`'s diagnostics as well. */
+/** Identifies the requests of this package, also in `fetch`'s diagnostics channels. */
 export const USER_AGENT = `otelpyroscope/${VERSION}`;
 
 /** A new protocol is a file in protocols/, a line here, and its name in options/pyroscope.ts. */
@@ -22,7 +22,7 @@ export interface UploadRequest {
   readonly body: Uint8Array;
 }
 
-/** Headers of the configuration win over the protocol's. */
+/** Returns the request. Configured headers replace those of the protocol. */
 export async function uploadRequest(
   config: Pick<ResolvedPyroscopeConfig, 'serverAddress' | 'headers' | 'protocol'>,
   upload: Upload,

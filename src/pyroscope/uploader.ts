@@ -1,22 +1,22 @@
-/** Uploads profiles one after another: retries, backs off, drops what cannot be delivered, and counts. */
+/** Uploads profiles one after another: retries with back-off, and drops and counts what it cannot deliver. */
 import type { ProfileType } from '../util/profile-types.js';
 import { warnOnce } from '../util/diagnostics.js';
 import type { ResolvedPyroscopeConfig } from '../options/pyroscope.js';
 import { halveProfile, type ProfilePart } from './server-limits.js';
-import { judgeAnswer, type Verdict } from './upload-answer.js';
+import { judgeResponse, type Verdict } from './upload-response.js';
 import { attemptUpload, UploadFailure } from './upload-attempt.js';
 import { UploadQueue, type QueuedProfile } from './upload-queue.js';
 import type { Series } from './protocols/upload.js';
 import { uploadRequest } from './upload-request.js';
 
 /**
- * A profile is given up after so many failed tries of its own, between which the server has taken
- * others. Where it takes none, nothing is given up before it is too old.
+ * A profile is dropped after this many failed tries of its own, between which the server has
+ * accepted others. If the server accepts none, a profile is dropped only when it is too old.
  */
 const MAX_OWN_FAILURES = 10;
 const FIRST_BACKOFF_MS = 500;
 const MAX_BACKOFF_MS = 30_000;
-/** A profile becomes eight at most, where a server finds it too large. */
+/** So a profile that a server finds too large becomes eight at most. */
 const MAX_HALVINGS = 3;
 
 type Config = Pick<ResolvedPyroscopeConfig, 'serverAddress' | 'headers' | 'protocol' | 'timeoutMs'>;
@@ -34,22 +34,22 @@ export class Uploader {
   readonly #config: Config;
   readonly #series: () => Series;
   readonly #queue = new UploadQueue();
-  /** Breaks off the try under way. */
+  /** Aborts the try under way. */
   #attempt: AbortController | undefined;
   #uploading: QueuedProfile | undefined;
   #running = false;
   #stopped = false;
   #suspended = false;
-  /** Called when nothing runs any more. */
+  /** Called when no upload runs any more. */
   readonly #drained = new Set<() => void>();
-  /** Failed tries since the server last took something, or since `hurry`. */
+  /** Failed tries since the server last accepted a profile, or since `hurry`. */
   #failures = 0;
-  /** Before this time (of `performance.now`) the server wants no request. */
+  /** The server has asked for no request before this time of `performance.now`. */
   #notBefore = 0;
   #failedAt = -Infinity;
   #failedAfterMs = 0;
   #endWait: (() => void) | undefined;
-  /** A window was added since the last try began. */
+  /** Whether a window was added since the last try began. */
   #hasNewWindow = false;
 
   constructor(config: Config, series: () => Series) {
@@ -63,9 +63,9 @@ export class Uploader {
   }
 
   /**
-   * A new window is a reason to try at once, even during a back-off: the server may be back, and it
-   * is no more than it gets from us when all is well, one request for each window. Between two
-   * windows the back-off goes on growing, and the server's own `Retry-After` is kept.
+   * Adds the parts of a window, and tries at once, even during a back-off: the server may be back,
+   * and one request per window is what it gets without failures too. Between two windows the
+   * back-off continues to grow, and the server's `Retry-After` is always obeyed.
    */
   add(type: ProfileType, parts: readonly ProfilePart[]): void {
     for (const part of parts) {
@@ -79,8 +79,8 @@ export class Uploader {
   }
 
   /**
-   * Resolves when nothing waits any more, whether delivered or dropped, when uploads are suspended,
-   * or when `signal` is aborted. The first try is made at once.
+   * Resolves when all profiles are delivered or dropped, when uploads are suspended, or when `signal`
+   * is aborted. The first try begins at once.
    */
   drain(signal?: AbortSignal): Promise<void> {
     this.hurry();
@@ -96,18 +96,18 @@ export class Uploader {
     });
   }
 
-  /** Ends a back-off of ours, not the server's `Retry-After`. */
+  /** Ends a back-off, but not the server's `Retry-After`. */
   hurry(): void {
     this.#failures = 0;
     this.#endWait?.();
   }
 
-  /** How long a connection that did not come about has just held the process, in milliseconds. */
+  /** Returns for how long a failed connection has just kept the process alive, in milliseconds. */
   heldProcessMs(): number {
     return performance.now() - this.#failedAt < 200 ? this.#failedAfterMs : 0;
   }
 
-  /** Breaks off the try under way, and makes no other until `resume`. Drops nothing. */
+  /** Aborts the try under way, and begins no other until `resume`. Drops nothing. */
   suspend(): void {
     this.#suspended = true;
     this.#interrupt();
@@ -118,7 +118,7 @@ export class Uploader {
     this.#run();
   }
 
-  /** Gives up: drops all that waits. */
+  /** Aborts the try under way for good, and drops all profiles. */
   stop(reason: string): void {
     this.#stopped = true;
     this.#interrupt();
@@ -146,7 +146,7 @@ export class Uploader {
 
   async #uploadAll(): Promise<void> {
     while (!this.#halted() && this.#queue.length > 0) {
-      await this.#waitForTurn();
+      await this.#waitForNextTry();
       for (const aged of this.#queue.removeAged(Date.now())) {
         this.#drop(aged, 'age', 'a profile is too old for the server');
       }
@@ -172,8 +172,8 @@ export class Uploader {
       const { type, gzipped, summary } = profile;
       const upload = { type, series: this.#series(), gzipped, summary };
       const request = await uploadRequest(this.#config, upload);
-      const answer = await attemptUpload(request, timeoutMs, attempt.signal);
-      return judgeAnswer(answer, protocol, Date.now());
+      const response = await attemptUpload(request, timeoutMs, attempt.signal);
+      return judgeResponse(response, protocol, Date.now());
     } catch (error) {
       this.#failedAt = performance.now();
       this.#failedAfterMs = this.#failedAt - began;
@@ -225,7 +225,7 @@ export class Uploader {
     return true;
   }
 
-  /** Counts, and says once per cause what is lost. */
+  /** Counts a dropped profile, and warns once per cause. */
   #drop(profile: QueuedProfile, cause: string, reason: string): void {
     this.droppedProfiles += 1;
     this.droppedBytes += profile.gzipped.length;
@@ -233,16 +233,16 @@ export class Uploader {
     warnOnce(`pyroscope-drop ${cause}`, `a profile for Pyroscope was dropped: ${reason}`);
   }
 
-  /** Back-off of 0.5 s, doubled to 30 s, half of it at random; at least what the server wants. */
-  async #waitForTurn(): Promise<void> {
+  /** Waits 0.5 s after a failure, doubled up to 30 s, half of it random; longer for `Retry-After`. */
+  async #waitForNextTry(): Promise<void> {
     const full = Math.min(FIRST_BACKOFF_MS * 2 ** (this.#failures - 1), MAX_BACKOFF_MS);
     const backoff = this.#failures === 0 ? 0 : full * (0.5 + Math.random() / 2);
     if (!this.#hasNewWindow) await this.#wait(backoff);
-    // Hurrying ends the back-off only.
-    for (let ms = this.#patience(); ms > 0; ms = this.#patience()) await this.#wait(ms);
+    // `hurry` and new windows do not end this wait.
+    for (let ms = this.#msUntilAllowed(); ms > 0; ms = this.#msUntilAllowed()) await this.#wait(ms);
   }
 
-  #patience(): number {
+  #msUntilAllowed(): number {
     return this.#halted() ? 0 : this.#notBefore - performance.now();
   }
 

@@ -1,20 +1,20 @@
-/** The text of a compiled file as it was read: its bytes, in which lines and columns are found (pure). */
+/** Finds lines and columns in the bytes of a compiled file (pure). */
 import { uint32Column } from '../profile/model.js';
 
-/** Bytes that are gone through in one step. */
+/** Bytes that are scanned in one step. */
 const STEP_BYTES = 16_384;
-/** Bytes of which one number says how many characters come before them. */
+/** 2 ** BLOCK_BITS bytes are a block, for which the number of characters before it is stored. */
 const BLOCK_BITS = 10;
 const BLOCK = 2 ** BLOCK_BITS;
 const NEWLINE = 0x0a;
 
 const KEY = 'sourceMappingURL=';
-/** Bytes that a URL in a comment ends before. */
+/** Bytes that end a URL in a comment. */
 const ENDS_URL = new Uint8Array(256);
 for (const byte of Buffer.from('\t\n\v\f\r *\'"`')) ENDS_URL[byte] = 1;
 
 /**
- * Where the URL in the last `//# sourceMappingURL=` comment is, or undefined; in steps.
+ * Returns the offsets of the URL in the last `//# sourceMappingURL=` comment, or undefined; in steps.
  * https://tc39.es/ecma426/#sec-extracting-javascript
  */
 export function* findSourceMapUrl(
@@ -26,19 +26,19 @@ export function* findSourceMapUrl(
     const found = text.subarray(from, end).lastIndexOf(KEY, undefined, 'latin1');
     yield;
     if (found < 0) {
-      // The next piece has the beginning of what may be cut in two here.
+      // Pieces overlap, so that a key that begins in one is found.
       end = from === 0 ? 0 : from + KEY.length - 1;
       continue;
     }
     const at = from + found;
-    // In a string it is no comment: the bundlers' own code is full of those.
+    // A key in a string is no comment: the code of bundlers has many of those.
     const before = text.toString('latin1', Math.max(0, at - 8), at);
     if (/(?:^|[\r\n\s;}])\/[/*][#@]\s*$/.test(before)) {
       const begin = at + KEY.length;
       const stop = yield* endOfUrl(text, begin);
       if (stop > begin) return { begin, end: stop };
     }
-    // Without the key's last letter it is not found again.
+    // Without its last letter the same key is not found again.
     end = at + KEY.length - 1;
   }
   return undefined;
@@ -52,34 +52,34 @@ function* endOfUrl(text: Buffer, begin: number): Generator<void, number> {
   return text.length;
 }
 
-/** UTF-8, of which columns count in UTF-16, as V8 counts them. */
+/** A text in UTF-8, whose columns are counted in UTF-16, as V8 does. */
 export class CompiledText {
   readonly #text: Buffer;
-  /** Offsets at which lines begin. */
+  /** Offsets of the beginnings of lines. */
   readonly #lines = uint32Column();
-  /** Characters, in UTF-16, before each block. */
+  /** Number of characters, in UTF-16, before each block. */
   readonly #blocks = uint32Column();
 
-  /** For `of`. */
+  /** Called by `of`. */
   constructor(text: Buffer) {
     this.#text = text;
   }
 
-  /** Goes through the text in steps. */
+  /** Scans the text in steps. */
   static *of(text: Buffer): Generator<void, CompiledText> {
     const found = new CompiledText(text);
     yield* found.#index();
     return found;
   }
 
-  /** Memory held. */
+  /** Memory held, in bytes. */
   get bytes(): number {
     return this.#text.length + 4 * (this.#lines.length + this.#blocks.length);
   }
 
   /**
-   * At most `length` characters before a place; `line` and `column` are 0-based. Undefined where
-   * there is no such place.
+   * Returns at most `length` characters before a position, or undefined if there is no such position.
+   * `line` and `column` are 0-based.
    */
   before(line: number, column: number, length: number): string | undefined {
     if (!(line >= 0 && line < this.#lines.length)) return undefined;
@@ -87,7 +87,7 @@ export class CompiledText {
     const end = this.#offsetOf(this.#charactersBefore(begin) + column);
     const next = line + 1 < this.#lines.length ? this.#lines.at(line + 1) : this.#text.length;
     if (end === undefined || end > next) return undefined;
-    // A character of UTF-16 has three bytes at most; what is cut off may not be whole.
+    // A character of UTF-16 has three bytes at most; the first one may be incomplete.
     const from = Math.max(begin, end - 3 * length);
     return this.#text.toString('utf8', from, end).slice(-length);
   }
@@ -117,7 +117,7 @@ export class CompiledText {
     return characters;
   }
 
-  /** The offset at which a character begins; undefined: there are not so many. */
+  /** Returns the offset of a character, or undefined if there are fewer. */
   #offsetOf(character: number): number | undefined {
     let low = 0;
     let high = this.#blocks.length;
@@ -130,7 +130,7 @@ export class CompiledText {
     let left = character - this.#blocks.at(low);
     for (let at = low * BLOCK; at < this.#text.length; at++) {
       const count = charactersOf(this.#text[at] as number);
-      // The bytes that go on with a character belong to it.
+      // Continuation bytes belong to the character.
       if (left <= 0 && count > 0) return at;
       left -= count;
     }
@@ -138,7 +138,7 @@ export class CompiledText {
   }
 }
 
-/** Of a byte that begins a character, in UTF-16; 0 for one that goes on with it. */
+/** Returns the length in UTF-16 of the character that a byte begins; 0 for a continuation byte. */
 function charactersOf(byte: number): number {
   if ((byte & 0xc0) === 0x80) return 0;
   return byte >= 0xf0 ? 2 : 1;

@@ -1,25 +1,25 @@
-/** Work with files that is written once, as steps, and run with the event loop or without it. */
+/** Runs work with files, which is written once as steps, with the event loop or without it. */
 import { closeSync, constants, fstatSync, openSync, readSync, statSync, type Stats } from 'node:fs';
 import { open, stat, type FileHandle } from 'node:fs/promises';
 import { nextTurn, sliceEnd } from '../util/time-slices.js';
 
-/** To open a pipe without a writer waits for one, and so may some devices. */
+/** Without O_NONBLOCK, opening a pipe waits for a writer, and some devices may wait too. */
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
-/** Bytes of one call to read. */
+/** Most bytes of one call to read. */
 const READ_BYTES = 1_048_576;
 
-/** Why a file is not read; its message is fixed. */
+/** The reason why a file is not read. Its message has nothing of the file. */
 export class UnreadableFileError extends Error {}
 
-/** One call to the file system, in both ways. */
+/** One call to the file system, asynchronous and synchronous. */
 interface Call {
   readonly now: () => unknown;
   readonly later: () => Promise<unknown>;
 }
 
 /**
- * A generator whose steps are calls to the file system, by `yield* fileStatus(…)` and
- * `yield* fileBytes(…)`, or work of microseconds, by `yield`.
+ * A generator with two kinds of steps: calls to the file system, by `yield* fileStatus(…)` and
+ * `yield* fileBytes(…)`, and work of microseconds, which ends with `yield`.
  */
 export type FileSteps<T> = Generator<Call | void, T, unknown>;
 
@@ -28,15 +28,15 @@ export interface FileStatus {
   readonly size: number;
 }
 
-/** Of a regular file. Throws where there is none. */
+/** Returns the status of a regular file. Throws if there is none. */
 export function* fileStatus(file: string): FileSteps<FileStatus> {
   return statusOf(yield { now: () => statSync(file), later: () => stat(file) });
 }
 
 /**
- * The bytes of a regular file and what it is when they are read; no bytes where `admit` says no.
- * Reads as many as the file's size says: what has none, such as a file of /proc, is empty.
- * Throws where it cannot be read, or is shorter by then.
+ * Returns the bytes of a regular file and its status when they are read; no bytes if `admit` returns
+ * false. Reads as many bytes as the file's size: a file without a size, such as one of /proc, is
+ * empty. Throws if it cannot be read, or has become shorter.
  */
 export function* fileBytes(
   file: string,
@@ -47,7 +47,7 @@ export function* fileBytes(
     later: () => open(file, OPEN_FLAGS),
   };
   try {
-    // Of what was opened: a path may lead elsewhere by now.
+    // The status of the opened file: the path may name another one by now.
     const status = statusOf(
       yield {
         now: () => fstatSync(opened as number),
@@ -86,7 +86,7 @@ function statusOf(found: unknown): FileStatus {
   return { mtimeMs: status.mtimeMs, size: status.size };
 }
 
-/** Takes the steps through the event loop; of those without calls, half a millisecond at a time. */
+/** Runs the steps in the event loop; steps without calls for half a millisecond at a time. */
 export async function run<T>(steps: FileSteps<T>): Promise<T> {
   let next = steps.next();
   let end = 0n;
@@ -99,7 +99,7 @@ export async function run<T>(steps: FileSteps<T>): Promise<T> {
       next = steps.next();
       continue;
     }
-    // What follows begins a slice of its own.
+    // The next step begins a new slice.
     end = 0n;
     let value: unknown;
     try {
@@ -113,7 +113,7 @@ export async function run<T>(steps: FileSteps<T>): Promise<T> {
   return next.value;
 }
 
-/** Takes the steps at once. */
+/** Runs all steps synchronously. */
 export function runSync<T>(steps: FileSteps<T>): T {
   let next = steps.next();
   while (next.done !== true) {

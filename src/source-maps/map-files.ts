@@ -1,4 +1,4 @@
-/** Reads a compiled file and its source map, wherever that is: beside the file, in it, or anywhere else. */
+/** Reads a compiled file and its source map, which may be beside the file, in it, or anywhere else. */
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { findSourceMapUrl } from './compiled-text.js';
 import { warnOnce } from '../util/diagnostics.js';
@@ -7,31 +7,31 @@ import { MappedFile } from './mapped-file.js';
 import { joined } from '../util/time-slices.js';
 import { SourceMapError } from './map-json.js';
 
-/** Larger files and maps are left alone. */
+/** Larger files and maps are not read. */
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
 /** Longest URL of a map in a file of its own. */
 const MAX_URL_BYTES = 4_096;
-/** Longest beginning of a data URL, before its comma. */
+/** Longest part of a data URL before its comma. */
 const MAX_TYPE_BYTES = 256;
-/** Bytes of a data URL that are decoded in one step; of base64 a multiple of 4. */
+/** Bytes of a data URL that are decoded in one step; a multiple of 4, as base64 needs. */
 const STEP_BYTES = 16_384;
 
-/** What one collect may still read. */
+/** The bytes that one collect may still read. */
 export interface ReadLimit {
-  /** Below 0: something was not read for it. */
+  /** Below 0 if a file was not read because of the limit. */
   bytes: number;
 }
 
 interface ReadFile {
-  /** Of the compiled file. */
+  /** The status of the compiled file. */
   readonly status: FileStatus;
-  /** Undefined where it has no usable map, or there is nothing left to be read. */
+  /** Undefined if it has no usable map, or the limit is reached. */
   readonly mapped: MappedFile | undefined;
-  /** Whether it names a map that cannot be used. */
+  /** Whether the file names a map that cannot be used. */
   readonly isSkipped: boolean;
 }
 
-/** Throws where there is no such file, or it is not ours to read. */
+/** Reads a compiled file and its map. Throws if there is no such file, or it is not readable. */
 export function* readMappedFile(file: string, limit: ReadLimit): FileSteps<ReadFile> {
   const { status, bytes } = yield* fileBytes(
     file,
@@ -44,7 +44,7 @@ export function* readMappedFile(file: string, limit: ReadLimit): FileSteps<ReadF
     if (found === undefined) return { ...without, isSkipped: false };
     const map = yield* readMap(bytes, found, file, limit);
     if (map === undefined) return { ...without, isSkipped: false };
-    // Without a map that is in it.
+    // Without an inline map.
     const text = map.isInline ? yield* joined([bytes.subarray(0, found.begin)]) : bytes;
     return { status, mapped: yield* MappedFile.of(map.json, map.url, text), isSkipped: false };
   } catch (error) {
@@ -57,7 +57,7 @@ export function* readMappedFile(file: string, limit: ReadLimit): FileSteps<ReadF
   }
 }
 
-/** The map's JSON, and the URL that its sources are relative to; undefined: nothing left to read. */
+/** Returns the map's JSON and the URL that its sources are relative to, or undefined if the limit is reached. */
 function* readMap(
   text: Buffer,
   { begin, end }: { begin: number; end: number },
@@ -90,13 +90,13 @@ function resolveUrl(text: Buffer, begin: number, end: number, file: string): URL
   return url;
 }
 
-/** Counts what is about to be read; false, and less than 0 left, where that is too much. */
+/** Counts bytes before they are read. Returns false, with `limit.bytes` below 0, if they are too many. */
 function take(limit: ReadLimit, size: number): boolean {
   limit.bytes -= size;
   return limit.bytes >= 0;
 }
 
-/** The content of the data URL between those offsets of `text`. */
+/** Returns the content of the data URL between two offsets of `text`. */
 function* decodeDataUrl(text: Buffer, begin: number, end: number): Generator<void, Buffer> {
   const head = text.toString('latin1', begin, Math.min(begin + MAX_TYPE_BYTES, end));
   const comma = head.indexOf(',');
@@ -111,7 +111,7 @@ function* decodeBase64(data: Buffer): Generator<void, Buffer> {
   const bytes = Buffer.allocUnsafeSlow(Math.ceil(data.length / 4) * 3);
   let used = 0;
   for (let at = 0; at < data.length; at += STEP_BYTES) {
-    // What is no base64 is passed over, so that less would come out, and all that follows be wrong.
+    // The decoder skips bytes that are no base64: the result is shorter, and the rest of it is wrong.
     if (used !== (at / 4) * 3) throw new SourceMapError('its data URL is broken');
     used += bytes.write(data.toString('latin1', at, at + STEP_BYTES), used, 'base64');
     yield;
@@ -139,7 +139,7 @@ function* decodePercent(data: Buffer): Generator<void, Buffer> {
   return bytes.subarray(0, used);
 }
 
-/** Never what an error says of the content of a file, or of a URL in one: that may be a secret. */
+/** Returns a reason without the content of a file, or of a URL in one: either may be a secret. */
 function reasonOf(error: unknown): string {
   if (error instanceof SourceMapError || error instanceof UnreadableFileError) return error.message;
   const { code } = error as NodeJS.ErrnoException;

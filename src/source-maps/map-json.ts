@@ -1,14 +1,14 @@
-/** Finds what is needed of a source map in its JSON text, in steps: JSON.parse of a large one is one long turn. */
+/** Scans the JSON text of a source map in steps, because JSON.parse of a large one is one long turn of the event loop. */
 import { uint32Column } from '../profile/model.js';
 
-/** Sources, and names, of one map. A map with more is refused. */
+/** Most sources, and most names, of one map. A map with more is refused. */
 const MAX_TEXTS = 500_000;
-/** What is nested deeper is refused. */
+/** Deepest nesting. Deeper JSON is refused. */
 const MAX_DEPTH = 32;
-/** Bytes of a string, and elements of a list, that are gone through in one step. */
+/** Bytes of a string, and elements of a list, that are scanned in one step. */
 const STEP_BYTES = 65_536;
 const STEP_ELEMENTS = 64;
-/** Longest text that is taken: a name, a path. */
+/** Longest text that is used, such as a name or a path. */
 const MAX_TEXT_BYTES = 4_096;
 
 const QUOTE = 0x22;
@@ -20,21 +20,21 @@ const CLOSE_LIST = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-/** Why a map cannot be used. No message has anything of the file's content: it may be anybody's secret. */
+/** The reason why a map cannot be used. Messages have no content of the file, which may be a secret. */
 export class SourceMapError extends Error {}
 
-/** Texts of a list, in JSON; what is no text is none. */
+/** The texts of a JSON list, as JSON; an element that is no text is undefined. */
 export class Texts {
   readonly #bytes: Buffer;
   readonly #starts: Uint32Array;
 
-  /** For `of`. */
+  /** Called by `of`. */
   constructor(bytes: Buffer, starts: Uint32Array) {
     this.#bytes = bytes;
     this.#starts = starts;
   }
 
-  /** Copies the texts between those offsets, so that the rest of `json` can be let go. */
+  /** Copies the texts between the offsets, so that `json` can be freed. */
   static *of(json: Buffer, begins: Uint32Array, ends: Uint32Array): Generator<void, Texts> {
     const starts = new Uint32Array(begins.length + 1);
     for (let i = 0; i < begins.length; i++) {
@@ -49,12 +49,12 @@ export class Texts {
     return new Texts(bytes, starts);
   }
 
-  /** Memory held. */
+  /** Memory held, in bytes. */
   get bytes(): number {
     return this.#bytes.length + this.#starts.byteLength;
   }
 
-  /** The text of that number; undefined where there is none, or it is too long. */
+  /** Returns the text with this index, or undefined if there is none, or it is too long. */
   at(index: number): string | undefined {
     const begin = this.#starts[index];
     const end = this.#starts[index + 1];
@@ -65,18 +65,18 @@ export class Texts {
 
 /** A map, or one section of a map. */
 export interface MapContent {
-  /** Where the content of `mappings` is in the JSON text. */
+  /** Offsets of the content of `mappings` in the JSON text. */
   readonly mappings: { readonly begin: number; readonly end: number };
   readonly sources: Texts;
   readonly names: Texts;
   /** '' for none. */
   readonly sourceRoot: string;
-  /** Where the section begins; both 0-based. */
+  /** Generated line and column where the section begins; both 0-based. */
   readonly line: number;
   readonly column: number;
 }
 
-/** The map, or its sections, in steps. Throws a SourceMapError. */
+/** Returns the map, or its sections, in steps. Throws a SourceMapError. */
 export function* scanSourceMap(json: Buffer): Generator<void, readonly MapContent[]> {
   return yield* new Scanner(json).read();
 }
@@ -84,7 +84,7 @@ export function* scanSourceMap(json: Buffer): Generator<void, readonly MapConten
 class Scanner {
   readonly #json: Buffer;
   #at = 0;
-  /** Where the step under way ends. */
+  /** Offset where the current step ends. */
   #stepEnd = STEP_BYTES;
 
   constructor(json: Buffer) {
@@ -92,7 +92,7 @@ class Scanner {
   }
 
   *read(): Generator<void, MapContent[]> {
-    // Some servers put a line in front, against inclusion as a script.
+    // Some servers add a first line, to prevent inclusion as a script.
     if (this.#json.toString('latin1', 0, 4) === ")]}'") {
       this.#at = this.#json.indexOf('\n', 0, 'latin1') + 1;
     }
@@ -101,7 +101,7 @@ class Scanner {
     return found;
   }
 
-  /** One map; of the outermost its sections, if it has any. */
+  /** Scans one map. Returns its sections, if it is the outermost one and has any. */
   *#map(isOutermost: boolean): Generator<void, MapContent[]> {
     let mappings: MapContent['mappings'] | undefined;
     let sources: Texts | undefined;
@@ -157,7 +157,7 @@ class Scanner {
     }
   }
 
-  /** A list of texts; an element that is none is an empty one. */
+  /** Scans a list of texts; an element that is none becomes an empty one. */
   *#texts(): Generator<void, Texts> {
     const begins = uint32Column();
     const ends = uint32Column();
@@ -173,7 +173,7 @@ class Scanner {
     return yield* Texts.of(this.#json, yield* begins.take(), yield* ends.take());
   }
 
-  /** A text, or '' for anything else. */
+  /** Scans a value. Returns its text, or '' if it is none. */
   *#text(): Generator<void, string> {
     const begin = this.#skipSpace();
     const isText = this.#json[begin] === QUOTE;
@@ -188,7 +188,7 @@ class Scanner {
     return key;
   }
 
-  /** A whole number that is not negative. */
+  /** Scans a whole number that is not negative. */
   #number(): number {
     const begin = this.#skipSpace();
     this.#skipWord();
@@ -197,9 +197,9 @@ class Scanner {
     return Number(text);
   }
 
-  /** A value of any kind. */
+  /** Skips a value of any kind. */
   *#skip(): Generator<void, void> {
-    /** What closes the lists and objects that are open. */
+    /** Closing bytes of the open lists and objects. */
     const open: number[] = [];
     let elements = 0;
     do {
@@ -226,7 +226,7 @@ class Scanner {
     } while (open.length > 0);
   }
 
-  /** A number, `true`, `false` or `null`: not looked at closely. */
+  /** Skips a number, `true`, `false` or `null`, whose syntax is not checked. */
   #skipWord(): void {
     const begin = this.#skipSpace();
     while (/[-+.\dA-Za-z]/.test(String.fromCharCode(this.#json[this.#at] ?? 0))) {
@@ -235,7 +235,7 @@ class Scanner {
     if (this.#at === begin) throw this.#broken();
   }
 
-  /** Goes over a string; returns where its content is, escapes as they are. */
+  /** Skips a string; returns the offsets of its content, in which escapes are not decoded. */
   *#string(): Generator<void, { begin: number; end: number }> {
     this.#expect(QUOTE);
     const begin = this.#at;
@@ -261,7 +261,7 @@ class Scanner {
     }
   }
 
-  /** Goes into a list or an object; false where it is empty, and behind it then. */
+  /** Enters a list or an object. If it is empty, skips it and returns false. */
   #open(first: number, close: number): boolean {
     this.#expect(first);
     if (this.#peek() !== close) return true;
@@ -269,7 +269,7 @@ class Scanner {
     return false;
   }
 
-  /** Goes to the next element; false at the end of the list or object, and behind it then. */
+  /** Moves to the next element. At the end of the list or object, moves behind it and returns false. */
   #more(close: number): boolean {
     const next = this.#peek();
     if (next !== COMMA && next !== close) throw this.#broken();
@@ -282,7 +282,7 @@ class Scanner {
     this.#at++;
   }
 
-  /** The next byte that is no space; undefined at the end. */
+  /** Skips spaces. Returns the next byte, or undefined at the end. */
   #peek(): number | undefined {
     return this.#json[this.#skipSpace()];
   }
@@ -301,7 +301,7 @@ class Scanner {
   }
 }
 
-/** The string in JSON between those offsets, quotes included; undefined where it is none, or too long. */
+/** Parses the JSON string between two offsets, quotes included; returns undefined if it is none, or too long. */
 function parseText(json: Buffer, begin: number, end: number): string | undefined {
   if (end - begin > MAX_TEXT_BYTES) return undefined;
   try {

@@ -1,12 +1,12 @@
-/** One compiled file and its source map: from compiled places to original ones (pure). */
+/** Maps positions of one compiled file to original ones (pure). */
 import { CompiledText } from './compiled-text.js';
 import type { SourceFunction } from '../pprof/profile-builder.js';
 import { scanSourceMap, type MapContent } from './map-json.js';
 import { Mappings, type Original } from './mappings.js';
 
-/** A compiled file whose map was read. */
+/** A compiled file and its map. */
 export class MappedFile {
-  /** Memory held, roughly. */
+  /** Memory held, roughly, in bytes. */
   readonly bytes: number;
   readonly #text: CompiledText;
   readonly #sections: readonly MapContent[];
@@ -16,7 +16,7 @@ export class MappedFile {
   /** URLs of sources by section and number. */
   readonly #sourceUrls = new Map<string, string | undefined>();
 
-  /** For `of`. */
+  /** Called by `of`. */
   constructor(
     text: CompiledText,
     sections: readonly MapContent[],
@@ -32,8 +32,8 @@ export class MappedFile {
   }
 
   /**
-   * Reads a map, plain or of sections, in steps. `url` is where it lies, `text` the compiled file.
-   * Throws a SourceMapError where the map is broken or too large.
+   * Reads a map, with or without sections, in steps. `url` is that of the map, `text` the compiled
+   * file. Throws a SourceMapError if the map is broken or too large.
    */
   static *of(json: Buffer, url: string, text: Buffer): Generator<void, MappedFile> {
     const sections = yield* scanSourceMap(json);
@@ -41,30 +41,30 @@ export class MappedFile {
     return new MappedFile(yield* CompiledText.of(text), sections, mappings, url);
   }
 
-  /** The original of a function, or undefined: the map has none. */
+  /** Returns the original of a function, or undefined if the map has none. */
   functionAt({ name, line, column }: SourceFunction): SourceFunction | undefined {
     if (line === 0) return undefined;
-    const found = this.#lookUp(line, column);
+    const found = this.#originalAt(line, column);
     if (found === undefined) return undefined;
     const originalName = column === 0 ? undefined : this.#originalName(name, line, column);
     return { ...found, name: originalName ?? name };
   }
 
   /**
-   * The original line of a place within `owner`, a function of this file. Where the map leads into
-   * another file (the columns of one long line are not known) it is the function's own.
+   * Returns the original line of a position in `owner`, a function of this file. If the map names
+   * another file (in one long line the column is unknown), returns the function's own line.
    */
   lineAt(owner: SourceFunction, line: number, column: number): number | undefined {
     const original = this.functionAt(owner);
     if (original === undefined) return undefined;
-    // Of one long line only the function's place in it is known.
+    // In one long line only the column of the function is known.
     if (column === 0 && line === owner.line) return original.line;
-    const found = this.#lookUp(line, column);
+    const found = this.#originalAt(line, column);
     return found?.url === original.url ? found.line : original.line;
   }
 
-  /** Line and column 1-based; column 0: the first that the map knows of that line. */
-  #lookUp(line: number, column: number): Omit<SourceFunction, 'name'> | undefined {
+  /** Line and column are 1-based; column 0 stands for the first mapping of the line. */
+  #originalAt(line: number, column: number): Omit<SourceFunction, 'name'> | undefined {
     const found =
       column === 0 ? this.#mappings.first(line - 1) : this.#mappings.before(line - 1, column - 1);
     const url = found === undefined ? undefined : this.#sourceUrl(found);
@@ -72,7 +72,7 @@ export class MappedFile {
     return { url, line: found.line + 1, column: found.column + 1 };
   }
 
-  /** Undefined where a damaged map names a source that is not there. */
+  /** Returns undefined if a damaged map names a source that it does not have. */
   #sourceUrl({ section, source }: Original): string | undefined {
     const key = `${String(section)}:${String(source)}`;
     if (this.#sourceUrls.has(key)) return this.#sourceUrls.get(key);
@@ -81,7 +81,7 @@ export class MappedFile {
     return url;
   }
 
-  /** Schemes of bundlers ("webpack://") as the map has them, else the resolved URL. */
+  /** Returns a URL with a bundler's scheme ("webpack://") unchanged, else the resolved URL. */
   #resolve({ sources, sourceRoot }: MapContent, source: number): string | undefined {
     const written = sources.at(source);
     if (written === undefined || written === '') return undefined;
@@ -95,9 +95,9 @@ export class MappedFile {
   }
 
   /**
-   * What the function was called before it was compiled: where the map gives a name to the
-   * identifier that stands before the function's parameters, as in `name(a, b)`, or before the
-   * function, as in `name=function(a, b)` and `name:a=>b`.
+   * Returns the function's name before compilation: the map's name for the identifier before the
+   * function's parameters, as in `name(a, b)`, or before the function, as in `name=function(a, b)`
+   * and `name:a=>b`.
    */
   #originalName(name: string, line: number, column: number): string | undefined {
     if (!/^[\w$]+$/.test(name)) return undefined;
@@ -106,7 +106,7 @@ export class MappedFile {
     const match = /([\w$]+)\s*(?:[=:]\s*(?:async\s*)?(?:function\b\s*\*?\s*)?)?$/.exec(before);
     if (match?.[1] !== name) return undefined;
     const start = column - 1 - (before.length - match.index);
-    // The mapping has to begin there: the one before it may name something else.
+    // Only a mapping that begins there: the one before it may name something else.
     if (!this.#mappings.beginsAt(line - 1, start)) return undefined;
     const found = this.#mappings.before(line - 1, start);
     if (found?.name === undefined) return undefined;

@@ -2,7 +2,7 @@
 import { uint32Column } from '../profile/model.js';
 import { SourceMapError, type MapContent } from './map-json.js';
 
-/** Mappings of one file, and its lines. A map with more is refused. */
+/** Most mappings, and most lines, of one file. A map with more is refused. */
 const MAX_MAPPINGS = 2_000_000;
 /** Bytes that are decoded in one step. */
 const STEP_BYTES = 4_096;
@@ -12,7 +12,7 @@ const SEMICOLON = 0x3b;
 const BACKSLASH = 0x5c;
 const SLASH = 0x2f;
 
-/** Values of the letters of base64, 255 for what is none. */
+/** Values of the digits of base64, 255 for other bytes. */
 const DIGITS = new Uint8Array(256).fill(255);
 for (const [value, letter] of [
   ...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/',
@@ -20,14 +20,14 @@ for (const [value, letter] of [
   DIGITS[letter.charCodeAt(0)] = value;
 }
 
-/** Where a mapping leads; numbers are 0-based. */
+/** The original position of a mapping; all numbers are 0-based. */
 export interface Original {
-  /** The number of the map's section, and of the source and name in it. */
+  /** Index of the map's section, and of the source and name in it. */
   readonly section: number;
   readonly source: number;
   readonly line: number;
   readonly column: number;
-  /** Undefined: the mapping names nothing. */
+  /** Undefined if the mapping has no name. */
   readonly name: number | undefined;
 }
 
@@ -36,18 +36,18 @@ export interface Original {
  * Format: https://tc39.es/ecma426/#sec-mappings
  */
 export class Mappings {
-  /** The number of the first mapping of each generated line. */
+  /** Index of the first mapping of each generated line. */
   readonly #lines = uint32Column();
   readonly #columns = uint32Column();
-  /** 1 more than its number in `#bases`; 0: the mapping has no original. */
+  /** 1 more than the section's index; 0 if the mapping has no original. */
   readonly #sections = uint32Column();
   readonly #sources = uint32Column();
   readonly #originalLines = uint32Column();
   readonly #originalColumns = uint32Column();
-  /** 1 more than its number; 0: none. */
+  /** 1 more than the name's index; 0 for none. */
   readonly #names = uint32Column();
 
-  /** Decodes what the sections have; throws a SourceMapError. */
+  /** Decodes the mappings of the sections in steps. Throws a SourceMapError. */
   static *of(json: Buffer, sections: readonly MapContent[]): Generator<void, Mappings> {
     const mappings = new Mappings();
     for (const [number, section] of sections.entries()) {
@@ -56,37 +56,37 @@ export class Mappings {
     return mappings;
   }
 
-  /** Memory held. */
+  /** Memory held, in bytes. */
   get bytes(): number {
     return 4 * (this.#lines.length + 6 * this.#columns.length);
   }
 
-  /** The mapping at a place, or the last before it in its line. */
+  /** Returns the mapping at a position, or the last before it in its line. */
   before(line: number, column: number): Original | undefined {
     const found = this.#firstFrom(line, column);
     if (found === undefined) return undefined;
-    // The first of several at one place.
+    // The first of several at one position.
     if (found < this.#end(line) && this.#columns.at(found) === column) return this.#original(found);
     return found === this.#lines.at(line) ? undefined : this.#original(found - 1);
   }
 
-  /** The first mapping of a line. */
+  /** Returns the first mapping of a line. */
   first(line: number): Original | undefined {
     const found = this.#firstFrom(line, 0);
     if (found === undefined || found === this.#end(line)) return undefined;
-    // The last of several at one place.
+    // The last of several at one position.
     let last = found;
     while (last + 1 < this.#end(line) && this.#columns.at(last + 1) === 0) last++;
     return this.#original(last);
   }
 
-  /** Whether a mapping begins there. */
+  /** Returns whether a mapping begins at a position. */
   beginsAt(line: number, column: number): boolean {
     const found = this.#firstFrom(line, column);
     return found !== undefined && found < this.#end(line) && this.#columns.at(found) === column;
   }
 
-  /** The first mapping at or behind the column, or the end of the line; undefined: no such line. */
+  /** Returns the first mapping at or behind the column, or the line's end; undefined if there is no such line. */
   #firstFrom(line: number, column: number): number | undefined {
     if (!(line >= 0 && line < this.#lines.length)) return undefined;
     let low = this.#lines.at(line);
@@ -139,7 +139,7 @@ export class Mappings {
       else if (byte === SEMICOLON) {
         at++;
         lineNow++;
-        // What is behind the section's end is not there.
+        // Mappings behind the section's end are ignored.
         if (next !== undefined && lineNow > next.line) return;
         this.#goTo(lineNow);
         state[0] = 0;
@@ -173,7 +173,7 @@ export class Mappings {
     if (count >= MAX_MAPPINGS) throw tooMany();
   }
 
-  /** Begins lines up to that one. */
+  /** Begins all lines up to `line`. */
   #goTo(line: number): void {
     if (line > MAX_MAPPINGS) throw tooMany();
     while (this.#lines.length <= line) this.#lines.push(this.#columns.length);
@@ -188,7 +188,7 @@ function tooMany(): SourceMapError {
   return new SourceMapError(`it has more than ${String(MAX_MAPPINGS)} mappings`);
 }
 
-/** Reads the numbers of one mapping after the other. */
+/** Reads the fields of one mapping after another. */
 class NumberReader {
   /** Offset behind the mapping that was read. */
   at = 0;
@@ -230,7 +230,7 @@ class NumberReader {
   #digit(): number {
     if (this.at >= this.#end) throw broken();
     let byte = this.#json[this.at++] as number;
-    // JSON may have it before a slash.
+    // JSON may escape a slash.
     if (byte === BACKSLASH) {
       byte = this.#json[this.at++] as number;
       if (byte !== SLASH) throw broken();

@@ -1,4 +1,4 @@
-/** Finds the original places of compiled code, through the source maps beside it. */
+/** Finds the original positions of compiled code by its source maps. */
 import path from 'node:path';
 import { clearTimeout, setTimeout } from 'node:timers';
 import { fileURLToPath } from 'node:url';
@@ -10,31 +10,31 @@ import type { MappedFile } from './mapped-file.js';
 import type { OriginalPositions, SourceFunction } from '../pprof/profile-builder.js';
 import { atOnce, inSlices } from '../util/time-slices.js';
 
-/** Memory for maps, roughly. The longest unused are forgotten; one collect uses no more than this. */
+/** Memory for maps, roughly, in bytes. The longest unused are dropped; one collect uses no more. */
 const MAX_CACHE_BYTES = 128 * 1024 * 1024;
 /**
- * Compiled files and maps that one collect without the event loop reads: it holds up the end of the
- * process, by about a second at most. Of more the last ones are not used.
+ * Bytes of compiled files and maps that one collect without the event loop reads: it delays the end
+ * of the process, by about a second at most. Further files are not used.
  */
 export const MAX_SYNC_BYTES = 32 * 1024 * 1024;
-/** Files remembered, those without a map included. The longest unused are forgotten. */
+/** Files in the cache, including those without a map. The longest unused are dropped. */
 const MAX_CACHE_FILES = 2_000;
-/** How long one collect waits for its maps, in milliseconds. It goes on without those that are late. */
+/** Longest wait of one collect for its maps, in milliseconds. It continues without those that are late. */
 export const MAX_LOAD_MS = 3_000;
-/** URLs that are looked at in one step. */
+/** URLs that are checked in one step. */
 const STEP_URLS = 64;
 
 interface CachedFile {
-  /** Of the compiled file: another one is read again. */
+  /** Time and size of the compiled file; if they differ, the file is read again. */
   readonly mtimeMs: number;
   readonly size: number;
-  /** Undefined: the file has no usable map. */
+  /** Undefined if the file has no usable map. */
   readonly mapped: MappedFile | undefined;
 }
 
 /** The maps that one collect reads. */
 class Load {
-  /** Files by URL. */
+  /** Paths by URL of the files that are not read yet. */
   readonly waiting = new Map<string, string>();
   readonly mapped = new Map<string, MappedFile>();
   readonly limit: ReadLimit;
@@ -43,7 +43,7 @@ class Load {
     this.limit = { bytes: maxBytes };
   }
 
-  /** In steps: there are as many URLs as functions. */
+  /** Adds URLs in steps: there are as many as functions. */
   *add(urls: Iterable<string>): Generator<void, void> {
     let count = 0;
     for (const url of urls) {
@@ -56,11 +56,11 @@ class Load {
   }
 }
 
-/** The files of one collect. */
+/** The maps for one collect. */
 class LoadedMaps implements OriginalPositions {
   readonly #files: ReadonlyMap<string, MappedFile>;
 
-  /** Of what is loaded so far; what comes later is not seen. */
+  /** Copies the maps loaded so far; those loaded later are not used. */
   constructor({ mapped }: Load) {
     this.#files = new Map(mapped);
   }
@@ -75,19 +75,19 @@ class LoadedMaps implements OriginalPositions {
 }
 
 /**
- * Reads maps when a profile is collected, never while sampling. What is broken, missing, too large
- * or not there in time leaves the compiled position.
+ * Reads maps when a profile is collected, never while sampling. If a map is broken, missing, too
+ * large or late, the compiled position stays.
  */
 export class SourceMaps {
-  /** Files whose map was left out of a profile: broken, over a limit or late. */
+  /** Number of files whose map was not used: broken, over a limit or late. */
   skipped = 0;
   readonly #maxLoadMs: number;
-  /** By path, the longest unused first. */
+  /** Files by path, the longest unused first. */
   readonly #cache = new Map<string, CachedFile>();
   #cacheBytes = 0;
-  /** One load at a time: none takes more than one thread of the pool, whatever it waits for there. */
+  /** The last load. They run one after another, so that a blocked one holds one thread of the pool. */
   #loading: Promise<void> = Promise.resolve();
-  /** Loads that a collect has given up waiting for, and that go on. */
+  /** Running loads that their collect no longer waits for. */
   #lateLoads = 0;
 
   constructor(maxLoadMs = MAX_LOAD_MS) {
@@ -95,8 +95,8 @@ export class SourceMaps {
   }
 
   /**
-   * The maps of those files; URLs that name no file are passed over. Resolves after `maxLoadMs` at
-   * the latest, with what is read by then, and at once while an earlier load is late. Never rejects.
+   * Loads the maps of files; ignores URLs that name no file. Resolves after `maxLoadMs` at the
+   * latest, with the maps read by then, and at once while an earlier load is late. Never rejects.
    */
   async load(urls: Iterable<string>): Promise<OriginalPositions> {
     const load = new Load(Infinity);
@@ -115,7 +115,7 @@ export class SourceMaps {
     return new LoadedMaps(load);
   }
 
-  /** The same at once, for the end of the process: reads no more than `MAX_SYNC_BYTES`. */
+  /** Loads maps synchronously at the end of the process: reads no more than `MAX_SYNC_BYTES`. */
   loadSync(urls: Iterable<string>): OriginalPositions {
     const load = new Load(MAX_SYNC_BYTES);
     atOnce(load.add(urls));
@@ -149,7 +149,7 @@ export class SourceMaps {
         this.#keep(file, known);
         return known.mapped;
       }
-      // Not loaded before the first file is read.
+      // The module is loaded when the first file is read.
       // eslint-disable-next-line @typescript-eslint/no-require-imports
       const { readMappedFile } = require('./map-files.js') as typeof MapFiles;
       const { status, mapped, isSkipped } = yield* readMappedFile(file, limit);
@@ -157,7 +157,7 @@ export class SourceMaps {
       if (limit.bytes >= 0) this.#keep(file, { ...status, mapped });
       return mapped;
     } catch {
-      return undefined; // not there (any more), or not ours to read
+      return undefined; // does not exist (any more), or is not readable
     }
   }
 
@@ -175,7 +175,7 @@ export class SourceMaps {
   }
 }
 
-/** Resolves to whether the work, which never rejects, is done before the time is up. */
+/** Resolves to whether the work, which never rejects, is done within `ms`. */
 async function isWithin(work: Promise<void>, ms: number): Promise<boolean> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => {

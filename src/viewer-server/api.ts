@@ -1,4 +1,4 @@
-/** The questions that the viewer's page asks, and their answers (pure). */
+/** Computes the data that the viewer's page requests (pure). */
 import { callTree } from '../profile/call-tree.js';
 import type { Profile } from '../profile/model.js';
 import {
@@ -16,15 +16,15 @@ import {
   type TopRow,
 } from '../profile/query.js';
 
-/** Rows of a list or a table in one answer; what is behind is found by searching. */
+/** Rows of a list or a table in one response; a search finds the others. */
 export const MAX_ROWS = 500;
-/** Conditions of one selection. */
+/** Most conditions of one selection. */
 const MAX_FILTERS = 32;
 
-/** A question that cannot be answered; the message goes to the page. */
+/** A wrong query; its message is sent to the page. */
 export class QueryError extends Error {}
 
-export interface ProfileAnswer {
+export interface ProfileData {
   readonly valueType: Profile['valueType'];
   readonly timeNanos: number;
   readonly durationNanos: number;
@@ -33,7 +33,7 @@ export interface ProfileAnswer {
   readonly labels: { name: string; values: number }[];
 }
 
-export interface SelectionAnswer {
+export interface SelectionSums {
   readonly total: number;
   readonly traces: number;
 }
@@ -45,8 +45,12 @@ interface DiffRow extends TopRow {
   readonly delta: number;
 }
 
-/** Answers `name` with the parameters of its URL. Throws a QueryError; undefined: no such question. */
-export function answer(profile: Profile, name: string, query: URLSearchParams): object | undefined {
+/** Returns the data of `/api/NAME` for the URL's query, or undefined for another name. Throws a QueryError. */
+export function dataFor(
+  profile: Profile,
+  name: string,
+  query: URLSearchParams,
+): object | undefined {
   if (name === 'profile') return describeProfile(profile);
   if (name === 'rows') return rows(profile, query);
   if (name === 'graph') return graph(profile, query);
@@ -54,7 +58,7 @@ export function answer(profile: Profile, name: string, query: URLSearchParams): 
   return undefined;
 }
 
-function describeProfile(profile: Profile): ProfileAnswer {
+function describeProfile(profile: Profile): ProfileData {
   const { valueType, timeNanos, durationNanos } = profile;
   const all = allOf(profile);
   const total = totalOf(profile, all);
@@ -62,12 +66,12 @@ function describeProfile(profile: Profile): ProfileAnswer {
   return { valueType, timeNanos, durationNanos, total, stacks: all.length, labels };
 }
 
-/** `label`, `search`, and the selection `a`: the label's values. */
+/** The values of a label. Query: `label`, `search`, and the selection `a`. */
 function rows(profile: Profile, query: URLSearchParams): object {
   const label = query.get('label') ?? 'trace_id';
   const selection = selectionOf(profile, query, 'a');
   const found = labelRows(profile, selection, label);
-  // What is without the label is what one looks for least.
+  // Samples without the label come last: they are of the least interest.
   found.sort((x, y) => Number(x.value === '') - Number(y.value === ''));
   const term = (query.get('search') ?? '').toLowerCase();
   const matching = found.filter(
@@ -81,7 +85,7 @@ function rows(profile: Profile, query: URLSearchParams): object {
   };
 }
 
-/** The selections `a` and `b`, `inverse`, `split`, `zoom` and `search`. */
+/** The tree of calls. Query: the selections `a` and `b`, `inverse`, `split`, `zoom` and `search`. */
 function graph(profile: Profile, query: URLSearchParams): object {
   const { a, b, sums } = selections(profile, query);
   const zoom = (query.get('zoom') ?? '').split('.').filter((key) => key !== '');
@@ -98,7 +102,7 @@ function graph(profile: Profile, query: URLSearchParams): object {
   return { ...sums, zoomed: zoomed !== undefined, matched, root };
 }
 
-/** The selections `a` and `b`, `by` (function or line), `search`, and `sort` (self or total). */
+/** The table. Query: the selections `a` and `b`, `by` (function or line), `search`, `sort` (self or total). */
 function topTable(profile: Profile, query: URLSearchParams): object {
   const { a, b, sums } = selections(profile, query);
   const by = query.get('by') ?? 'function';
@@ -112,9 +116,9 @@ function topTable(profile: Profile, query: URLSearchParams): object {
 }
 
 interface Sums {
-  readonly a: SelectionAnswer;
-  readonly b: SelectionAnswer | undefined;
-  /** What the selections' values are divided by before they are compared. */
+  readonly a: SelectionSums;
+  readonly b: SelectionSums | undefined;
+  /** Divisors of the selections' values for a comparison. */
   readonly scale: { by: 'trace' | 'share'; a: number; b: number } | undefined;
 }
 
@@ -124,7 +128,7 @@ function selections(
 ): { a: Selection; b: Selection | undefined; sums: Sums } {
   const a = selectionOf(profile, query, 'a');
   const b = query.get('compare') === '1' ? selectionOf(profile, query, 'b') : undefined;
-  const describe = (selection: Selection): SelectionAnswer => ({
+  const describe = (selection: Selection): SelectionSums => ({
     total: totalOf(profile, selection),
     traces: countValues(profile, selection, 'trace_id'),
   });
@@ -132,8 +136,8 @@ function selections(
   return { a, b, sums: { a: sumA, b: sumB, scale: sumB && scaleOf(sumA, sumB) } };
 }
 
-/** One trace against many: by trace. Without traces on either side: by share of the CPU. */
-function scaleOf(a: SelectionAnswer, b: SelectionAnswer): Sums['scale'] {
+/** Compares per trace, or by share of the CPU if a selection has no traces. */
+function scaleOf(a: SelectionSums, b: SelectionSums): Sums['scale'] {
   if (a.traces > 0 && b.traces > 0) return { by: 'trace', a: a.traces, b: b.traces };
   return { by: 'share', a: a.total === 0 ? 1 : a.total, b: b.total === 0 ? 1 : b.total };
 }
@@ -158,7 +162,7 @@ function diffRows(
   return [...joined, ...onlyB].sort((x, y) => y.delta - x.delta);
 }
 
-/** Of the samples that have a matching function anywhere on the stack. */
+/** Returns the sum over samples with a matching function anywhere on the stack. */
 function matchedTotal(profile: Profile, selection: Selection, search: string): number {
   const term = search.toLowerCase();
   const matches = profile.names.map(

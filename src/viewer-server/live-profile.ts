@@ -1,11 +1,11 @@
-/** A profile that goes on, window after window, for the viewer to look at. */
+/** Collects windows of the running process for the viewer. */
 import type { CpuProfiler } from '../profiler/cpu-profiler.js';
 import { warnOnce } from '../util/diagnostics.js';
 import { ProfileRing } from './profile-ring.js';
 
-/** Length of a window, in milliseconds: how old the live view is at most. */
+/** Length of a window, in milliseconds, and so the largest age of the live view. */
 export const LIVE_WINDOW_MS = 10_000;
-/** Length of the first, so that there is something to see. */
+/** Length of the first window: short, so that the page soon has data. */
 const FIRST_WINDOW_MS = 1_000;
 
 /** Fills a ring with windows of the process's profile. Never keeps the process alive. */
@@ -21,7 +21,7 @@ export class LiveProfile {
   /** Throws what `CpuProfiler.start` throws. */
   start(): void {
     this.#profiler.start();
-    this.#wait(FIRST_WINDOW_MS);
+    this.#schedule(FIRST_WINDOW_MS);
   }
 
   /** Ends sampling; the windows stay. */
@@ -31,17 +31,17 @@ export class LiveProfile {
     if (this.#profiler.running) this.ring.add(await this.#profiler.stop(), Date.now());
   }
 
-  #wait(millis: number): void {
-    this.#timer = setTimeout(() => void this.#turn(), millis);
+  #schedule(millis: number): void {
+    this.#timer = setTimeout(() => void this.#rotate(), millis);
     this.#timer.unref();
   }
 
-  async #turn(): Promise<void> {
+  async #rotate(): Promise<void> {
     try {
       this.ring.add(await this.#profiler.collect(), Date.now());
     } catch (error) {
       warnOnce('live-profile', 'a window of the live view is lost', error);
     }
-    if (this.#profiler.running) this.#wait(LIVE_WINDOW_MS);
+    if (this.#profiler.running) this.#schedule(LIVE_WINDOW_MS);
   }
 }

@@ -1,4 +1,4 @@
-/** The viewer's page for the running process, as part of a server: `servePprof({ ui: true })` and `run --serve`. */
+/** The viewer of the running process, for `servePprof({ ui: true })` and `run --serve`. */
 import { basename } from 'node:path';
 import { warn } from '../util/diagnostics.js';
 import { LiveProfile } from './live-profile.js';
@@ -10,7 +10,7 @@ import { ringSource, type ViewerSource } from './source.js';
 
 export interface LiveViewer {
   readonly source: ViewerSource;
-  /** Answers the page's requests; false for others. */
+  /** Answers the page's requests; returns false for others. */
   readonly handle: ViewerHandler;
   /** Called by the server when it has closed. */
   stop(): Promise<void>;

@@ -1,8 +1,8 @@
-/** The last windows of a profile, bounded in time and in bytes. */
+/** Keeps the last windows of a profile, limited in age and bytes. */
 
-/** How far back the windows go, in milliseconds. Older ones are dropped. */
+/** Largest age of a window, in milliseconds. Older ones are dropped. */
 export const RING_MS = 600_000;
-/** Their size as they are kept, gzipped, in bytes. The oldest are dropped. */
+/** Largest size of all windows, gzipped as they are kept, in bytes. The oldest are dropped. */
 export const RING_BYTES = 32 * 1_048_576;
 
 interface Window {
@@ -10,7 +10,7 @@ interface Window {
   readonly endMs: number;
 }
 
-/** Drops the oldest windows; what was dropped for want of room, before its time, is counted. */
+/** Drops the oldest windows, and counts those that the size limit drops before their age. */
 export class ProfileRing {
   readonly #maxMs: number;
   readonly #maxBytes: number;
@@ -53,7 +53,7 @@ export class ProfileRing {
     return this.#byteLength;
   }
 
-  /** Windows dropped for want of room. */
+  /** Windows dropped by the size limit. */
   get droppedWindows(): number {
     return this.#droppedWindows;
   }

@@ -1,14 +1,14 @@
-/** Serves the viewer's page and its data over HTTP, to the page itself and to nobody else. */
+/** Serves the viewer's page and its data over HTTP, to the page itself only. */
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { warn } from '../util/diagnostics.js';
 import { hostName, isOwnRequest, ownNames } from '../util/request-guard.js';
-import { answer, QueryError } from './api.js';
+import { dataFor, QueryError } from './api.js';
 import type { ViewerSource } from './source.js';
 
-/** Scripts and styles are files of ours; a name in a profile can be nothing but text. */
+/** Allows only our own files as scripts and styles: a name in a profile can only be text. */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -31,7 +31,7 @@ const HEADERS = {
   'Cache-Control': 'no-store',
 };
 
-/** Every file there is, by its path in the URL; built by scripts/build-viewer.mjs. */
+/** All files, by their path in the URL; built by scripts/build-viewer.mjs. */
 const FILES = new Map([
   ['/', { file: 'index.html', type: 'text/html; charset=utf-8' }],
   ['/viewer.js', { file: 'viewer.js', type: 'text/javascript; charset=utf-8' }],
@@ -41,15 +41,15 @@ const FILES = new Map([
 const DIRECTORY = path.join(__dirname, '../viewer');
 
 /**
- * Answers requests for the page (`/`) and its data (`/api/…`); false for any other path, which it
- * leaves to the caller. The one line by which another server (`servePprof({ ui: true })`) gets the
- * page: `if (handle(request, response)) return;`, with `handle` of `startLiveViewer`.
+ * Answers requests for the page (`/`) and its data (`/api/…`). Returns false for any other path,
+ * which it leaves to the caller. Another server, such as that of `servePprof({ ui: true })`, calls
+ * it first: `if (handle(request, response)) return;`, with `handle` of `startLiveViewer`.
  */
 export type ViewerHandler = (request: IncomingMessage, response: ServerResponse) => boolean;
 
 /**
- * `host` is what the server listens at. Requests that name another port, or a host that is not its
- * own (`ownNames`), get a 403, and so do those of other sites' pages.
+ * Returns a handler for a server that listens at `host`. Requests with another port, or a host that
+ * is not the server's own (`ownNames`), get a 403, and so do those of other sites' pages.
  */
 export function viewerHandler(
   source: ViewerSource,
@@ -60,8 +60,8 @@ export function viewerHandler(
   return (request, response) => {
     const url = parseUrl(request.url);
     const file = url && FILES.get(url.pathname);
-    const question = /^\/api\/([a-z]+)$/.exec(url?.pathname ?? '')?.[1];
-    if (url === undefined || (file === undefined && question === undefined)) return false;
+    const name = /^\/api\/([a-z]+)$/.exec(url?.pathname ?? '')?.[1];
+    if (url === undefined || (file === undefined && name === undefined)) return false;
     if (!isOwnRequest(request, isOwnName, request.socket.localPort)) {
       send(response, 403, 'text/plain', 'Forbidden: another origin or host.\n');
     } else if (request.method !== 'GET' && request.method !== 'HEAD') {
@@ -69,7 +69,7 @@ export function viewerHandler(
     } else if (file !== undefined) {
       void sendFile(response, file);
     } else {
-      void sendAnswer(response, source, question as string, url.searchParams);
+      void sendData(response, source, name as string, url.searchParams);
     }
     return true;
   };
@@ -78,13 +78,13 @@ export function viewerHandler(
 export interface ViewerOptions {
   /** Default 127.0.0.1. */
   host?: string;
-  /** Default 0: any that is free. */
+  /** Default 0: a free port. */
   port?: number;
   /** Whether the server keeps the process alive. Default true. */
   keepAlive?: boolean;
 }
 
-/** Serves nothing but the viewer. Rejects where it cannot listen. */
+/** Starts a server for the viewer only. Rejects if it cannot listen. */
 export async function startViewer(
   source: ViewerSource,
   { host = '127.0.0.1', port = 0, keepAlive = true }: ViewerOptions = {},
@@ -125,15 +125,15 @@ async function sendFile(
   }
 }
 
-async function sendAnswer(
+async function sendData(
   response: ServerResponse,
   source: ViewerSource,
-  question: string,
+  name: string,
   query: URLSearchParams,
 ): Promise<void> {
   try {
     const { title, live, version } = source;
-    const found = answer(await source.load(), question, query);
+    const found = dataFor(await source.load(), name, query);
     if (found === undefined) {
       send(response, 404, 'text/plain', 'Not found.\n');
     } else {
@@ -156,7 +156,7 @@ function send(
   type: string,
   body: string | Uint8Array,
 ): void {
-  // HEAD: node:http leaves the body out.
+  // For HEAD node:http leaves the body out.
   response.writeHead(status, {
     ...HEADERS,
     'Content-Type': type,

@@ -1,4 +1,4 @@
-/** What the viewer shows: a profile that is there, or the last windows of one that is being taken. */
+/** The profile that the viewer shows: that of a file, or the last windows of the running process. */
 import { mergeProfiles, type Profile } from '../profile/model.js';
 import { readProfile } from '../profile/reader.js';
 import type { ProfileRing } from './profile-ring.js';
@@ -6,7 +6,7 @@ import type { ProfileType } from '../util/profile-types.js';
 import { inSlices } from '../util/time-slices.js';
 
 export interface ViewerSource {
-  /** What the page is headed with. */
+  /** The heading of the page. */
   readonly title: string;
   /** Whether the profile changes. */
   readonly live: boolean;

@@ -12,7 +12,7 @@ import { samplesOf, sumOf } from './workload.mjs';
 const require = createRequire(import.meta.url);
 const { DEFAULT_PROFILE_LIMITS, fitProfile } = require('../../lib/pyroscope/server-limits.js');
 const { Uploader } = require('../../lib/pyroscope/uploader.js');
-const { judgeAnswer } = require('../../lib/pyroscope/upload-answer.js');
+const { judgeResponse } = require('../../lib/pyroscope/upload-response.js');
 const { uploadRequest } = require('../../lib/pyroscope/upload-request.js');
 const { CPU_PROFILE } = require('../../lib/util/profile-types.js');
 
@@ -119,7 +119,7 @@ describe('the limits of Pyroscope', function () {
     const { status } = response;
     const answer = new Uint8Array(await response.arrayBuffer());
     const said = { status, retryAfter: null, location: null, body: answer };
-    const { kind, reason } = judgeAnswer(said, protocol, Date.now());
+    const { kind, reason } = judgeResponse(said, protocol, Date.now());
     return { kind, reason, tenant, service: { service_name: series.serviceName } };
   };
 

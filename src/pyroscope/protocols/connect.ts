@@ -1,5 +1,5 @@
 /**
- * The protocol `connect`: a pprof file in a JSON message, with the labels of its series.
+ * The protocol `connect`: sends a pprof file in a JSON message, with the labels of its series.
  * https://github.com/grafana/pyroscope/blob/main/api/push/v1/push.proto
  */
 import { randomUUID } from 'node:crypto';

@@ -1,5 +1,5 @@
 /**
- * The protocol `ingest`: a pprof file, with the series and the times in the query.
+ * The protocol `ingest`: sends a pprof file, with the series and the times in the query.
  * https://grafana.com/docs/pyroscope/latest/reference-server-api/
  */
 import { warnOnce } from '../../util/diagnostics.js';
@@ -21,7 +21,7 @@ export function ingestRequest({ series, gzipped, summary }: Upload): Promise<Pro
   });
 }
 
-/** There is no quoting: the application's part takes few characters, a value no `,` and no `}`. */
+/** The parameter `name`, which has no quoting: its name part allows few characters, a value no `,` and no `}`. */
 function ingestName(series: Series): string {
   const name = series.serviceName.replace(/[^A-Za-z0-9_./-]/g, '_');
   const labels = Object.entries(seriesLabels(series)).map(([key, value]) => {

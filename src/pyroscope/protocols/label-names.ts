@@ -1,4 +1,4 @@
-/** Names of labels as Grafana shows them: letters, digits and underscores. */
+/** Renames labels to names that Grafana shows: letters, digits and underscores. */
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
@@ -8,7 +8,7 @@ import { inSlices } from '../../util/time-slices.js';
 const gunzipAsync = promisify(gunzip);
 const gzipAsync = promisify(gzip);
 
-/** Labels to which the server or this package gives a meaning: no other label becomes one of them. */
+/** Labels that have a meaning for the server or this package: no other label is renamed to them. */
 const RESERVED: ReadonlySet<string> = new Set([
   ...['__name__', 'profile_id', 'span_id', 'span_name', 'thread_name', 'trace_id'],
 ]);
@@ -20,9 +20,9 @@ const LABEL_OF_SAMPLE = 3;
 const KEY_OF_LABEL = 1;
 
 /**
- * `http.route` → `http_route`: as OpenTelemetry's mapping to Prometheus has it. Pyroscope stores
- * other names, but leaves them out of its answers unless a client asks for names in UTF-8, which
- * most versions of Grafana do not.
+ * Returns `http_route` for `http.route`, as in OpenTelemetry's mapping to Prometheus. Pyroscope
+ * stores other names, but leaves them out of its responses unless a client asks for names in UTF-8,
+ * which most versions of Grafana do not.
  */
 export function shownName(name: string): string {
   const shown = name.replace(/[^A-Za-z0-9_]/gu, '_');
@@ -30,8 +30,8 @@ export function shownName(name: string): string {
 }
 
 /**
- * The labels under the names by which Grafana shows them. Where two get the same name, the one that
- * had it before wins, and then the first.
+ * Returns the labels under names that Grafana shows. If two get the same name, the one that had it
+ * before is kept, else the first.
  */
 export function withShownNames(labels: Readonly<Record<string, string>>): Record<string, string> {
   const shown: Record<string, string> = {};
@@ -45,9 +45,9 @@ export function withShownNames(labels: Readonly<Record<string, string>>): Record
 }
 
 /**
- * A gzipped pprof profile whose samples have such labels; the same bytes where all names are right.
- * `droppedLabels` counts those whose new name another label of the sample has. Rejects where the
- * bytes are not a gzipped profile.
+ * Renames the labels of samples in a gzipped pprof profile; returns the same bytes if no name
+ * changes. `droppedLabels` counts labels whose new name another label of the sample has. Rejects if
+ * the bytes are not a gzipped profile.
  */
 export async function renameLabels(
   gzipped: Uint8Array,
@@ -60,22 +60,22 @@ export async function renameLabels(
 
 type Renamed = { bytes: Uint8Array; droppedLabels: number } | undefined;
 
-/** Copies the profile but for the keys of labels; new names go to the end of the string table. */
+/** Copies the profile with new keys of labels; new names are added at the end of the string table. */
 function* renameIn(bytes: Uint8Array): Generator<void, Renamed> {
   const { keys, strings } = yield* scan(bytes);
   const names = new Map([...keys].map((key) => [key, Buffer.from(strings[key] ?? []).toString()]));
-  const places = new Map([...names].map(([key, name]) => [name, key]));
+  const indices = new Map([...names].map(([key, name]) => [name, key]));
   const targets = new Map<number, number>();
   const added: string[] = [];
   for (const [key, name] of names) {
     const shown = shownName(name);
     if (shown === name) continue;
-    let place = places.get(shown);
-    if (place === undefined) {
-      place = strings.length + added.push(shown) - 1;
-      places.set(shown, place);
+    let index = indices.get(shown);
+    if (index === undefined) {
+      index = strings.length + added.push(shown) - 1;
+      indices.set(shown, index);
     }
-    targets.set(key, place);
+    targets.set(key, index);
   }
   if (targets.size === 0) return undefined;
 
@@ -99,7 +99,7 @@ function* renameIn(bytes: Uint8Array): Generator<void, Renamed> {
   return { bytes: writer.finish(), droppedLabels };
 }
 
-/** The strings in UTF-8, and which of them are keys of labels. */
+/** Returns the strings in UTF-8, and the indices of those that are keys of labels. */
 function* scan(bytes: Uint8Array): Generator<void, { keys: Set<number>; strings: Uint8Array[] }> {
   const keys = new Set<number>();
   const strings: Uint8Array[] = [];
@@ -114,7 +114,7 @@ function* scan(bytes: Uint8Array): Generator<void, { keys: Set<number>; strings:
   return { keys, strings };
 }
 
-/** Reads a sample for the keys of its labels. */
+/** Adds the keys of a sample's labels to `keys`. */
 function addKeys(reader: BinaryReader, keys: Set<number>): void {
   const end = reader.uint32() + reader.pos;
   while (reader.pos < end) {
@@ -124,7 +124,7 @@ function addKeys(reader: BinaryReader, keys: Set<number>): void {
   }
 }
 
-/** Writes a sample with its labels renamed; returns how many of them found their name taken. */
+/** Writes a sample with renamed labels; returns the number of labels whose new name is taken. */
 function copySample(
   sample: Uint8Array,
   targets: ReadonlyMap<number, number>,
@@ -155,7 +155,7 @@ function copySample(
 interface SamplePart {
   /** The whole field, with its tag. */
   readonly field: Uint8Array;
-  /** Of a label: the place of its name, and its other fields. */
+  /** For a label: the index of its name, and its other fields. */
   readonly key: number | undefined;
   readonly rest: Uint8Array;
 }
@@ -175,7 +175,7 @@ function partsOfSample(sample: Uint8Array): SamplePart[] {
   return parts;
 }
 
-/** The key comes first, as all writers have it; what follows is copied. */
+/** Reads a label. All writers put the key first; the fields behind it are copied. */
 function labelOf(label: Uint8Array): { key: number; rest: Uint8Array } {
   const reader = new BinaryReader(label);
   const [field] = reader.tag();

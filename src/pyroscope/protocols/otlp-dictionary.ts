@@ -1,4 +1,4 @@
-/** The dictionary of an OTLP profile: what its samples share, each once. */
+/** The dictionary of an OTLP profile: the parts that samples share, each stored once. */
 import type { ValueType } from '../../util/profile-types.js';
 import { WireType } from '@bufbuild/protobuf/wire';
 import { GrowingMap, IdMap } from '../../util/growing-maps.js';
@@ -9,38 +9,38 @@ import { StringList } from '../../pprof/string-list.js';
 import { bytes, int32, message, packed, text } from './otlp-fields.js';
 import type { PprofIndex } from '../../profile/pprof-index.js';
 
-/** Ids of zeros are no span's. */
+/** An id of zeros is invalid. */
 const TRACE_ID = /^(?!0*$)[0-9a-f]{32}$/;
 const SPAN_ID = /^(?!0*$)[0-9a-f]{16}$/;
-/** Frames for which there is room at first; 4 bytes each. */
+/** Initial room for frames, of 4 bytes each. */
 const SCRATCH_FRAMES = 256;
 
-/** One table of the dictionary: each entry once, the first an empty message. */
+/** One table of the dictionary. Each entry is stored once; the first is an empty message. */
 class Table {
   readonly #list: FieldList;
-  readonly #places = new GrowingMap<string, number>();
+  readonly #indices = new GrowingMap<string, number>();
 
   /** `field` is its number in the dictionary. */
   constructor(field: number) {
     this.#list = new FieldList(field);
     this.#list.addBytes(new Uint8Array());
-    this.#places.add('', 0);
+    this.#indices.add('', 0);
   }
 
-  /** The place of an entry that `key` stands for, and no other. */
-  place(key: string, create: () => Uint8Array): number {
-    let place = this.#places.get(key);
-    if (place === undefined) {
-      place = this.#list.length;
-      this.#places.add(key, place);
+  /** Returns the index of the entry with this unique key, which `create` encodes if it is new. */
+  indexFor(key: string, create: () => Uint8Array): number {
+    let index = this.#indices.get(key);
+    if (index === undefined) {
+      index = this.#list.length;
+      this.#indices.add(key, index);
       this.#list.addBytes(create());
     }
-    return place;
+    return index;
   }
 
-  /** The same of an entry that stands for itself. */
-  placeOf(entry: Uint8Array): number {
-    return this.place(textOf(entry), () => entry);
+  /** Returns the index of an entry whose bytes are its key. */
+  indexOf(entry: Uint8Array): number {
+    return this.indexFor(textOf(entry), () => entry);
   }
 
   parts(): Uint8Array[] {
@@ -48,15 +48,15 @@ class Table {
   }
 }
 
-/** Each byte as a character. */
+/** Returns a text with one character per byte. */
 function textOf({ buffer, byteOffset, byteLength }: Uint8Array): string {
   return Buffer.from(buffer, byteOffset, byteLength).toString('latin1');
 }
 
-/** ProfilesDictionary, filled by the samples of a profile one after the other. */
+/** A ProfilesDictionary that is filled by the samples of a profile, one after another. */
 export class Dictionary {
   readonly #profile: PprofIndex;
-  /** One for each kind of message: they refer to each other. */
+  /** One reader for each kind of message, as they are read while another is being read. */
   readonly #sampleReader: ProtobufReader;
   readonly #labelReader: ProtobufReader;
   readonly #locationReader: ProtobufReader;
@@ -67,9 +67,9 @@ export class Dictionary {
   readonly #strings = new StringList(5);
   readonly #attributes = new Table(6);
   readonly #stacks = new Table(7);
-  /** Places of locations and functions by their ids in the profile, where two may be the same. */
-  readonly #locationPlaces = new IdMap();
-  readonly #functionPlaces = new IdMap();
+  /** Indices of locations and functions by their ids in the profile, which may have duplicates. */
+  readonly #locationIndices = new IdMap();
+  readonly #functionIndices = new IdMap();
   #scratch = new NumberKey(SCRATCH_FRAMES);
 
   constructor(profile: PprofIndex) {
@@ -80,13 +80,13 @@ export class Dictionary {
     this.#functionReader = new ProtobufReader(profile.bytes);
   }
 
-  /** A Sample message. */
+  /** Encodes a Sample message. */
   sample(index: number): Uint8Array {
     const { samples } = this.#profile;
     const reader = this.#sampleReader;
     let depth = 0;
     const values: number[] = [];
-    /** Texts by names, both as places in the profile's table of strings. */
+    /** Values by names, both as indices in the profile's table of strings. */
     const labels = new Map<number, number>();
     reader.enter(samples.begin(index), samples.end(index));
     while (reader.next()) {
@@ -121,9 +121,9 @@ export class Dictionary {
     });
   }
 
-  /** The fields of the dictionary; nothing may be added afterwards. */
+  /** Returns the fields of the dictionary. Nothing may be added afterwards. */
   parts(): Uint8Array[] {
-    const mappings = new Table(1); // There are none.
+    const mappings = new Table(1); // stays empty
     return [
       ...mappings.parts(),
       ...this.#locations.parts(),
@@ -148,7 +148,7 @@ export class Dictionary {
     labels.set(key, value);
   }
 
-  /** The link to the span that the labels name, which are taken out of them then; 0: none. */
+  /** Returns the link to the span of the labels, whose ids it removes; 0 if there is no span. */
   #linkOf(labels: Map<number, number>): number {
     const found = { trace_id: 0, span_id: 0 };
     const keys: number[] = [];
@@ -160,30 +160,30 @@ export class Dictionary {
     }
     const traceId = this.#profile.text(found.trace_id);
     const spanId = this.#profile.text(found.span_id);
-    // A link has both; Pyroscope takes one alone as a label like any other.
+    // A link needs both ids; one alone stays a label, which Pyroscope accepts.
     if (!TRACE_ID.test(traceId) || !SPAN_ID.test(spanId)) return 0;
     for (const key of keys) labels.delete(key);
-    return this.#links.place(traceId + spanId, () => link(traceId, spanId));
+    return this.#links.indexFor(traceId + spanId, () => link(traceId, spanId));
   }
 
   #setLocation(depth: number, id: number): void {
     if (depth === this.#scratch.ids.length) this.#scratch = this.#scratch.twice();
-    let place = this.#locationPlaces.get(id);
-    if (place === undefined) {
-      place = this.#locations.placeOf(this.#location(id));
-      this.#locationPlaces.set(id, place);
+    let index = this.#locationIndices.get(id);
+    if (index === undefined) {
+      index = this.#locations.indexOf(this.#location(id));
+      this.#locationIndices.set(id, index);
     }
-    this.#scratch.ids[depth] = place;
+    this.#scratch.ids[depth] = index;
   }
 
-  /** The place of the stack of the first locations that were set. */
+  /** Returns the index of the stack of the first `depth` locations that were set. */
   #stack(depth: number): number {
-    return this.#stacks.place(this.#scratch.keyOf(depth), () =>
+    return this.#stacks.indexFor(this.#scratch.keyOf(depth), () =>
       bytes((writer) => packed(writer, 1, this.#scratch.ids.subarray(0, depth))),
     );
   }
 
-  /** A Location message. */
+  /** Encodes a Location message. */
   #location(id: number): Uint8Array {
     const { locations, locationOf } = this.#profile;
     const location = locationOf.get(id);
@@ -218,15 +218,15 @@ export class Dictionary {
   }
 
   #function(id: number): number {
-    let place = this.#functionPlaces.get(id);
-    if (place === undefined) {
-      place = this.#functions.placeOf(this.#functionOf(id));
-      this.#functionPlaces.set(id, place);
+    let index = this.#functionIndices.get(id);
+    if (index === undefined) {
+      index = this.#functions.indexOf(this.#functionOf(id));
+      this.#functionIndices.set(id, index);
     }
-    return place;
+    return index;
   }
 
-  /** A Function message. */
+  /** Encodes a Function message. */
   #functionOf(id: number): Uint8Array {
     const { functions, functionOf } = this.#profile;
     const index = functionOf.get(id);
@@ -249,7 +249,7 @@ export class Dictionary {
   }
 
   #attribute(key: number, value: number): number {
-    return this.#attributes.place(`${String(key)}:${String(value)}`, () => {
+    return this.#attributes.indexFor(`${String(key)}:${String(value)}`, () => {
       const keyIndex = this.#string(key);
       return bytes((writer) => {
         int32(writer, 1, keyIndex);
@@ -258,7 +258,7 @@ export class Dictionary {
     });
   }
 
-  /** The place of a string of the profile's table. */
+  /** Returns the index of a string in the profile's table. */
   #string(index: number): number {
     return this.#strings.dedup(this.#profile.text(index));
   }

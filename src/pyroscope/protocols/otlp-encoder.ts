@@ -1,4 +1,4 @@
-/** A pprof profile as an OTLP profile (pure). */
+/** Converts a pprof profile to an OTLP profile (pure). */
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { joined } from '../../util/time-slices.js';
 import type { ProfileType } from '../../util/profile-types.js';
@@ -7,16 +7,16 @@ import { Dictionary } from './otlp-dictionary.js';
 import { bytes, framed, message, raw, text } from './otlp-fields.js';
 import { PprofIndex } from '../../profile/pprof-index.js';
 
-/** Labels of a resource: names as OpenTelemetry has them. */
+/** Attributes of a resource, with OpenTelemetry's names. */
 export type ResourceAttributes = Readonly<Record<string, string>>;
 
 /** Samples that are encoded in one step. */
 const STEP_SAMPLES = 8;
 
 /**
- * An ExportProfilesServiceRequest with one profile, whose samples have the type's count and whose
- * period is of its main value; samples are linked to their spans. In steps. Throws where `pprof` is no
- * profile. Format: opentelemetry-proto 1.10,
+ * Encodes an ExportProfilesServiceRequest with one profile, in steps. Its samples have the count of
+ * `type`, its period is in the main value, and samples are linked to their spans. Throws if `pprof`
+ * is no profile. Format: opentelemetry-proto 1.10,
  * https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/profiles/v1development/profiles.proto
  * (the numbers below are its field numbers).
  */
@@ -77,10 +77,10 @@ function scope(): Uint8Array {
   });
 }
 
-/** How many profiles a server's answer says it has refused, and why. */
-export function decodeOtlpAnswer(answer: Uint8Array): { rejected: number; message: string } {
+/** Returns the number of profiles that the server has rejected, and its reason. */
+export function decodeOtlpResponse(body: Uint8Array): { rejected: number; message: string } {
   const result = { rejected: 0, message: '' };
-  const reader = new BinaryReader(answer);
+  const reader = new BinaryReader(body);
   while (reader.pos < reader.len) {
     const [field, wireType] = reader.tag();
     if (field !== 1) {

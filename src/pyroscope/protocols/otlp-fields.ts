@@ -1,7 +1,7 @@
-/** Fields of OTLP messages as bytes, written one after the other. */
+/** Encodes fields of OTLP messages. */
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 
-/** For messages that are made one after the other, never one within another. */
+/** Shared by messages that are encoded one after another, never one within another. */
 const shared = new BinaryWriter();
 
 export function bytes(write: (writer: BinaryWriter) => void): Uint8Array {
@@ -14,7 +14,7 @@ export function bytes(write: (writer: BinaryWriter) => void): Uint8Array {
   return shared.finish();
 }
 
-/** A field whose content is `parts`, as parts. */
+/** Returns a field with the content `parts`, as parts. */
 export function framed(field: number, parts: readonly Uint8Array[]): Uint8Array[] {
   const length = parts.reduce((sum, part) => sum + part.length, 0);
   const head = bytes((writer) => writer.tag(field, WireType.LengthDelimited).uint32(length));
@@ -35,7 +35,7 @@ export function text(writer: BinaryWriter, field: number, value: string): void {
   writer.tag(field, WireType.LengthDelimited).string(value);
 }
 
-/** Zero is what a field is without being written. */
+/** Writes a field unless it is 0, the default. */
 export function int32(writer: BinaryWriter, field: number, value: number): void {
   if (value !== 0) writer.tag(field, WireType.Varint).int64(value);
 }

@@ -1,4 +1,4 @@
-/** The protocol `otlp`: a profile of OpenTelemetry's, with the series as its resource. */
+/** The protocol `otlp`: sends an OTLP profile, with the series as its resource. */
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { gunzipInSlices } from '../../util/gunzip.js';
@@ -18,7 +18,7 @@ export async function otlpRequest({ type, series, gzipped }: Upload): Promise<Pr
   };
 }
 
-/** Names as OpenTelemetry has them: of `service.name`, Pyroscope makes the label `service_name`. */
+/** Returns attributes with OpenTelemetry's names: Pyroscope stores `service.name` as `service_name`. */
 function resourceOf({ tags, ...series }: Series): Record<string, string> {
   const { service_name: name, service_namespace: namespace, ...others } = tags;
   const serviceNamespace = namespace ?? others['service.namespace'] ?? series.serviceNamespace;

@@ -1,19 +1,19 @@
-/** What every protocol uploads, and the request that each makes of it. */
+/** Types that all protocols share: the upload, and the request that a protocol creates for it. */
 import type { ProfileType } from '../../util/profile-types.js';
 import { withShownNames } from './label-names.js';
 
-/** The profiler that Pyroscope takes the profiles for: Node.js. */
+/** The name of the profiler for Pyroscope: that of Node.js. */
 export const SPY = 'nodespy';
 
 /** Labels of the series that a profile belongs to. */
 export interface Series {
-  /** The label `service_name`, exactly. */
+  /** The exact value of the label `service_name`. */
   readonly serviceName: string;
   readonly serviceNamespace: string | undefined;
   readonly tags: Readonly<Record<string, string>>;
 }
 
-/** What is known of a profile without decoding all of it. */
+/** Facts about a profile that need no decoding of all of it. */
 export interface ProfileSummary {
   readonly samples: number;
   readonly startNanos: bigint;
@@ -29,15 +29,15 @@ export interface Upload {
   readonly summary: ProfileSummary;
 }
 
-/** A POST request, but for the server's address and the headers that all requests have. */
+/** A POST request without the server's address and the headers that all requests have. */
 export interface ProtocolRequest {
-  /** With the query. */
+  /** Path and query. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
 }
 
-/** Labels of a series as Pyroscope stores them. Tags are the user's own, and win. */
+/** Returns the labels of a series as Pyroscope stores them. The user's tags replace the others. */
 export function seriesLabels({
   serviceName,
   serviceNamespace,

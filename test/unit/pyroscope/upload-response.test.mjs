@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { partialSuccess } from '../../support/otlp-decode.mjs';
 
 const require = createRequire(import.meta.url);
-const { judgeAnswer } = require('../../../lib/pyroscope/upload-answer.js');
+const { judgeResponse } = require('../../../lib/pyroscope/upload-response.js');
 const {
   MAX_AGE_MS,
   MAX_QUEUED_BYTES,
@@ -18,7 +18,7 @@ function judge(
   { body = '', retryAfter = null, location = null, protocol = 'ingest' } = {},
 ) {
   const answer = { status, retryAfter, location, body: Buffer.from(body) };
-  return judgeAnswer(answer, protocol, NOW);
+  return judgeResponse(answer, protocol, NOW);
 }
 
 describe('the answer to an upload', () => {
