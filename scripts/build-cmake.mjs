@@ -21,7 +21,7 @@ function runCmakeJs(args, headers) {
   const require = createRequire(import.meta.url);
   const result = spawnSync(process.execPath, [require.resolve('cmake-js/bin/cmake-js'), ...args], {
     cwd: packageRoot,
-    // cmake-js takes its headers from here, and downloads them where it is missing.
+    // cmake-js reads headers from this directory; without it, it downloads them.
     env: { ...process.env, npm_config_nodedir: headers },
     stdio: ['ignore', 'inherit', 'inherit'],
   });

@@ -1,4 +1,4 @@
-/** Builds the viewer's page from viewer/ into lib/viewer/: one script, one style sheet, nothing to load from elsewhere. */
+/** Builds the viewer's page from viewer/ into lib/viewer/: one script and one style sheet, which load nothing from elsewhere. */
 import { build } from 'esbuild';
 import {
   copyFileSync,
@@ -22,7 +22,7 @@ const { metafile } = await build({
   bundle: true,
   alias: { 'd3-transition': path.join(source, 'no-transition.mjs') },
   minify: true,
-  // d3-flame-graph knows d3's nodes by the name of their class.
+  // d3-flame-graph recognizes d3's nodes by the name of their class.
   keepNames: true,
   format: 'esm',
   target: ['chrome123', 'firefox120', 'safari17.5'],
@@ -35,7 +35,7 @@ for (const file of ['index.html', 'icon.svg']) {
 }
 writeFileSync(path.join(target, 'LICENSES.txt'), licences(Object.keys(metafile.inputs)));
 
-/** The licences of the packages that are in the bundle, as these ask for. */
+/** Returns the licences of the bundled packages, which require a copy. */
 function licences(inputs) {
   const folders = inputs.flatMap(
     (input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input) ?? [],

@@ -1,4 +1,4 @@
-/** npm's `install` script: makes sure that the binary for this Node is there, and never breaks a dependent's install. */
+/** npm's `install` script: builds the binary for this Node if it is missing; never fails a dependent's install. */
 import { existsSync } from 'node:fs';
 import {
   binaryPath,

@@ -1,4 +1,4 @@
-/** Runs every linter: eslint, prettier, clang-format. With --fix it rewrites what they would complain about. */
+/** Runs all linters: eslint, prettier, clang-format. With --fix they correct what they can. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -1,9 +1,9 @@
 /**
- * Prints how large the package is, and fails where it exceeds a limit (scripts/lib/pack.mjs).
+ * Prints the size of the package, and fails if it exceeds a limit (scripts/lib/pack.mjs).
  *
  *     node scripts/package-size.mjs [TARBALL]
  *
- * Without a tarball, the checkout as it is built. Binaries of this machine's compiler are larger
+ * Without a tarball it packs the built checkout. Binaries of this machine's compiler are larger
  * than those of `npm run prebuilds`.
  */
 import path from 'node:path';

@@ -1,6 +1,6 @@
 /**
  * Builds the binaries of the package into prebuilds/: Linux x64 and arm64, glibc and musl, every
- * supported version of Node. On Linux x64, without root and without another compiler.
+ * supported version of Node. Runs on Linux x64, and needs neither root nor a compiler.
  *
  *     node scripts/prebuilds.mjs [--arch x64] [--libc glibc] [--abi 137] [--verbose]
  */

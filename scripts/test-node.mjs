@@ -1,6 +1,6 @@
 /**
  * Builds and tests the checkout on other versions of Node, which are installed into .nodes/.
- * What is the same on every Node, `npm test` has tested: it is left out unless it is asked for.
+ * Leaves out what is the same on every Node, which `npm test` tests, unless arguments name it.
  *
  *     node scripts/test-node.mjs 22 24 26 [-- <arguments for mocha>]
  */
@@ -23,8 +23,8 @@ function run(command, args, options = {}) {
 }
 
 /**
- * The plain C++ tests, which need no Node; the page in a browser; building, installing, benches; what
- * parses and formats, in plain JavaScript.
+ * Tests in plain C++, which need no Node; of the page in a browser; of building, installing and
+ * benches; of parsers and formatters in plain JavaScript.
  */
 const SAME_ON_ALL = [
   'test/integration/bench.test.mjs',
@@ -38,7 +38,7 @@ const SAME_ON_ALL = [
   'test/integration/viewer-demo.test.mjs',
 ];
 
-/** True when the suite passes on that version. */
+/** Returns whether the suite passes on that version. */
 function testOn(version, mochaArguments) {
   const prefix = installNode(version);
   const node = describeNode(prefix);
@@ -48,7 +48,7 @@ function testOn(version, mochaArguments) {
     env: {
       ...process.env,
       PATH: `${path.join(prefix, 'bin')}${path.delimiter}${process.env.PATH}`,
-      // npm's own setting is about the Node that runs npm.
+      // npm's own setting is for the Node that runs npm.
       npm_config_nodedir: prefix,
     },
   });

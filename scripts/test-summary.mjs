@@ -1,4 +1,4 @@
-/** Adds up the test runs in a file of SummaryReporter: each failure, a line a run, and `N passed, N failed` in total. */
+/** Adds up the test runs in a file of SummaryReporter: prints each failure, a line per run, and `N passed, N failed`. */
 import { existsSync, readFileSync } from 'node:fs';
 
 const [file, expectedRuns] = process.argv.slice(2);

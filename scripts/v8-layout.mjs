@@ -1,6 +1,6 @@
 /**
- * Prints V8's memory layout as native/v8_heap/layout.cc has it and as a Node's own binary tells it, builds
- * the addon for that Node, and runs the sampler's self-checks on it.
+ * Prints V8's memory layout in native/v8_heap/layout.cc beside that in the symbols of a Node's own
+ * binary, builds the addon for that Node, and runs the sampler's self-checks on it.
  *
  *     node scripts/v8-layout.mjs 25
  */
@@ -36,7 +36,7 @@ const debugNames = {
   inlining_positions_index: ['v8dbg_DeoptimizationDataInliningPositionsIndex'],
 };
 
-/** The table that the sources have for that V8; undefined where they have none. */
+/** Returns the table in the sources for that V8, or undefined if there is none. */
 function tableOf(v8Major) {
   const text = readFileSync(path.join(packageRoot, 'native', 'v8_heap', 'layout.cc'), 'utf8');
   const common = /constexpr Layout kCommon = \{([\s\S]*?)\n\};/.exec(text)[1];
@@ -55,7 +55,7 @@ function tableOf(v8Major) {
   return undefined;
 }
 
-/** The numbers of the v8dbg_ symbols in that binary, by name. */
+/** Returns the values of the v8dbg_ symbols in that binary, by name. */
 function debugConstants(binary) {
   const symbols = execFileSync('readelf', ['-sW', binary], {
     encoding: 'utf8',
@@ -72,13 +72,13 @@ function debugConstants(binary) {
     const area = areas.find(({ address, size }) => at >= address && at < address + size);
     // A constant zero has no bytes in the file.
     if (area === undefined) continue;
-    const place = at - area.address + area.offset;
-    if (place + 4 <= bytes.length) found.set(name, bytes.readInt32LE(place));
+    const offset = at - area.address + area.offset;
+    if (offset + 4 <= bytes.length) found.set(name, bytes.readInt32LE(offset));
   }
   return found;
 }
 
-/** Works until V8 has optimized and inlined; prints the metrics. Runs on the Node in question. */
+/** A program that works until V8 has optimized and inlined, and prints the metrics. Runs on that Node. */
 const exercise = `
   const { CpuProfiler } = require(${JSON.stringify(packageRoot)});
   const inner = (n) => { let x = 1; for (let i = 0; i < n; i++) x = (Math.imul(x, 31) + i) | 0; return x; };
@@ -113,11 +113,11 @@ function main() {
   const constants = debugConstants(node.execPath);
   console.log('field                             layout.cc      v8dbg');
   for (const [name, value] of Object.entries(table ?? tableOf('12'))) {
-    const told = (debugNames[name] ?? [])
+    const exported = (debugNames[name] ?? [])
       .map((symbol) => constants.get(symbol))
       .find(Number.isInteger);
     const known = table === undefined ? '?' : String(value);
-    console.log(`${name.padEnd(34)} ${known.padStart(11)} ${String(told ?? '-').padStart(7)}`);
+    console.log(`${name.padEnd(34)} ${known.padStart(11)} ${String(exported ?? '-').padStart(7)}`);
   }
   console.log(`\n${constants.size} v8dbg_ constants; instance types:`);
   for (const type of ['Code__CODE', 'SharedFunctionInfo__SHARED_FUNCTION_INFO', 'Script__SCRIPT']) {

@@ -1,4 +1,4 @@
-/** What the build scripts share: which Node to build for, its headers, the binary's place, the build. */
+/** Functions that build scripts share: describe a Node, find its headers and the binary's path, build. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
   copyFileSync,
@@ -24,7 +24,7 @@ export const packageRoot = path.resolve(path.dirname(fileURLToPath(import.meta.u
 /** True in a checkout (the TypeScript sources are not published). */
 export const isCheckout = existsSync(path.join(packageRoot, 'src'));
 
-/** The nearest line of `cause`'s own words, for a one-line message. */
+/** Returns one line of the message of `cause`. */
 export function messageOf(cause) {
   return cause instanceof Error ? cause.message : String(cause);
 }
@@ -73,7 +73,7 @@ export function headersAbi(prefix) {
 /**
  * Finds the prefix whose `include/node` belongs to `node`'s own ABI. npm's `nodedir` may point to
  * another Node's headers, and an addon built with those would load and then read V8's memory at
- * wrong places: so every candidate is compared, and none is believed.
+ * wrong offsets. So the ABI of every candidate is read from its headers.
  */
 export function findHeaders(node) {
   const cacheRoot = process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), '.cache');
@@ -96,7 +96,7 @@ export function findHeaders(node) {
   );
 }
 
-/** Path of the binary that the loader takes for `node`, whether it exists or not. */
+/** Returns the path of the binary that the loader loads for `node`, whether it exists or not. */
 export function binaryPath(node, root = packageRoot) {
   return path.join(
     root,
@@ -106,7 +106,7 @@ export function binaryPath(node, root = packageRoot) {
   );
 }
 
-/** Puts a built binary at `target`. A new inode: a running process may have the old one mapped. */
+/** Replaces `target` by a built binary, in a new inode: a running process may have the old one mapped. */
 export function publishBinary(built, target) {
   mkdirSync(path.dirname(target), { recursive: true });
   const temporary = `${target}.${process.pid}`;
@@ -114,13 +114,13 @@ export function publishBinary(built, target) {
   renameSync(temporary, target);
 }
 
-/** The node-gyp to run: the checkout's own, else the one that npm brings. */
+/** Returns the node-gyp to run: the checkout's own, else that of npm. */
 export function findNodeGyp() {
   const require = createRequire(import.meta.url);
   try {
     return require.resolve('node-gyp/bin/node-gyp.js');
   } catch {
-    // Not a dependency of the published package.
+    // It is no dependency of the published package.
   }
   const candidates = [
     process.env.npm_config_node_gyp,
@@ -174,7 +174,7 @@ export function buildDirectory(node) {
   return path.join(packageRoot, '.cache', `build-abi${node.abi}-${node.libc}`);
 }
 
-/** node-gyp builds beside its binding.gyp only: give every ABI a folder that looks like the package. */
+/** Makes `directory` a copy of the package for one ABI: node-gyp builds only beside its binding.gyp. */
 function prepare(directory) {
   const gyp = path.join(directory, 'binding.gyp');
   const text = readFileSync(path.join(packageRoot, 'binding.gyp'), 'utf8');
@@ -210,18 +210,18 @@ function runNodeGyp(directory, headers, commands, gypArguments, options) {
   }
 }
 
-/** Whether compiler warnings fail a build: with `--werror`, and always in CI. */
+/** Returns whether compiler warnings fail a build: with `--werror`, and always in CI. */
 export function wantsWerror(flag) {
   return flag ?? Boolean(process.env.CI && isCheckout);
 }
 
 /**
- * Builds the addon in `directory` against the headers in the prefix `headers`, and returns what
- * `publish` makes of the path of the built binary. One build at a time in a directory.
+ * Builds the addon in `directory` against the headers in the prefix `headers`, calls `publish` with
+ * the path of the binary, and returns its result. Runs one build at a time in a directory.
  *
  * @param {{ directory: string, headers: string, gypArguments?: string[], arch?: string,
  *   env?: NodeJS.ProcessEnv, debug?: boolean, clean?: boolean, quiet?: boolean }} build
- *   env: with CC and CXX where the compiler is not the usual one.
+ *   env: has CC and CXX if the compiler is not the default one.
  */
 export function buildAddon(build, publish) {
   const { directory, headers, gypArguments = [], arch, env = process.env, quiet = false } = build;

@@ -1,4 +1,4 @@
-/** Versions of Node other than the running one, as npm's packages bring them: in .nodes/. */
+/** Installs other versions of Node than the running one, from npm's packages, into .nodes/. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -16,12 +16,12 @@ function versionAt(prefix) {
 }
 
 /**
- * The prefix of that version of Node for Linux, installed where it is missing.
+ * Returns the prefix of a version of Node for Linux, which it installs if it is missing.
  *
  * @param {string} version what npm understands: `22`, or exactly `22.23.3`
  */
 export function installNode(version, arch = process.arch) {
-  // A folder of the major version may hold exactly what is asked for.
+  // The folder of the major version may have exactly this version.
   const major = prefixOf(version.split('.')[0], arch);
   if (versionAt(major) === version) return major;
   const prefix = prefixOf(version, arch);
@@ -31,7 +31,7 @@ export function installNode(version, arch = process.arch) {
   // A package of its own, or npm would install into the checkout.
   writeFileSync(path.join(directory, 'package.json'), '{ "private": true }\n');
   const flags = ['--no-save', '--no-package-lock', '--no-audit', '--no-fund', '--loglevel=error'];
-  // --force: the package is for another architecture than this machine's, and nothing of it runs here.
+  // --force: the package is for another architecture than this machine's. None of it runs here.
   if (arch !== process.arch) flags.push('--force', '--ignore-scripts');
   const name = `node-linux-${arch}@${version}`;
   const { status } = spawnSync('npm', ['install', ...flags, name], {

@@ -1,14 +1,14 @@
-/** What npm reports about the package that it packs, and how large the package may be. */
+/** Packs the package, and checks its size. */
 import { execFileSync } from 'node:child_process';
 import { packageRoot } from './native-build.mjs';
 
-/** With all sixteen binaries; docs/benchmarks.md has what an installation takes. */
+/** With all sixteen binaries; docs/benchmarks.md has the size of an installation. */
 const MAX_PACKED_BYTES = 4 << 20;
 const MAX_UNPACKED_BYTES = 12 << 20;
 
 const mebibytes = (bytes) => `${(bytes / (1 << 20)).toFixed(2)} MiB`;
 
-/** The sizes of a package as `npmPack` reports it, in one line. */
+/** Returns the sizes that `npmPack` reports, in one line. */
 export function sizeOf({ size, unpackedSize, files }) {
   const binaries = files.filter((file) => file.path.endsWith('.node')).length;
   return (
@@ -17,7 +17,7 @@ export function sizeOf({ size, unpackedSize, files }) {
   );
 }
 
-/** The limits that a package exceeds, as sentences; empty where it exceeds none. */
+/** Returns a sentence for each limit that a package exceeds. */
 export function sizeProblems({ size, unpackedSize }) {
   const problems = [];
   if (size > MAX_PACKED_BYTES) problems.push(`over ${mebibytes(MAX_PACKED_BYTES)} packed`);
@@ -28,7 +28,7 @@ export function sizeProblems({ size, unpackedSize }) {
 }
 
 /**
- * Packs the checkout as it is built, or another directory that has what is published.
+ * Packs the built checkout, or another directory with the published files.
  *
  * @param {string[]} options of `npm pack`
  * @returns {{ filename: string, size: number, unpackedSize: number, files: { path: string }[] }}
@@ -36,6 +36,6 @@ export function sizeProblems({ size, unpackedSize }) {
 export function npmPack(options, directory = packageRoot) {
   const args = ['pack', '--ignore-scripts', '--json', ...options];
   const output = execFileSync('npm', args, { cwd: directory, encoding: 'utf8' });
-  // An array, and an object by name since npm 12.
+  // npm prints an array; since npm 12, an object by name.
   return Object.values(JSON.parse(output))[0];
 }

@@ -1,4 +1,4 @@
-/** How a binary of the package is made: which there are, the flags that make it portable, its checks. */
+/** Builds a binary of the package: their list, the flags that make them portable, and their checks. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -6,7 +6,7 @@ import { buildAddon, headersAbi, packageRoot } from './native-build.mjs';
 import { installNode } from './nodes.mjs';
 import { minimumGlibc, muslSymbols, zigCompilers, zigEnvironment } from './zig.mjs';
 
-/** The supported versions of Node, and the exact ones whose headers the binaries are built with. */
+/** The supported versions of Node, with the exact version whose headers the binaries are built with. */
 export const nodes = [
   { abi: '115', version: '20.20.2' },
   { abi: '127', version: '22.23.3' },
@@ -21,10 +21,10 @@ export const prebuilds = ['x64', 'arm64'].flatMap((arch) =>
   ),
 );
 
-/** What Node looks for in a Node-API module; all else is the addon's own. */
+/** The symbols that Node looks up in a Node-API module; no others are exported. */
 const exported = ['napi_register_module_v1', 'node_api_module_get_api_version_v1'];
 
-/** The prefix with the headers that every prebuild of that Node is built with, on any machine. */
+/** Returns the prefix with the headers that prebuilds for that Node are built with on any machine. */
 function headersOf({ version, abi }) {
   const prefix = installNode(version, process.arch);
   const found = headersAbi(prefix);
@@ -32,14 +32,14 @@ function headersOf({ version, abi }) {
   return prefix;
 }
 
-/** Flags by which equal sources give equal bytes wherever they are built, and nothing more is in them. */
+/** Returns flags by which equal sources give equal bytes wherever they are built, without debug data. */
 function environmentFor(prebuild, directory, headers) {
   const { cc, cxx } = zigCompilers(prebuild);
   const exportsFile = path.join(directory, 'exports.map');
   writeFileSync(exportsFile, `{ global: ${exported.join('; ')}; local: *; };\n`);
-  // The places of the checkout and of the headers would get in by way of __FILE__.
-  const places = [directory, packageRoot, headers].map((place) => `-ffile-prefix-map=${place}=.`);
-  const compile = [...places, '-g0', '-fno-sanitize=undefined', '-ffunction-sections'].join(' ');
+  // __FILE__ would add the paths of the checkout and of the headers.
+  const prefixMaps = [directory, packageRoot, headers].map((path) => `-ffile-prefix-map=${path}=.`);
+  const compile = [...prefixMaps, '-g0', '-fno-sanitize=undefined', '-ffunction-sections'].join(' ');
   return {
     ...zigEnvironment(),
     CC: cc,
@@ -51,7 +51,7 @@ function environmentFor(prebuild, directory, headers) {
   };
 }
 
-/** Builds one of `prebuilds`, checks it, and returns what `publish` makes of its path. */
+/** Builds one of `prebuilds`, checks it, calls `publish` with its path, and returns the result. */
 export function buildPrebuild(prebuild, publish, { quiet = true } = {}) {
   const { arch, libc, abi } = prebuild;
   const directory = path.join(packageRoot, '.cache', `prebuild-${arch}-${libc}-abi${abi}`);
@@ -70,9 +70,9 @@ function readelf(...args) {
   return execFileSync('readelf', args, { encoding: 'utf8', maxBuffer: 1 << 26 });
 }
 
-/** Of every dynamic symbol: its mangled name, and whether it is wanted or had; weak ones may miss. */
+/** Returns every dynamic symbol: its mangled name, and whether it is imported; weak ones may be missing. */
 export function dynamicSymbols(file) {
-  // Number, value, size, type, binding, visibility, section, name with `@` and a version.
+  // Columns: number, value, size, type, binding, visibility, section, name with `@` and a version.
   const line = /^\s*\d+:(?:\s+\S+){3}\s+(GLOBAL|WEAK)\s+\S+\s+(\S+)\s+([^\s@]+)(@\S+)?/;
   return readelf('-W', '--dyn-syms', file)
     .split('\n')
@@ -88,7 +88,7 @@ export function dynamicSymbols(file) {
 
 const exportsOfNodes = new Map();
 
-/** The names of all that the executable in that prefix has for addons. */
+/** Returns the symbols that the executable in that prefix exports. */
 function exportsOfNode(prefix) {
   if (!exportsOfNodes.has(prefix)) {
     const symbols = dynamicSymbols(path.join(prefix, 'bin', 'node'));
@@ -99,11 +99,11 @@ function exportsOfNode(prefix) {
 }
 
 /**
- * What the binary wants that neither its Node nor its libc has: a linker does not say, since it
- * leaves Node's symbols open. Those of glibc are known by their versions.
+ * Returns the imports of the binary that neither its Node nor its libc exports. A linker does not
+ * report them, since it leaves Node's symbols open. glibc's symbols are recognized by their versions.
  */
 export function missingSymbols(file, prebuild) {
-  // The Node of this machine's architecture has the same functions.
+  // The Node for this machine's architecture exports the same functions.
   const had = new Set(exportsOfNode(headersOf(prebuild)));
   if (prebuild.libc === 'musl') for (const name of muslSymbols()) had.add(name);
   return dynamicSymbols(file)
@@ -114,7 +114,7 @@ export function missingSymbols(file, prebuild) {
 
 const machines = { x64: 'Advanced Micro Devices X86-64', arm64: 'AArch64' };
 
-/** Libraries that are part of the libc, by the names that the two give them. */
+/** Libraries of the libc, by their names in glibc and in musl. */
 const libcLibraries = {
   glibc: /^(lib(c|m|dl|rt|pthread)\.so\.\d|ld-linux-[\w-]+\.so\.\d)$/,
   musl: /^libc\.so$/,
@@ -126,10 +126,10 @@ function isNewer(version, than) {
   return at >= 0 && a[at] > (b[at] ?? 0);
 }
 
-/** There are sixteen of them in the package. */
+/** Largest size of a binary; the package has sixteen. */
 const maximumKiB = 640;
 
-/** Why the binary would not load, or not stay alone, where it is meant for; empty when it would. */
+/** Returns the reasons why the binary would not load on its targets, or would share symbols there. */
 export function problemsOf(file, { arch, libc }) {
   const problems = [];
   const header = readelf('-hW', file);
@@ -146,7 +146,7 @@ export function problemsOf(file, { arch, libc }) {
     if (libc === 'musl' || isNewer(version, minimumGlibc)) problems.push(`needs glibc ${version}`);
   }
 
-  // Number, value, size, type, binding, visibility, section, name, which has spaces in C++.
+  // Columns: number, value, size, type, binding, visibility, section, name, which has spaces in C++.
   const symbols = readelf('-W', '--dyn-syms', '--demangle', file)
     .split('\n')
     .map((line) => /^\s*\d+:(?:\s+\S+){5}\s+(\S+)\s+(\S.*?)(?:@.*)?$/.exec(line))
@@ -154,7 +154,7 @@ export function problemsOf(file, { arch, libc }) {
     .map(([, section, name]) => ({ isImport: section === 'UND', name }));
   for (const { isImport, name } of symbols) {
     if (!isImport && !exported.includes(name)) problems.push(`exports ${name}`);
-    // Our C++ library is another than Node's: no type of it may cross to V8.
+    // Our C++ library is not Node's: none of its types may be passed to V8.
     if (isImport && /\bstd::/.test(name)) problems.push(`imports ${name}`);
   }
   for (const name of exported) {
@@ -165,6 +165,6 @@ export function problemsOf(file, { arch, libc }) {
   if (readelf('-SW', file).includes('.symtab')) problems.push('is not stripped');
   const bytes = readFileSync(file);
   if (bytes.length > maximumKiB * 1024) problems.push(`is larger than ${maximumKiB} KiB`);
-  if (bytes.includes(packageRoot)) problems.push('names the place of the checkout');
+  if (bytes.includes(packageRoot)) problems.push('names the path of the checkout');
   return problems;
 }

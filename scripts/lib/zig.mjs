@@ -1,10 +1,10 @@
-/** The compiler for other targets than this machine: zig's clang, with the libcs that it brings. */
+/** The compiler for other machines than this one: zig's clang, with its own libcs. */
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { packageRoot } from './native-build.mjs';
 
-/** Given where several checkouts share one, as in CI. */
+/** The environment variable is set where several checkouts share a directory, as in CI. */
 const directory = path.resolve(
   process.env.OTELPYROSCOPE_TOOLCHAIN ?? path.join(packageRoot, '.toolchain'),
 );
@@ -21,7 +21,7 @@ function tripleOf({ arch, libc }) {
   return `${architectures[arch]}-linux-${abi}`;
 }
 
-/** Installs zig where it is missing, in the version and with the hash that the lock file names. */
+/** Installs zig if it is missing, in the version and with the hash of the lock file. */
 function installZig() {
   const installed = path.join(directory, 'installed');
   const wanted = readFileSync(lockFile, 'utf8');
@@ -37,22 +37,22 @@ function installZig() {
   writeFileSync(installed, wanted);
 }
 
-/** The names of all that musl defines: zig links against a list of them. */
+/** Returns the symbols that musl defines, from the list that zig links against. */
 export function muslSymbols() {
   const list = path.join(path.dirname(zig), 'lib', 'libc', 'musl', 'libc.S');
   const text = readFileSync(list, 'utf8');
   return [...text.matchAll(/^(?:\.globl|\.weak|WEAK\w*) (\w+)/gm)].map((match) => match[1]);
 }
 
-/** Environment in which a compiler of `zigCompilers` runs: its caches are in the checkout. */
+/** Returns the environment for compilers of `zigCompilers`: their caches are in the checkout. */
 export function zigEnvironment() {
   const cache = path.join(directory, 'cache');
   return { ...process.env, ZIG_GLOBAL_CACHE_DIR: cache, ZIG_LOCAL_CACHE_DIR: cache };
 }
 
 /**
- * Commands `cc` and `cxx` that compile and link for `target`. The first program for a target takes
- * a minute, in which zig compiles the C++ library.
+ * Returns commands `cc` and `cxx` that compile and link for `target`. The first program for a target
+ * takes a minute, in which zig compiles the C++ library.
  *
  * @param {{ arch: 'x64' | 'arm64', libc: 'glibc' | 'musl' }} target
  */
@@ -67,7 +67,7 @@ export function zigCompilers(target) {
   ]) {
     const file = path.join(bin, command);
     const script = `#!/bin/sh\nexec "${zig}" ${command} -target ${tripleOf(target)} "$@"\n`;
-    // Left alone where it is as it should be: another build may be running it.
+    // An unchanged file is not written again: another build may be running it.
     if (!existsSync(file) || readFileSync(file, 'utf8') !== script) {
       writeFileSync(file, script, { mode: 0o755 });
     }
