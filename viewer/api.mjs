@@ -1,23 +1,23 @@
-/** Asks the server; of answers that arrive late only the last one asked for counts. */
+/** Requests data from the server; a newer request for the same part of the page cancels an older one. */
 
 const pending = new Map();
 
 /**
- * @param {string} slot What the answer is for: a newer question for it cancels the older.
+ * @param {string} part The part of the page that the data is for.
  * @param {string} name
  * @param {[string, string][]} parameters
- * @returns {Promise<any>} Undefined where a newer question has been asked.
+ * @returns {Promise<any>} Undefined if a newer request has cancelled this one.
  */
-export async function ask(slot, name, parameters = []) {
-  pending.get(slot)?.abort();
+export async function ask(part, name, parameters = []) {
+  pending.get(part)?.abort();
   const controller = new AbortController();
-  pending.set(slot, controller);
+  pending.set(part, controller);
   const query = new URLSearchParams(parameters.filter(([, value]) => value !== ''));
   try {
     const response = await fetch(`api/${name}?${query}`, { signal: controller.signal });
     if (!response.ok) throw new Error(await response.text());
     const found = await response.json();
-    return pending.get(slot) === controller ? found : undefined;
+    return pending.get(part) === controller ? found : undefined;
   } catch (error) {
     if (error.name === 'AbortError') return undefined;
     throw error;

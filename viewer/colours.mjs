@@ -1,4 +1,4 @@
-/** Colours of frames: whose code it is, or, in a difference, on which side it costs more. */
+/** Colours of frames: by the owner of the code, or, in a difference, by the side that costs more. */
 
 /** Hue and saturation of the application's code, its packages', Node's and V8's. */
 const OWNERS = {
@@ -27,7 +27,7 @@ export function frameColour(node) {
   return `hsl(${hue} ${saturation}% ${lightness}%)`;
 }
 
-/** @param {number} share −1: all of it on the side of B, 0: equal, 1: all of it on that of A. */
+/** @param {number} share −1: all cost is on side B, 0: it is equal, 1: all is on side A. */
 export function differenceColour(share) {
   const strength = Math.min(Math.abs(share), 1);
   const hue = share > 0 ? 14 : 212;

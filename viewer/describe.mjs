@@ -1,4 +1,4 @@
-/** What a frame is, in words: for the pointer and for those who listen. */
+/** Describes a frame in words, for the tooltip and for screen readers. */
 import { amount, element, percent } from './format.mjs';
 
 /**

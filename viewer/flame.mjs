@@ -1,4 +1,4 @@
-/** A flame graph of what the server has sent: drawn by d3-flame-graph, with keyboard and hover of ours. */
+/** Draws a tree from the server as a flame graph by d3-flame-graph, with our own keyboard and hover handling. */
 import flamegraph from 'd3-flame-graph';
 import { select } from 'd3-selection';
 
@@ -16,15 +16,16 @@ export class FlameGraph {
 
   /**
    * @param {HTMLElement} container
-   * @param {(path: string[]) => void} onZoom With the keys from below the root.
-   * @param {(node: any, event?: MouseEvent) => void} onShow A frame to describe; undefined: none.
+   * @param {(path: string[]) => void} onZoom Called with the keys from below the root.
+   * @param {(node: any, event?: MouseEvent) => void} onShow Called with the frame to describe, or
+   *   undefined for none.
    */
   constructor(container, onZoom, onShow) {
     this.#container = container;
     this.#onZoom = onZoom;
     this.#onShow = onShow;
     this.#selection = select(container);
-    // Before d3-flame-graph's own zoom, which knows no more than the frames that are drawn.
+    // Before d3-flame-graph's own zoom, which has only the frames that are drawn.
     container.addEventListener('click', (event) => this.#click(event), true);
     container.addEventListener('keydown', (event) => this.#key(event));
     container.addEventListener('mousemove', (event) => {
@@ -56,7 +57,7 @@ export class FlameGraph {
 
   #createChart() {
     const tip = () => {};
-    tip.show = tip.hide = () => {}; // Ours; without any, every frame would get a <title>.
+    tip.show = tip.hide = () => {}; // Empty; without one, every frame would get a <title>.
     return flamegraph()
       .cellHeight(CELL_HEIGHT)
       .inverted(true)
@@ -67,7 +68,7 @@ export class FlameGraph {
       .tooltip(tip);
   }
 
-  /** The tree as d3-flame-graph wants it; what is above the zoomed node is faded. */
+  /** Returns the tree for d3-flame-graph; nodes above the zoomed one are faded. */
   #prepare(node, path, zoom, weigh) {
     const made = { name: node.name, value: weigh(node), node, path, fade: zoom.length > 0 };
     this.#byPath.set(path, made);

@@ -1,4 +1,4 @@
-/** Numbers and names as people read them, and elements whose texts are nothing but text. */
+/** Formats numbers and names, and creates elements with plain text. */
 
 const SCALES = {
   nanoseconds: [
@@ -28,7 +28,7 @@ export function percent(part, whole) {
   return whole === 0 ? '–' : `${((part / whole) * 100).toFixed(1)} %`;
 }
 
-/** An element with text and children; strings become text nodes, never HTML. */
+/** Creates an element with children; strings become text nodes, never HTML. */
 export function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {

@@ -1,7 +1,7 @@
-/** The keys that work everywhere, and the list of all. */
+/** Handles the keys that work everywhere, and lists all keys. */
 import { element } from './format.mjs';
 
-/** What `aria-keyshortcuts` says of a button or field works, unless somebody is typing. */
+/** Descriptions of all keys. Those in `aria-keyshortcuts` of a button or field work unless the user is typing. */
 const DESCRIPTIONS = [
   ['/', 'find in the list'],
   ['l, g', 'to the list, to the graph or table'],

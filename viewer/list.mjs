@@ -1,7 +1,7 @@
 /** The list at the side: a label's values by CPU, chosen by click or keyboard. */
 import { amount, element, percent } from './format.mjs';
 
-/** Rows shown; what is behind them is found by searching. */
+/** Most rows shown; a search finds the others. */
 const MAX_SHOWN = 200;
 
 export class ValueList {
@@ -50,7 +50,7 @@ export class ValueList {
     });
   }
 
-  /** The first row's text is another one's after a search. */
+  /** Scrolls to the top: after a search the first row is another one. */
   reset() {
     this.#active = 0;
     this.#list.scrollTop = 0;

@@ -1,4 +1,4 @@
-/** The page: state from the link, questions to the server, drawings of the answers. */
+/** The page: reads its state from the link, requests data from the server, and draws it. */
 import './viewer.css';
 import { ask } from './api.mjs';
 import { differenceColour, frameColour, highlight, isDark } from './colours.mjs';
@@ -10,7 +10,7 @@ import { ValueList } from './list.mjs';
 import { readState, writeState } from './state.mjs';
 import { drawTable } from './table.mjs';
 
-/** How often a page of a running process asks for what is new, in milliseconds. */
+/** Interval of requests for new windows of a running process, in milliseconds. */
 const FOLLOW_MS = 3_000;
 
 const at = (id) => document.getElementById(id);
@@ -36,7 +36,7 @@ const list = new ValueList({ list: at('list'), note: at('list-note') }, (row, { 
   else change({ a: add ? [...state.a, filter] : [filter], zoom: '' }, true);
 });
 
-/** Takes over what is new, and draws. */
+/** Applies changes to the state, and draws. */
 function change(changes, push = false) {
   state = { ...state, ...changes };
   writeState(state, push);
@@ -115,7 +115,7 @@ async function drawGraph(side, parameters) {
   if (side === 'a') noteMatches(matched, a.total, zoomed);
 }
 
-/** Between −1 and 1: what a trace (or a share of the CPU) costs more on one side, of both. */
+/** Returns the difference of both sides' costs, per trace or share of the CPU, over their sum: −1 … 1. */
 function differenceOf(node, { scale }) {
   const a = node.a / scale.a;
   const b = node.b / scale.b;
@@ -168,7 +168,7 @@ function show(side, node, event) {
   at('details').textContent = texts?.filter((text) => text !== '').join('   ') ?? '';
 }
 
-/** Everything that shows what the state is, without the server. */
+/** Updates all controls that show the state, without the server. */
 function showControls() {
   for (const [side, chosen] of [
     ['a', state.a],
@@ -210,7 +210,7 @@ function without(values, value) {
   return values.filter((other) => other !== value);
 }
 
-/** This slow one against all others of the same name. */
+/** Compares the selected trace with all others of the same name. */
 function compareWithOthers() {
   const trace = traceOf(state.a);
   if (trace !== undefined) change({ b: [trace.replace('=', '~')], zoom: '' }, true);

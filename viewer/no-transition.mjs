@@ -1,6 +1,6 @@
 /**
- * Stands in for d3-transition in the bundle: what d3-flame-graph would move into place over time is
- * there at once. Four timers for each of a thousand frames would cost more than all the drawing.
+ * Replaces d3-transition in the bundle: d3-flame-graph draws without animation. Four timers for each
+ * of a thousand frames would cost more than all the drawing.
  */
 import { selection } from 'd3-selection';
 

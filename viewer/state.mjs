@@ -1,4 +1,4 @@
-/** What the page shows, kept in the link: reloading or sending the link shows the same. */
+/** The state of the page, kept in the link, so that a reload or a sent link shows the same. */
 
 const DEFAULTS = {
   label: '',
@@ -20,7 +20,7 @@ export function readState() {
   return state;
 }
 
-/** @param {boolean} push Whether the back button shall lead to where we were. */
+/** @param {boolean} push Whether the back button returns to the previous state. */
 export function writeState(state, push) {
   const query = new URLSearchParams();
   for (const filter of state.a) query.append('a', filter);

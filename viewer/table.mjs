@@ -3,7 +3,7 @@ import { amount, element, percent } from './format.mjs';
 
 /**
  * @param {HTMLTableElement} table
- * @param {any} answer Of the question `top`.
+ * @param {any} data Of the request `top`.
  * @param {{ unit: string, sort: string, onSort: (sort: string) => void, onName: (name: string) => void }} how
  */
 export function drawTable(table, { rows, a, b, scale }, { unit, sort, onSort, onName }) {
