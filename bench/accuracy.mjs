@@ -1,4 +1,4 @@
-/** How much of the truth a profile tells: inlined functions, bursts, labels, all of the CPU. */
+/** Measures the accuracy of profiles: inlined functions, bursts, labels, all of the CPU. */
 
 import { readAnyProfile } from './any-profile.mjs';
 import { runAsProgram } from './as-program.mjs';
@@ -7,7 +7,7 @@ import { startSink } from './sink.mjs';
 
 const sum = (samples) => samples.reduce((total, { micros }) => total + micros, 0);
 
-/** What is found, as percents of the truth. */
+/** Returns the profile's numbers as percents of the truth. */
 function judge(mode, { truth, total, samples }) {
   const within = (name) => samples.filter(({ names }) => names.includes(name));
   const leaf = within('leafCaller').filter(

@@ -1,4 +1,4 @@
-/** Self time by function: ours beside `node --cpu-prof`, and both beside what is known of the work. */
+/** Compares self time by function: ours with `node --cpu-prof`, and both with the known work. */
 
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import os from 'node:os';
@@ -8,17 +8,17 @@ import { runAsProgram } from './as-program.mjs';
 import { atMost, median, program, runVariant, show } from './measure.mjs';
 
 const PROGRAM = program('computing.mjs');
-/** A kernel tick: both have about as many samples. */
+/** A kernel tick, so that both have about as many samples. */
 const INTERVAL_MICROS = 4_000;
 const SUITE = 'programs/compute.mjs';
-/** Points that ours may be further from `--cpu-prof` than that is from itself. */
+/** Percentage points by which ours may differ more from `--cpu-prof` than that from itself. */
 const LIMIT = 5;
-/** Collections have no stack in either profile: where there are none, the truth by kind is whole. */
+/** Prevents collections, which have no stack in either profile, so that the truth by kind is complete. */
 const FLAGS = ['--min-semi-space-size=256', '--max-semi-space-size=256'];
 
 /** @typedef {{ frames: { name: string, file: string, startLine: number }[], weight: number }} Stack */
 
-/** Shares of what `keyOf` says of a stack; undefined leaves it out. */
+/** Returns shares by the key that `keyOf` returns for a stack; it leaves out stacks without a key. */
 function sharesBy(stacks, keyOf) {
   const shares = new Map();
   let total = 0;
@@ -31,7 +31,7 @@ function sharesBy(stacks, keyOf) {
   return new Map([...shares].map(([key, weight]) => [key, weight / total]));
 }
 
-/** The innermost function of the suite: builtins are its callers' work. */
+/** Returns the innermost function of the suite: builtins count as work of their callers. */
 function functionOf(frames) {
   const frame = frames.find(({ file }) => file.endsWith(SUITE));
   return frame && `${frame.name}:${frame.startLine}`;
@@ -45,7 +45,7 @@ function points(a, b) {
   return 50 * sum;
 }
 
-/** Points between the shares of the named work and the truth about them. */
+/** Returns the percentage points between the shares of the named work and the truth. */
 function error({ stacks, truth }) {
   const all = Object.values(truth).reduce((sum, value) => sum + value, 0);
   const shares = new Map(Object.entries(truth).map(([name, value]) => [name, value / all]));

@@ -1,12 +1,12 @@
-/** Reads what any of the profilers makes into samples of CPU time. */
+/** Reads the profiles of all profilers into samples of CPU time. */
 
 import { gunzipSync } from 'node:zlib';
 import { Profile } from 'pprof-format';
 
 /**
  * @typedef {object} CpuSample
- * @property {string[]} names Of the functions, leaf first.
- * @property {number} micros CPU time; the clock's where the profiler knows no other.
+ * @property {string[]} names Names of the functions, leaf first.
+ * @property {number} micros CPU time, or wall-clock time if the profiler has no other.
  * @property {Record<string, string>} labels
  */
 

@@ -1,4 +1,4 @@
-/** What labels that follow asynchronous work add to an await. */
+/** Measures what labels in async contexts add to an await. */
 
 import { runAsProgram } from './as-program.mjs';
 import { NAMES, paired, programInTurns, show, spread } from './measure.mjs';

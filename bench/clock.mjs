@@ -1,20 +1,20 @@
-/** The CPU time of one thread without the kernel's delay, for slices of less than a tick. */
+/** Measures the CPU time of one thread in slices of less than a kernel tick. */
 
 import { thisThreadNanos } from '../test/support/thread-cpu.mjs';
 
 export { processMicros } from '../test/support/thread-cpu.mjs';
 
 /**
- * CPU time of the calling thread in nanoseconds, good to about 10 µs, which is what it costs.
- * The file is up to a kernel tick late, but getrusage() brings the account of its caller up to
- * date (task_sched_runtime in kernel/sched/core.c).
+ * Returns the CPU time of the calling thread in nanoseconds, exact to about 10 µs, which a call
+ * costs. The file is up to a kernel tick late, but getrusage() updates the time of its caller
+ * (task_sched_runtime in kernel/sched/core.c).
  */
 export function threadNanos() {
   process.cpuUsage();
   return thisThreadNanos();
 }
 
-/** What a turn may use beyond an empty one and still count as empty: the clock's own noise. */
+/** CPU that a turn counted as empty may use beyond an empty one: the noise of the clock. */
 const NOISE_NANOS = 10_000;
 
 async function sliceOfTurn(begin) {
@@ -24,7 +24,7 @@ async function sliceOfTurn(begin) {
   return threadNanos() - before;
 }
 
-/** What a turn of the event loop costs in which nothing happens but the measuring. */
+/** Returns the CPU of a turn of the event loop in which only the measuring runs. */
 export async function emptyTurnNanos(turns = 200) {
   const slices = [];
   for (let i = 0; i < turns; i++) slices.push(await sliceOfTurn());
@@ -32,9 +32,8 @@ export async function emptyTurnNanos(turns = 200) {
 }
 
 /**
- * Calls `act` and turns the event loop over until its promise has settled; measures what the turns
- * have used beyond `emptyNanos`, from the call on: all that others do in them, without what this
- * loop does.
+ * Calls `act` and runs turns of the event loop until its promise has settled. Measures the CPU of
+ * these turns beyond `emptyNanos`: that of all other work in them, without this loop's own.
  *
  * @template T
  * @param {() => Promise<T>} act

@@ -1,4 +1,4 @@
-/** What it costs to take and encode a profile. */
+/** Measures the cost to take and encode a profile. */
 
 import { runAsProgram } from './as-program.mjs';
 import { atMost, median, NAMES, programInTurns, show } from './measure.mjs';

@@ -1,4 +1,4 @@
-/** What a profiler adds to a program that computes. */
+/** Measures what a profiler adds to a program that computes. */
 
 import { runAsProgram } from './as-program.mjs';
 import { loadModes, loadTable } from './load.mjs';

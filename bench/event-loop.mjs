@@ -1,11 +1,11 @@
-/** How long a profiler keeps the event loop from turning. */
+/** Measures for how long a profiler blocks the event loop. */
 
 import { runAsProgram } from './as-program.mjs';
 import { atMost, median, NAMES, programInTurns, show } from './measure.mjs';
 
 const SECONDS = 4;
 
-/** How much longer the longest turn is while ours takes a profile: collections make some of them. */
+/** Returns by how much the longest turn is longer while ours takes a profile; some are collections. */
 function overOff(of) {
   return median(of('ours', 'longestProfile')) - median(of('off', 'longestProfile'));
 }

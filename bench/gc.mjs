@@ -1,9 +1,9 @@
-/** What listening to V8 costs its garbage collector. */
+/** Measures what listening to V8's code events costs its garbage collector. */
 
 import { runAsProgram } from './as-program.mjs';
 import { atMostPercent, NAMES, paired, programInTurns, show, showPercent } from './measure.mjs';
 
-/** Of the time in collections over no profiler, in percent. */
+/** Limit of the time in collections beyond that without a profiler, in percent. */
 const LIMIT_PERCENT = 5;
 
 export const bench = {

@@ -1,11 +1,11 @@
-/** What one sample costs: in the signal handler, and when it is drained and added up. */
+/** Measures the cost of one sample: in the signal handler, and in the drain. */
 
 import { runAsProgram } from './as-program.mjs';
 import { atMost, inTurns, median, program, runVariant, show } from './measure.mjs';
 
-/** Frames → the most that a signal may cost, in microseconds. */
+/** Limit of the cost of a signal by number of frames, in microseconds. */
 const HANDLER_LIMITS = { 10: 8, 40: 10, 120: 18 };
-/** The most that the drain may cost, in microseconds a sample. */
+/** Limit of the cost of the drain, in microseconds per sample. */
 const DRAIN_LIMIT = 5;
 const SECONDS = 2;
 const KINDS = {

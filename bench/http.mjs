@@ -1,4 +1,4 @@
-/** What a profiler adds to a request of a traced HTTP service. */
+/** Measures what a profiler adds to a request of a traced HTTP service. */
 
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,9 +9,9 @@ import { messageFrom, program } from './measure.mjs';
 import { ownNanos } from './programs/profilers.mjs';
 
 const REQUESTS = 2_000;
-/** Until V8 has optimized what will be: services run all day. */
+/** Requests until V8 has optimized the service, as services run all day. */
 const WARM_UP = 15_000;
-/** Measurements of one set of processes, in turns. */
+/** Measurements of one set of processes, alternating between them. */
 const SLICES = 4;
 const CONNECTIONS = 10;
 
@@ -31,9 +31,9 @@ class Service {
   }
 
   async ask() {
-    const answer = messageFrom(this.child);
+    const message = messageFrom(this.child);
     this.child.send('usage');
-    return answer;
+    return message;
   }
 
   async load(amount) {

@@ -1,4 +1,4 @@
-/** What a profiler uses in a process that does nothing. */
+/** Measures what a profiler uses in an idle process. */
 
 import { runAsProgram } from './as-program.mjs';
 import { atMost, median, NAMES, PEERS, program, runVariant, show } from './measure.mjs';

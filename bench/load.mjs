@@ -1,24 +1,24 @@
-/** What the benches under load have in common: the table beside no profiler. */
+/** Variants and table that the benches under load share. */
 
 import { atMost, median, NAMES, paired, PEERS, show, showPercent, spread } from './measure.mjs';
 
-/** Percent of the CPU that our own counts may come to. */
+/** Limit of the CPU that our own counts add up to, in percent. */
 const OWN_PERCENT = 0.5;
 
-/** The variants; no profiler twice, so that one sees what chance alone does. */
+/** Returns the variants. Two are without a profiler, to show differences by chance. */
 export function loadModes(peers) {
   return ['off', 'again', 'ours', ...(peers ? PEERS : [])];
 }
 
 /**
  * @param {Record<string, { value: number, micros: number, own?: object }[]>} results By variant.
- *   `value`: the CPU of the same work; `micros`: all CPU; `own`: what ours has counted itself.
- * @param {string} unit Of the values.
+ *   `value`: the CPU of the same work; `micros`: all CPU; `own`: our own counts.
+ * @param {string} unit Unit of the values.
  */
 export function loadTable(results, unit, digits) {
   const values = (mode) => results[mode].map(({ value }) => value);
   const ratios = (mode) => paired(values(mode), values('off'));
-  // As far as no profiler is from no profiler, in either direction.
+  // The difference between the two variants without a profiler, in either direction.
   const chance = spread(ratios('again').map((ratio) => Math.abs(ratio - 1)));
   const limit = 1 + Math.max(chance.median, chance.high);
   const percents = results.ours.map(({ own, micros }) =>

@@ -1,11 +1,11 @@
-/** Compiles the addon of mappings.cc: one for all versions of Node.js, by its stable interface. */
+/** Compiles the addon of mappings.cc, one for all versions of Node.js, as it uses Node-API. */
 
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describeNode, findHeaders } from '../scripts/lib/native-build.mjs';
 import { buildDirectory, compile } from '../test/native/toolchain.mjs';
 
-/** The environment variable by which programs find the addon. */
+/** The environment variable with the path of the addon, for the programs. */
 export const MAPPINGS = 'BENCH_MAPPINGS';
 
 /** Returns the path of the addon. */

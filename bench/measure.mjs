@@ -1,13 +1,13 @@
-/** Runs variants of a program in turns, and compares what they use. */
+/** Runs variants of a program alternately, and compares their CPU. */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-/** The peers, beside which ours is measured; the inspector's is `Profiler` of node:inspector. */
+/** The profilers that ours is compared with; `inspector` is `Profiler` of node:inspector. */
 export const PEERS = ['datadog', 'pyroscope', 'inspector'];
 
-/** How the variants of the benches are called in their tables. */
+/** Names of the variants in the tables. */
 export const NAMES = {
   off: 'no profiler',
   again: 'no profiler, again',
@@ -18,7 +18,7 @@ export const NAMES = {
   inspector: 'node:inspector',
 };
 
-/** The path of a program of the benches. */
+/** Returns the path of a program of the benches. */
 export function program(name) {
   return fileURLToPath(new URL(`programs/${name}`, import.meta.url));
 }
@@ -26,7 +26,7 @@ export function program(name) {
 /** Far longer than any program takes, in milliseconds. */
 const PROGRAM_LIMIT = 300_000;
 
-/** The next message of a child that was forked. Rejects when it ends without one. */
+/** Resolves to the next message of a forked child. Rejects if it ends without one. */
 export async function messageFrom(child) {
   const aborter = new AbortController();
   const { signal } = aborter;
@@ -42,7 +42,7 @@ export async function messageFrom(child) {
 }
 
 /**
- * What a child printed last, as JSON.
+ * Runs a child, and resolves to its last line of output, parsed as JSON.
  * @param {string[]} command Flags, script and arguments.
  * @param {{ node?: string, env?: Record<string, string> }} [options] `node`: the executable.
  */
@@ -66,19 +66,19 @@ export function median(values) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** The median and the quarters around it. */
+/** Returns the median and the quartiles. */
 export function spread(values) {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (share) => sorted[Math.round(share * (sorted.length - 1))];
   return { low: at(0.25), median: median(values), high: at(0.75) };
 }
 
-/** What variants used beside another one of the same round: ratios by round. */
+/** Returns ratios of variants to another one of the same round, by round. */
 export function paired(values, baseline) {
   return values.map((value, round) => value / baseline[round]);
 }
 
-/** A median with its middle half, as tables show it. */
+/** Formats a median with its middle half for tables. */
 export function show(values, digits = 1) {
   const { low, median: middle, high } = spread(values);
   const text = (value) => value.toFixed(digits);
@@ -86,7 +86,7 @@ export function show(values, digits = 1) {
   return `${text(middle)} (${text(low)} to ${text(high)})`;
 }
 
-/** Ratios as percents above or below 1. */
+/** Formats ratios as percents above or below 1. */
 export function showPercent(ratios, digits = 1) {
   const { low, median: middle, high } = spread(ratios);
   const text = (ratio) => `${ratio >= 1 ? '+' : '−'}${Math.abs(100 * (ratio - 1)).toFixed(digits)}`;
@@ -94,18 +94,18 @@ export function showPercent(ratios, digits = 1) {
   return `${text(middle)} % (${text(low)} to ${text(high)})`;
 }
 
-/** What a table says of a target: `value` is to be at most `limit`. */
+/** Returns the target of a table's row that `value` be at most `limit`. */
 export function atMost(value, limit, unit = '') {
   return { text: `≤ ${limit}${unit === '' ? '' : ` ${unit}`}`, met: value <= limit };
 }
 
-/** The same of ratios, whose median is to be at most so many percents above 1. */
+/** Returns the target that the median of ratios be at most `limit` percent above 1. */
 export function atMostPercent(ratios, limit) {
   return { text: `≤ +${limit} %`, met: 100 * (median(ratios) - 1) <= limit };
 }
 
 /**
- * Runs all variants `rounds` times, in turns, each round in another order.
+ * Runs all variants `rounds` times alternately, each round in another order.
  * @template R
  * @param {Record<string, () => Promise<R>>} variants
  * @returns {Promise<Record<string, R[]>>}
@@ -122,7 +122,7 @@ export async function inTurns(variants, rounds) {
   return results;
 }
 
-/** `inTurns` of one program that takes the variant as its first argument. */
+/** Calls `inTurns` for one program that takes the variant as its first argument. */
 export function programInTurns(modes, rounds, { node, file, args = [], flags = [], env = {} }) {
   const one = (mode) => () => runVariant([...flags, program(file), mode, ...args], { node, env });
   return inTurns(Object.fromEntries(modes.map((mode) => [mode, one(mode)])), rounds);

@@ -1,4 +1,4 @@
-/** What memory a profiler takes, and how large its profiles are. */
+/** Measures the memory of a profiler, and the size of its profiles. */
 
 import { runAsProgram } from './as-program.mjs';
 import { inTurns, NAMES, PEERS, program, runVariant, show } from './measure.mjs';

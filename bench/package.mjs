@@ -1,4 +1,4 @@
-/** How large the packages are with all that they bring along, and how long npm installs them. */
+/** Measures the size of the packages with their dependencies, and the time of their installation. */
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -19,7 +19,7 @@ function treeSize(directory) {
     .reduce((sum, size) => sum + size, 0);
 }
 
-/** Runs npm in a directory; what bash says it took, in seconds. */
+/** Runs npm in a directory; returns the time that bash reports, in seconds. */
 function npmInstall(directory, spec) {
   const script = 'TIMEFORMAT="%R %U %S"; { time npm "$@" >/dev/null 2>&1; } 2>&1';
   const text = execFileSync('bash', ['-c', script, 'npm', 'install', spec, ...FLAGS], {
@@ -31,7 +31,7 @@ function npmInstall(directory, spec) {
   return { real, cpu: user + system };
 }
 
-/** Installs into an application that has OpenTelemetry's api already. */
+/** Installs a package into an application that already has OpenTelemetry's API. */
 function install(spec) {
   const directory = mkdtempSync(path.join(os.tmpdir(), 'install-'));
   try {

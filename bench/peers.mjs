@@ -1,15 +1,15 @@
-/** The profilers that ours is measured beside: installed into a folder of their own, on demand. */
+/** Installs the profilers that ours is compared with, on demand, into a folder of their own. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-// No code of ours is in it: within another package, ours could not be imported by its name.
+// It has no code of ours: inside another package, ours could not be imported by its name.
 const FOLDER = fileURLToPath(new URL('peers/', import.meta.url));
 const readJson = (file) => JSON.parse(readFileSync(file, 'utf8'));
 
-/** Name → version, as its package.json pins them. */
+/** Returns versions by name, as its package.json pins them. */
 export function peerVersions() {
   return readJson(path.join(FOLDER, 'package.json')).devDependencies;
 }
@@ -19,10 +19,10 @@ function isInstalled([name, version]) {
   return existsSync(manifest) && readJson(manifest).version === version;
 }
 
-/** Loads one of them. */
+/** Loads one of the profilers. */
 export const requirePeer = createRequire(path.join(FOLDER, 'package.json'));
 
-/** The environment without what npm tells its scripts: its settings must not leak into another npm. */
+/** Returns the environment without npm's variables: settings of one npm must not reach another. */
 export function plainEnvironment() {
   return Object.fromEntries(
     Object.entries(process.env).filter(
@@ -31,7 +31,7 @@ export function plainEnvironment() {
   );
 }
 
-/** Installs them where they are missing. Throws where npm cannot. */
+/** Installs the profilers if they are missing. Throws if npm fails. */
 export function installPeers() {
   if (Object.entries(peerVersions()).every(isInstalled)) return;
   console.log('Installing the peers into bench/peers/');

@@ -1,4 +1,4 @@
-/** How long a profiler keeps the event loop of a large process from turning, whatever it does. */
+/** Measures for how long a profiler blocks the event loop of a large process. */
 
 import { runAsProgram } from './as-program.mjs';
 import { buildMappings, MAPPINGS } from './mappings.mjs';
@@ -6,10 +6,10 @@ import { inTurns, median, NAMES, program, runVariant, show } from './measure.mjs
 
 const SECONDS = 3;
 
-/** In milliseconds of CPU; of idling, in milliseconds a second. */
+/** Limits in milliseconds of CPU; `idle` in milliseconds per second. */
 const LIMITS = { firstStart: 10, laterStart: 5, work: 5, profile: 5, idle: 0.1 };
 
-/** What makes the process large, by the name of the row; see programs/big-process.mjs. */
+/** Sizes of the process, by the name of the row; see programs/big-process.mjs. */
 const SIZES = {
   'small process': {},
   'heap of 0.6 GB': { heapMegabytes: 600 },

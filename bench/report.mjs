@@ -1,4 +1,4 @@
-/** The page of results: one section for each bench, in it one part for each version of Node.js (pure). */
+/** Reads and writes the page of results: a section per bench, with a part per version of Node.js (pure). */
 
 const NODE_HEADING = '### Node.js ';
 
@@ -7,13 +7,13 @@ const NODE_HEADING = '### Node.js ';
  * @property {string[]} cells
  * @property {{ text: string, met: boolean }} [target]
  *
- * @typedef {object} Table What one run of a bench has found.
+ * @typedef {object} Table The results of one run of a bench.
  * @property {string[]} columns
  * @property {Row[]} rows
  * @property {string[]} [notes] Sentences below the table.
  */
 
-/** Markdown of a table; a last column says what is asked for and whether it is met. */
+/** Returns a table as Markdown; its last column has the target and whether it is met. */
 export function renderTable({ columns, rows, notes = [] }) {
   const hasTargets = rows.some(({ target }) => target !== undefined);
   const line = (cells) => `| ${cells.join(' | ')} |`;
@@ -27,7 +27,7 @@ export function renderTable({ columns, rows, notes = [] }) {
   ].join('\n');
 }
 
-/** The page, read and written: what a run does not replace stays as it is. */
+/** The page. Parts that a run does not replace stay unchanged. */
 export class Report {
   /** @type {{ title: string, text: string }[]} Sections in their order; text without the title. */
   #sections;
@@ -41,11 +41,11 @@ export class Report {
   }
 
   /**
-   * Replaces what a bench has found on one version of Node.js; what it has found on others stays.
+   * Replaces the results of a bench on one version of Node.js; those on others stay.
    *
-   * @param {{ title: string, about: string, remark?: string }} bench `remark`: what a human says
-   *   of the result, such as the cause of a missed target.
-   * @param {string} version Of Node.js, such as 24.21.0: replaces the part of any 24.
+   * @param {{ title: string, about: string, remark?: string }} bench `remark`: a person's
+   *   comment on the result, such as the cause of a missed target.
+   * @param {string} version Version of Node.js, such as 24.21.0: replaces the part of any 24.
    * @param {string} text Markdown.
    */
   set({ title, about, remark = '' }, version, text) {
@@ -70,18 +70,18 @@ export class Report {
 
   /** Puts the sections of these titles first, in this order. */
   sort(titles) {
-    const place = ({ title }) => (titles.includes(title) ? titles.indexOf(title) : titles.length);
-    this.#sections.sort((a, b) => place(a) - place(b));
+    const rank = ({ title }) => (titles.includes(title) ? titles.indexOf(title) : titles.length);
+    this.#sections.sort((a, b) => rank(a) - rank(b));
   }
 
-  /** How many targets are met and missed in the whole page. */
+  /** Returns the numbers of targets met and missed in the whole page. */
   get targets() {
     const text = this.#sections.map((section) => section.text).join('\n');
     const count = (pattern) => [...text.matchAll(pattern)].length;
     return { met: count(/: met \|$/gm), missed: count(/: \*\*missed\*\* \|$/gm) };
   }
 
-  /** The page, below these lines of introduction. */
+  /** Returns the page, with the introduction first. */
   render(introduction) {
     return `${[
       '# Benchmarks',

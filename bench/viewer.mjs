@@ -1,4 +1,4 @@
-/** How quick the viewer's page is, in the browser's own clock, beside an empty page. */
+/** Measures the speed of the viewer's page, by the browser's clock, beside an empty page. */
 import { readProfile } from '../lib/profile/reader.js';
 import { startViewer } from '../lib/viewer-server/server.js';
 import { fileSource } from '../lib/viewer-server/source.js';
@@ -9,7 +9,7 @@ import { show } from './measure.mjs';
 
 const ZOOMS = 5;
 
-/** Longest time between two frames in which the page draws, while `act` is at work. */
+/** Returns the longest time between two drawn frames while `act` runs. */
 async function longestFrame(page, act) {
   await page.evaluate(() => {
     globalThis.longest = 0;

@@ -1,6 +1,6 @@
 /**
- * Work whose CPU is known, by functions of telling names, in one profile. Reports the truth and the
- * profile. Argument: the profiler.
+ * Does work whose CPU is known, in functions named after it, under one profile. Reports the truth and
+ * the profile. Argument: the profiler.
  */
 
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
@@ -13,7 +13,7 @@ const deflateAsync = promisify(deflate);
 const mode = process.argv[2];
 const truth = {};
 
-/** Adds what `fn` uses to the truth under its name. */
+/** Adds the CPU of `fn` to the truth under its name. */
 function counted(name, fn) {
   const begin = processMicros();
   fn();
@@ -34,7 +34,7 @@ function leafCaller(micros) {
   return sum;
 }
 
-/** Function.prototype.toString would tell: each has its own code. */
+/** Each function has code of its own, as Function.prototype.toString would show. */
 const bursts = Object.fromEntries(
   ['Short', 'Medium', 'Long', 'Longest'].map((name) => [
     name,
@@ -69,8 +69,8 @@ function burnBlue(micros) {
   return leafCaller(micros);
 }
 
-/** Two flows in turns, each under its label. */
-async function flow(burn, label, micros, times) {
+/** Burns CPU under a label in one async context; two of them alternate. */
+async function burnUnderLabel(burn, label, micros, times) {
   await profiler.run({ colour: label }, async () => {
     for (let i = 0; i < times; i++) {
       await turn();
@@ -80,7 +80,7 @@ async function flow(burn, label, micros, times) {
   });
 }
 
-/** Garbage, and a thread of the pool. */
+/** Makes garbage, and uses a thread of the pool. */
 async function others(micros) {
   const end = processMicros() + micros;
   const kept = [];
@@ -99,7 +99,10 @@ await sleep(200);
 const begin = processMicros();
 counted('leaf', () => leafCaller(1_200_000));
 await burstyService(6);
-await Promise.all([flow(burnRed, 'red', 1_000, 300), flow(burnBlue, 'blue', 3_000, 300)]);
+await Promise.all([
+  burnUnderLabel(burnRed, 'red', 1_000, 300),
+  burnUnderLabel(burnBlue, 'blue', 3_000, 300),
+]);
 await others(1_000_000);
 const total = processMicros() - begin;
 const profile = await profiler.stop();

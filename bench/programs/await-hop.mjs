@@ -1,5 +1,5 @@
 /**
- * Nanoseconds of CPU that an await takes. Argument: `off` without any store, `storage` with one
+ * Measures the nanoseconds of CPU of an await. Argument: `off` without any store, `storage` with one
  * AsyncLocalStorage, the others with that and labels: `labels` ours without a profiler, `ours` with
  * one, `datadog` its own; `alone` only ours with a profiler, no other store.
  */
@@ -10,7 +10,7 @@ import { processMicros } from '../clock.mjs';
 import { median } from '../measure.mjs';
 import { report, startProfiler } from './profilers.mjs';
 
-/** Hops between two looks at the clock. */
+/** Hops between two reads of the clock. */
 const HOPS = 5_000;
 const BLOCK_MICROS = 20_000;
 const WARM_UP = 5;
@@ -27,7 +27,7 @@ async function hop() {
   for (let i = 0; i < HOPS; i++) await nothing();
 }
 
-/** Nanoseconds of one hop, from a block of them. */
+/** Returns the nanoseconds of one hop, measured over a block of them. */
 async function block() {
   const begin = processMicros();
   let hops = 0;

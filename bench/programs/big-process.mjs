@@ -1,4 +1,4 @@
-/** Makes a process as large as those in production are: its heap, its code, its mappings. */
+/** Makes a process as large as those in production: its heap, its code, its mappings. */
 
 import { createRequire } from 'node:module';
 import { Script } from 'node:vm';
@@ -6,12 +6,12 @@ import { MAPPINGS } from '../mappings.mjs';
 
 const MEGABYTE = 1 << 20;
 const FUNCTIONS_OF_SCRIPT = 100;
-/** As a module has: without them a script is one line. */
+/** Lines of a function, as modules have them: without them a script would be one line. */
 const LINES_OF_FUNCTION = 12;
 
 const kept = [];
 
-/** Objects of several kinds that stay, until the heap is so large. */
+/** Allocates objects of several kinds, which stay, until the heap has this size. */
 function fillHeap(megabytes) {
   while (process.memoryUsage().heapUsed < megabytes * MEGABYTE) {
     const block = Array.from({ length: 25_000 }, (_, i) => ({
@@ -33,7 +33,7 @@ ${'    // As a function of an application has.\n'.repeat(LINES_OF_FUNCTION - 8)}
   return sum;
 }`;
 
-/** So many functions in scripts of a hundred, called twice: with bytecode, as loaded ones have. */
+/** Creates functions in scripts of a hundred, and calls them twice, so that they have bytecode. */
 function loadFunctions(count) {
   const functions = [];
   while (functions.length < count) {
@@ -56,15 +56,15 @@ function addMappings(count) {
 
 /**
  * Needs --expose-gc.
- * @param {{ heapMegabytes?: number, functions?: number, mappings?: number }} size What is left out
- *   stays as it is.
- * @returns {((n: number) => number)[]} The functions: a few where none are asked for.
+ * @param {{ heapMegabytes?: number, functions?: number, mappings?: number }} size Without a property
+ *   that size stays as it is.
+ * @returns {((n: number) => number)[]} The functions; a few by default.
  */
 export function makeBig({ heapMegabytes = 0, functions = FUNCTIONS_OF_SCRIPT, mappings = 0 }) {
   fillHeap(heapMegabytes);
   const loaded = loadFunctions(functions);
   if (mappings > 0) addMappings(mappings);
-  // So that what was made for it is gone, and V8 has no reason to collect it all for a while.
+  // Frees garbage of this function, so that V8 has no reason for a full collection for a while.
   globalThis.gc();
   globalThis.gc();
   return loaded;

@@ -1,5 +1,5 @@
 /**
- * Work whose CPU is known; reports it by name, and our profile. Arguments: `suite`, the compute
+ * Does work whose CPU is known; reports it by name, and our profile. Arguments: `suite`, the compute
  * suite of the tests, or `clock`, two equal loops of which one reads a clock often; our interval,
  * without which there is no profiler.
  */
@@ -9,12 +9,12 @@ import { processMicros } from '../clock.mjs';
 import { work } from './counted-work.mjs';
 
 const ROUNDS = 60;
-/** Calls into which the work of a turn is divided, each with a look at the clock. */
+/** Calls into which the work of a turn is divided; each reads the clock. */
 const CALLS = { often: 700, rarely: 1 };
 const TURNS = 250;
 const TURN_MICROS = 10_000;
 
-/** What all have used by name, in microseconds: each is told of each time it has run. */
+/** Adds up the CPU of each kind of work, in microseconds, each time it has run. */
 function account() {
   const micros = {};
   let before = processMicros();
@@ -32,7 +32,7 @@ function suite() {
   return micros;
 }
 
-/** The truth is not measured, which would count the clock itself: both do as many rounds. */
+/** Does not measure the truth, which would include the clock: both loops do as many rounds. */
 function clock() {
   const burners = createBurners(['calibrate', ...Object.keys(CALLS)]);
   const perCall = Math.ceil(roundsFor(TURN_MICROS, burners.get('calibrate')) / CALLS.often);

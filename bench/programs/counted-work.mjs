@@ -2,7 +2,7 @@
 
 import { kinds } from '../../test/integration/fixtures/programs/compute.mjs';
 
-/** So that each kind takes about 10 ms a round. */
+/** Repetitions by which each kind takes about 10 ms per round. */
 const TIMES = {
   runFibonacci: 700,
   multiply: 70,
@@ -16,7 +16,7 @@ const TIMES = {
   reduceChain: 80,
 };
 
-/** @param {(kind: () => void) => void} [after] Told of each kind when it is done with for a round. */
+/** @param {(kind: () => void) => void} [after] Called after each kind in each round. */
 export function work(rounds, after) {
   for (let round = 0; round < rounds; round++) {
     for (const kind of kinds) {

@@ -37,7 +37,7 @@ const records = Array.from({ length: 200 }, (_, i) => ({
 /** Larger than the caches of a core. */
 const wide = new Int32Array(8 << 20);
 
-/** Kinds of work by what they leave in the caches. */
+/** Kinds of work by their effect on the caches. */
 const works = {
   ordinary: () => {
     const byName = new Map(records.map((record) => [record.name, { ...record }]));
@@ -59,8 +59,8 @@ const handler = [];
 const drain = [];
 let before = profiler.metrics();
 
-/** Each signal for itself: a mean would have those in it during which another process ran. */
-function look() {
+/** Reads the cost of each signal alone: a mean would include those during which another process ran. */
+function readCost() {
   const now = profiler.metrics();
   const signals = now.signals - before.signals;
   const drained = now.samples - before.samples;
@@ -69,14 +69,14 @@ function look() {
   before = now;
 }
 
-/** Each sample is likely to have another label. */
+/** Works under changing labels, so that each sample is likely to have another one. */
 function burn(micros) {
   const end = processMicros() + micros;
   for (let span = 0; processMicros() < end; span++) {
     withLabels({ span_id: (span % SPANS).toString(16).padStart(16, '0') }, () => {
       for (let i = 0; i < 10; i++) chain[0](chain, depth, works[kind]);
     });
-    look();
+    readCost();
   }
 }
 

@@ -9,14 +9,14 @@ import { report, startProfiler } from './profilers.mjs';
 const TASK_MICROS = 300;
 const SPANS = 1_000;
 const PROFILES = 4;
-/** New functions every so many turns. */
+/** Turns between two new functions. */
 const CODE_EVERY = 100;
 const TURNS_OF_PROFILE = 40;
 
 const [mode, seconds] = process.argv.slice(2);
 /**
- * One in so many objects is kept. Where most are, V8 begins at some time to make all of them in its
- * old space, and from then on every scavenge takes tens of milliseconds, with a profiler or without.
+ * One in this many objects is kept. If most are kept, V8 begins at some time to allocate all of them
+ * in its old space, and then every scavenge takes tens of milliseconds, with a profiler or without.
  */
 const KEPT_OF = 20;
 const kept = new Array(20_000);
@@ -41,7 +41,7 @@ function newCode() {
 }
 
 const profiler = await startProfiler(mode);
-/** Time of the clock in what ours does besides the handler, so far. */
+/** Returns the wall-clock time of our own work outside the handler, so far. */
 const ownNanos = () => {
   const metrics = profiler.metrics();
   return metrics === undefined ? 0 : metrics.drainNanos + metrics.jitEventNanos;
@@ -52,7 +52,7 @@ const slices = { work: [], profile: [] };
 let phase = slices.work;
 let count = 0;
 
-/** `also` is done within the turn that is measured. */
+/** Runs one turn, and `also` in it, and measures it. */
 async function turn(also) {
   const ownBefore = ownNanos();
   const begin = threadNanos();
@@ -71,7 +71,7 @@ async function turns(micros) {
   while (processMicros() < end) await turn();
 }
 
-/** At least as many turns as usual, so that chance has the same room without a profiler. */
+/** Takes a profile, over at least as many turns as without a profiler, for the same effect of chance. */
 async function takeProfile() {
   let isDone = false;
   phase = slices.profile;

@@ -1,6 +1,6 @@
 /**
- * A service with the real http instrumentation of OpenTelemetry, which tells its parent what CPU it
- * has used whenever that asks. Argument: the profiler; `labels`: ours, but no profile is taken.
+ * A service with the real http instrumentation of OpenTelemetry, which reports its CPU to its parent
+ * on request. Argument: the profiler; `labels`: ours, but no profile is taken.
  */
 
 import { createRequire } from 'node:module';
@@ -16,7 +16,7 @@ const { NodeTracerProvider } = require('@opentelemetry/sdk-trace-node');
 
 const mode = process.argv[2];
 const inner = new NodeTracerProvider();
-// Ours labels samples by the spans; the peers are told labels by hand, below.
+// Ours labels samples by the spans; for the peers, the code below sets labels.
 const isOurs = mode === 'ours' || mode === 'labels';
 const provider = isOurs ? new (require('otelpyroscope').TracerProvider)(inner) : inner;
 provider.register();

@@ -6,7 +6,7 @@ import { report, startProfiler } from './profilers.mjs';
 
 const [mode, seconds] = process.argv.slice(2);
 await startProfiler(mode);
-// Compilers and collectors of the start come to rest.
+// Compilers and collectors finish their work of the start.
 await sleep(2_000);
 const begin = processMicros();
 await sleep(Number(seconds) * 1_000);

@@ -39,6 +39,6 @@ for (let i = 0; i < 3; i++) {
 }
 const { rss } = process.memoryUsage();
 const most = process.resourceUsage().maxRSS * 1_024;
-// The rest of what is uploaded.
+// The last upload.
 await profiler.stop();
 report({ rss, most, bytes });

@@ -20,12 +20,12 @@ const WARM_UP_MICROS = 700_000;
 const CODE_EVERY = 100;
 const PROFILES = 2;
 const TURNS_OF_PROFILE = 60;
-/** Compilers and collectors come to rest meanwhile. */
+/** Time in which compilers and collectors finish their work. */
 const REST_MS = 2_000;
 const IDLE_MS = 4_000;
 
 const [mode, size, seconds] = process.argv.slice(2);
-// As early as applications do; all load a package: what is compared is profiling.
+// As early as applications do. All variants load a package, since profiling is compared.
 await loadProfiler(mode === 'off' ? 'ours' : mode);
 const functions = makeBig(JSON.parse(size));
 const countInWasm = wasmLoop();
@@ -61,7 +61,7 @@ function newCode() {
   }
 }
 
-/** One turn, and within it `also`; returns its CPU in nanoseconds. */
+/** Runs one turn, and `also` in it; returns its CPU in nanoseconds. */
 async function turn(also) {
   const begin = threadNanos();
   also?.();
@@ -80,7 +80,7 @@ async function turns(micros) {
   return slices;
 }
 
-/** Until the promise of `act` has settled, and some turns more: as much chance without a profiler. */
+/** Runs turns until the promise of `act` has settled, and some more, for the same effect of chance. */
 async function turnsOf(act) {
   const slices = [];
   let done = false;

@@ -5,7 +5,7 @@ import { gzip } from 'node:zlib';
 import { requirePeer } from '../peers.mjs';
 
 const gzipAsync = promisify(gzip);
-/** The environment variable by which a bench says where profiles can be uploaded to. */
+/** The environment variable with the URL that profiles are uploaded to. */
 const SINK = 'BENCH_SINK';
 
 /**
@@ -37,13 +37,13 @@ async function startOurs(intervalMicros) {
   };
 }
 
-/** Whether a store is carried by V8 itself: what Datadog's needs for its runWithContext. */
+/** Returns whether V8 itself carries stores, which Datadog's runWithContext needs. */
 function hasAsyncContextFrame() {
   const [major] = process.versions.node.split('.').map(Number);
   return major >= 24 && !process.execArgv.includes('--no-async-context-frame');
 }
 
-/** As Datadog's own tracer starts it. */
+/** Starts it as Datadog's own tracer does. */
 function startDatadog(intervalMicros) {
   const { encode, time } = requirePeer('@datadog/pprof');
   const useCPED = hasAsyncContextFrame();
@@ -68,7 +68,7 @@ function startDatadog(intervalMicros) {
   };
 }
 
-/** Its profiles go to the bench's sink: they are nowhere else to be had. */
+/** Uploads its profiles to the bench's sink, the only way to get them. */
 function startPyroscope(intervalMicros) {
   const { default: Pyroscope } = requirePeer('@pyroscope/nodejs');
   Pyroscope.init({
@@ -117,7 +117,7 @@ const starters = {
   inspector: startInspector,
 };
 
-/** Loads the profiler of that name, for those who measure the start alone. */
+/** Loads the profiler of that name, for programs that measure its start only. */
 export async function loadProfiler(mode) {
   if (mode === 'ours') await import('otelpyroscope');
   if (mode === 'datadog') requirePeer('@datadog/pprof');
@@ -133,7 +133,7 @@ export async function startProfiler(mode, { intervalMicros = 10_000 } = {}) {
   return (await starters[mode]?.(intervalMicros)) ?? plain;
 }
 
-/** What ours has counted itself between two `metrics()`, in nanoseconds; undefined for others. */
+/** Returns our own counts between two `metrics()`, in nanoseconds; undefined for others. */
 export function ownNanos(before, after) {
   if (after === undefined) return undefined;
   const between = (name) => after[name] - before[name];
@@ -144,7 +144,7 @@ export function ownNanos(before, after) {
   };
 }
 
-/** Ends the program with its result, however much is left to be done. */
+/** Ends the program with its result, even if work is left. */
 export function report(result) {
   process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit());
 }

@@ -1,5 +1,5 @@
 /**
- * Loads what large services load, or starts a profiler and does no more; see start-up.mjs.
+ * Loads the packages of large services, or only starts a profiler; see start-up.mjs.
  * Arguments: the profiler; `load`, `small` or `large`.
  */
 
@@ -22,7 +22,7 @@ function load() {
 }
 
 const [mode, what] = process.argv.slice(2);
-// All load a package: what is compared is profiling.
+// All variants load a package, since profiling is compared.
 await loadProfiler(mode === 'off' ? 'ours' : mode);
 if (what === 'load') {
   const begin = processMicros();
