@@ -43,7 +43,7 @@ const others = (existsSync(nodes) ? readdirSync(nodes, { withFileTypes: true }) 
   .map((prefix) => describeNode(prefix))
   .filter((other) => other.abi !== node.abi && supported.some(({ abi }) => abi === other.abi));
 
-describe('binary of another ABI', function () {
+describe('a binary of another ABI', function () {
   this.timeout(120_000);
   let copy;
 
@@ -85,7 +85,7 @@ describe('binary of another ABI', function () {
     assert.equal(span.labels.span_name, 'work');
   }
 
-  it('is told from one of this ABI, which the same copy accepts', function () {
+  it('is refused, while the same copy accepts one of this ABI', function () {
     const { refusal, running } = runWith(buildNative(node, { quiet: true }));
     assert.deepEqual({ refusal, running }, { refusal: {}, running: true });
   });
@@ -118,7 +118,7 @@ describe('binary of another ABI', function () {
     'V8_ENABLE_DIRECT_HANDLE',
     'V8_ENABLE_DIRECT_LOCAL',
   ]) {
-    it(`reads nothing of the heap where it is compiled with ${flag}`, async function () {
+    it(`reads nothing of the heap if it is compiled with ${flag}`, async function () {
       const source = path.join(outputDirectory, 'other_build.cc');
       mkdirSync(outputDirectory, { recursive: true });
       writeFileSync(
@@ -137,7 +137,7 @@ describe('binary of another ABI', function () {
     });
   }
 
-  it('is known by the version of the headers that it was compiled with', async function () {
+  it('is recognized by the version of the headers that it was compiled with', async function () {
     buildNative(node, { quiet: true });
     // This Node's headers, but for the version that they tell.
     const include = path.join(outputDirectory, 'include');
@@ -181,11 +181,11 @@ describe('binary of another ABI', function () {
     });
   }
 
-  it('that is not there at all is the same error', function () {
+  it('causes the same error as a missing one', function () {
     expectRefused(runWith(undefined), /does not exist/);
   });
 
-  it('that is no binary is the same error', function () {
+  it('causes the same error as a file that is no binary', function () {
     const broken = path.join(copy, 'broken');
     writeFileSync(broken, 'not an ELF file');
     expectRefused(runWith(broken), /cannot be loaded/);

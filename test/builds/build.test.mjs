@@ -44,22 +44,22 @@ describe('headers to build against', function () {
     return prefix;
   }
 
-  it('are known by their ABI', function () {
+  it('are recognized by their ABI', function () {
     assert.equal(headersAbi(prefixOf('137')), '137');
     assert.equal(headersAbi(directory), undefined);
   });
 
-  it('are those of the Node itself where it has them', function () {
+  it('are those of the Node itself if it has some', function () {
     process.env.npm_config_nodedir = prefixOf('137');
     assert.equal(findHeaders({ ...node, abi: '147', prefix: prefixOf('147') }), prefixOf('147'));
   });
 
-  it("are npm's where the Node has none", function () {
+  it('are those of npm if the Node has none', function () {
     process.env.npm_config_nodedir = prefixOf('147');
     assert.equal(findHeaders({ ...node, abi: '147', prefix: directory }), prefixOf('147'));
   });
 
-  it('are never those of another ABI, and the error names what was looked at', function () {
+  it('are never those of another ABI, and the error names all candidates', function () {
     process.env.npm_config_nodedir = prefixOf('115');
     const other = { ...node, version: '0.0.0', abi: '147', prefix: prefixOf('137') };
     assert.throws(
@@ -101,14 +101,14 @@ describe('the built addon', function () {
     assert.deepEqual(exportsOf(fromCmake), exported);
   });
 
-  it('has its commands in compile_commands.json, for editors', function () {
+  it('has its compiler commands in compile_commands.json, for editors', function () {
     const directory = path.join(packageRoot, 'build-cmake', `abi${node.abi}-${node.libc}`);
     const commands = readFileSync(path.join(directory, 'compile_commands.json'), 'utf8');
     const files = JSON.parse(commands).map(({ file }) => path.relative(packageRoot, file));
     assert.ok(files.includes('native/sampler/sampler.cc'), files.join('\n'));
   });
 
-  it('stays loaded and binds its symbols at once, from both', function () {
+  it('stays loaded and binds its symbols when it is loaded, from both build systems', function () {
     for (const binary of [
       binaryPath(node),
       path.join(packageRoot, '.cache', 'test-package', `cmake.abi${node.abi}.node`),
@@ -118,7 +118,7 @@ describe('the built addon', function () {
     }
   });
 
-  it('exports nothing but what Node looks for', function () {
+  it('exports only the symbols that Node looks up', function () {
     const symbols = execFileSync('nm', ['-D', '--defined-only', binaryPath(node)], {
       encoding: 'utf8',
     });
@@ -132,7 +132,7 @@ describe('the built addon', function () {
 });
 
 describe('package.json', function () {
-  it('publishes every script that the install needs', function () {
+  it('publishes every script that an installation needs', function () {
     const { files } = createRequire(import.meta.url)('../../package.json');
     const needed = new Set(['scripts/install.mjs']);
     for (const file of needed) {

@@ -17,7 +17,7 @@ import { binaryPath, describeNode, packageRoot } from '../../scripts/lib/native-
 
 const node = describeNode();
 
-describe('installed as a dependency', function () {
+describe('the install script of a dependency', function () {
   this.timeout(180_000);
   let application;
   let installed;
@@ -66,12 +66,12 @@ describe('installed as a dependency', function () {
     return execFileSync(process.execPath, ['-e', script], { cwd: application, encoding: 'utf8' });
   }
 
-  it('brings no TypeScript sources and no tests', function () {
+  it('runs without TypeScript sources and tests', function () {
     assert.equal(existsSync(path.join(installed, 'src')), false);
     assert.equal(existsSync(path.join(installed, 'test')), false);
   });
 
-  it('says so and succeeds where nothing can be compiled', function () {
+  it('warns and succeeds if nothing can be compiled', function () {
     const { status, stderr } = install([], { CXX: 'false', CC: 'false' });
     assert.equal(status, 0);
     const said = stderr.split('\n').filter((line) => line.startsWith('otelpyroscope:'));
@@ -93,14 +93,14 @@ describe('installed as a dependency', function () {
     assert.equal(existsSync(path.join(installed, 'prebuilds')), false);
   });
 
-  it('compiles the binary where there is none', function () {
+  it('compiles the binary if there is none', function () {
     const { status, stdout, stderr } = install();
     assert.equal(status, 0, stdout + stderr);
     assert.ok(existsSync(binaryPath(node, installed)), stdout + stderr);
     assert.equal(useProfiler(), 'started {"a":"b"}\n');
   });
 
-  it('leaves a binary that is there alone', function () {
+  it('does not replace an existing binary', function () {
     const { status, stdout, stderr } = install([], { CXX: 'false', CC: 'false' });
     assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: '', stderr: '' });
   });

@@ -16,7 +16,7 @@ function listsIn(text, pattern) {
   return lists;
 }
 
-describe('supported versions of Node', function () {
+describe('the supported versions of Node', function () {
   it('are those of package.json', function () {
     const { engines, scripts } = JSON.parse(read('package.json'));
     assert.match(engines.node, new RegExp(`^>=${oldest}\\.`));
@@ -54,7 +54,7 @@ describe('supported versions of Node', function () {
     );
   });
 
-  it('have a guide that names every entry of the table, and every place of this list', function () {
+  it('have a guide that names every entry of the table, and every file with a list', function () {
     const guide = read('docs/adding-a-node-version.md');
     const layout = /struct Layout \{([\s\S]*?)\n\};/.exec(read('native/v8_heap/layout.h'))[1];
     const entries = [...layout.matchAll(/^ {2}size_t (\w+);/gm)].map(([, name]) => name);

@@ -36,24 +36,24 @@ for (const { title, flags, asyncContextFrame } of modes()) {
       measuredNanos = sum(measuredSamples.map(({ nanos }) => nanos));
     });
 
-    it('runs in the mode that it is meant to test', () => {
+    it('are tested in the intended mode', () => {
       assert.equal(message.asyncContextFrame, asyncContextFrame);
     });
 
-    it('covers at least 32 flows over 20 kinds of asynchrony', () => {
+    it('are tested in at least 32 async contexts over 20 kinds of asynchrony', () => {
       assert.ok(message.flows.length >= 32, `${message.flows.length} flows`);
       assert.ok(message.kinds.length >= 20, `${message.kinds.length} kinds`);
     });
 
-    it('says the right labels to JavaScript after every hop', () => {
+    it('are right for JavaScript after every hop', () => {
       assert.deepEqual(message.strayed, []);
     });
 
-    it('labels at least 99.9 % of the burnt CPU, and none of it wrongly', () => {
+    it('are on at least 99.9 % of the burnt CPU, and wrong on none of it', () => {
       assertLabels(all);
     });
 
-    it('finds all of the burnt CPU', () => {
+    it('come with all of the burnt CPU', () => {
       const flows = [...measured.burners.values()].filter(({ name }) => name !== 'outside');
       const found = sum(flows.map(({ nanos }) => nanos / 1_000));
       const burnt = sum(flows.map(({ name }) => message.burntMicros[name]));
@@ -69,12 +69,12 @@ for (const { title, flags, asyncContextFrame } of modes()) {
       );
     });
 
-    it('leaves little room for the CPU of other threads', () => {
+    it('leave little CPU to other threads', () => {
       const burnt = sum(Object.values(message.burntMicros));
       assert.ok(message.othersMicros < burnt / 5, `${message.othersMicros} of ${burnt} µs`);
     });
 
-    it('finds every flow', () => {
+    it('are found for every async context', () => {
       const unseen = message.flows.filter(({ name }) => measured.burners.get(name).nanos === 0);
       // Signals that a flow is due, and how many flows may so have had none: 0 on a machine at rest.
       const nanosPerSignal = measuredNanos / message.signals;
@@ -85,7 +85,7 @@ for (const { title, flags, asyncContextFrame } of modes()) {
       assert.ok(unseen.length <= most, `${unseen.map(({ name }) => name)} of at most ${most}`);
     });
 
-    it('labels nothing that runs outside of the flows', () => {
+    it('are not on CPU outside of these async contexts', () => {
       const outside = all.burners.get('outside');
       assert.equal(outside.right, '{}');
       assert.ok(outside.nanos > 0, 'nothing ran outside of the flows');
@@ -95,7 +95,7 @@ for (const { title, flags, asyncContextFrame } of modes()) {
       );
     });
 
-    it('has no label set that nobody has set, on any sample', () => {
+    it('are only those that were set, on every sample', () => {
       const known = new Set(Object.values(message.expected).map(canonical));
       const unknown = samples
         // The spans of this name have ids of their own each time, and burn nothing.

@@ -33,7 +33,7 @@ describe('the page of benchmarks', () => {
     assert.deepEqual(report.targets, { met: 1, missed: 1 });
   });
 
-  it('replaces one version of Node.js in one section, and keeps all else', () => {
+  it('is changed only in one section and one version of Node.js', () => {
     const first = new Report(`# Old\n\n${BY_HAND}\n`);
     first.set(idle, '24.1.0', 'first');
     first.set(idle, '20.9.1', 'twenty');
@@ -76,7 +76,7 @@ describe('a bench', function () {
     assert.ok(page.endsWith(`${BY_HAND}\n`), page);
   });
 
-  it('that does not exist is refused', async () => {
+  it('is refused if it does not exist', async () => {
     const run = fileURLToPath(new URL('../../bench/run.mjs', import.meta.url));
     const { code, stderr } = await runNode([run, 'nothing', '--without-peers']);
     assert.equal(code, 1);

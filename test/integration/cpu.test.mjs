@@ -23,21 +23,21 @@ describe('CPU time', function () {
     checkShares(report);
   });
 
-  it('adds up and divides rightly at 10 % load in bursts of 0.7 to 2.8 ms', async () => {
+  it('has the right total and shares at 10 % load in bursts of 0.7 to 2.8 ms', async () => {
     const report = await messageOf(runNode([fixture('server.mjs'), '0.1', '12']));
     assert.ok(report.busy > 0.05 && report.busy < 0.2, `the load is ${report.busy}`);
     checkTotal(report);
     checkShares(report);
   });
 
-  it('adds up and divides rightly at 30 % load', async () => {
+  it('has the right total and shares at 30 % load', async () => {
     const report = await messageOf(runNode([fixture('server.mjs'), '0.3', '5']));
     assert.ok(report.busy > 0.2 && report.busy < 0.5, `the load is ${report.busy}`);
     checkTotal(report);
     checkShares(report);
   });
 
-  it('is all there when the ring is full: what is dropped is counted, the rest stays', async () => {
+  it('is complete when the ring is full: dropped samples are counted, the others stay', async () => {
     const report = await messageOf(runNode([fixture('full-ring.mjs')]));
     checkTotal(report);
     const { samples, signals, droppedSamples, truncatedStacks } = report.metrics;
@@ -53,7 +53,7 @@ describe('CPU time', function () {
     assert.ok(report.afterNanos > 1e8);
   });
 
-  it('takes no signal and next to no CPU in an idle process', async () => {
+  it('is hardly used in an idle process, which gets no signal', async () => {
     const pairs = [];
     for (let i = 0; i < 3; i++) {
       const [on, off] = await Promise.all(

@@ -82,7 +82,7 @@ describe('frames', function () {
   describe('of inlined functions', function () {
     const file = fixture('inlined.mjs');
 
-    it('are there, with the right callers, when the profiler is started first', async () => {
+    it('are in the profile, with the right callers, if the profiler starts first', async () => {
       const report = await profileOf(file, 'first');
       assert.ok(report.self >= LEAST_OWN, `the leaf's own share is ${report.self}`);
       assert.ok(report.rightChain >= LEAST_OWN, `${report.rightChain} with the right callers`);
@@ -94,7 +94,7 @@ describe('frames', function () {
       assert.deepEqual(wrongStart, []);
     });
 
-    it('are there while V8 counts what is covered', async () => {
+    it('are in the profile while V8 counts coverage', async () => {
       const coverage = mkdtempSync(path.join(os.tmpdir(), 'coverage-'));
       try {
         const env = { NODE_V8_COVERAGE: coverage };
@@ -122,7 +122,7 @@ describe('frames', function () {
       assert.ok(Math.min(first, second) / handlerNanos > least, JSON.stringify(lines));
     });
 
-    it('are never under a wrong name when the profiler is started late', async () => {
+    it('are never under a wrong name if the profiler starts late', async () => {
       const report = await profileOf(file, 'late');
       const known = [
         'smallLeaf',
@@ -225,7 +225,7 @@ describe('frames', function () {
       if (EMULATED) this.skip();
     });
 
-    it('are plain, or right all the same, and never wrong', async () => {
+    it('are right or left without inlined functions, and never wrong', async () => {
       const names = await layoutEntries();
       // Each version of Node tries another quarter of the entries, half of them by a word more and half
       // by a word less. test/robustness/wrong-offsets.test.mjs tries all.

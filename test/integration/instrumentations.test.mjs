@@ -38,7 +38,7 @@ for (const { title, ...scopes } of combinations) {
       profile = readProfile(Buffer.from(done.profile, 'base64'));
     });
 
-    it('labels the CPU of every request with its span, and nothing else', () => {
+    it('are on the CPU of every request, with its span, and on nothing else', () => {
       const expected = { outside: {} };
       for (let index = 0; index < REQUESTS; index += 1) {
         for (const place of PLACES) {
@@ -56,7 +56,7 @@ for (const { title, ...scopes } of combinations) {
       assert.ok(check.burners.get('outside').nanos > 0, 'nothing ran outside of the requests');
     });
 
-    it('uses no id that is not exported', () => {
+    it('have only ids of exported spans', () => {
       const exported = new Set(spans.map(({ traceId, spanId }) => `${traceId} ${spanId}`));
       const traces = new Set(spans.map(({ traceId }) => traceId));
       for (const { labels } of profile.samples) {
@@ -67,7 +67,7 @@ for (const { title, ...scopes } of combinations) {
       }
     });
 
-    it('marks the spans that have a profile', () => {
+    it('come with an attribute on the spans that have a profile', () => {
       for (const span of spans) {
         const isRoot = span.kind === SpanKind.SERVER;
         const marked =

@@ -14,7 +14,7 @@ const flags = {
   'with bytecode thrown away': ['--stress-flush-code', '--gc-interval=50'],
 };
 
-describe("the look at V8's layout", function () {
+describe("the self-check of V8's layout", function () {
   this.timeout(60_000 * PATIENCE);
   let binary;
 
@@ -31,7 +31,7 @@ describe("the look at V8's layout", function () {
     });
   }
 
-  it('is taken up again where V8 has refused it', async () => {
+  it('runs again if V8 has refused it', async () => {
     const report = await messageOf(runNode([fixture('refused.cjs'), binary]));
     assert.deepEqual(report, { fallbacks: 0 });
   });

@@ -19,11 +19,11 @@ const PRELUDE = `
 const GC = '(garbage collector)';
 const hasCode = (code) => (error) => error instanceof ProfilerError && error.code === code;
 
-describe('life of a profiler', function () {
+describe('a profiler', function () {
   this.timeout(60_000);
   this.slow(10_000);
 
-  it('refuses a second start and goes on', async () => {
+  it('refuses a second start and continues', async () => {
     const profiler = new CpuProfiler();
     assert.equal(profiler.running, false);
     profiler.start();
@@ -33,7 +33,7 @@ describe('life of a profiler', function () {
     assert.equal(profiler.running, false);
   });
 
-  it('rejects collect and stop when it does not run', async () => {
+  it('rejects collect() and stop() while it does not run', async () => {
     const profiler = new CpuProfiler();
     await assert.rejects(profiler.collect(), hasCode('ERR_NOT_STARTED'));
     await assert.rejects(profiler.stop(), hasCode('ERR_NOT_STARTED'));
@@ -57,7 +57,7 @@ describe('life of a profiler', function () {
     }
   });
 
-  it('hands out windows without a gap and without an overlap', async () => {
+  it('collects windows without a gap and without an overlap', async () => {
     const profiler = new CpuProfiler({ intervalMicros: 4_000 });
     profiler.start();
     const begin = performance.now();
@@ -78,7 +78,7 @@ describe('life of a profiler', function () {
     }
   });
 
-  it('gives each of several profilers its own window', async () => {
+  it('has a window of its own beside other profilers', async () => {
     const whole = new CpuProfiler({ intervalMicros: 4_000 });
     const part = new CpuProfiler({ intervalMicros: 4_000 });
     whole.start();
@@ -99,7 +99,7 @@ describe('life of a profiler', function () {
     }
   });
 
-  it('keeps the interval of the first starter, and says so', async () => {
+  it('keeps the interval of the profiler that started first, and warns', async () => {
     const report = await messageOf(
       runCode(`${PRELUDE}
         const { diag, DiagLogLevel } = require('@opentelemetry/api');
@@ -121,7 +121,7 @@ describe('life of a profiler', function () {
     assert.match(report.warnings[0], /intervalMicros 20000 .* 1000/);
   });
 
-  it('leaves signals as they were found', async () => {
+  it('restores the signals', async () => {
     const report = await messageOf(
       runCode(`${PRELUDE}
         const signals = () => require('fs').readFileSync('/proc/self/status', 'utf8').match(/^Sig(Cgt|Ign|Blk).*$/gm);
@@ -159,7 +159,7 @@ describe('life of a profiler', function () {
   });
 });
 
-describe('end of a profiled process', function () {
+describe('the end of a profiled process', function () {
   this.timeout(120_000);
   this.slow(20_000);
 
@@ -189,7 +189,7 @@ describe('end of a profiled process', function () {
     ],
   };
   for (const [name, [code, exitCode, signal]] of Object.entries(ends)) {
-    it(`is what it would be without us: ${name}`, async () => {
+    it(`is the same as without a profiler, by ${name}`, async () => {
       for (const label of ['burn(30);', 'withLabels({ a: "b" }, () => burn(30));']) {
         const ended = await runCode(
           `${PRELUDE} process.disconnect(); profiler.start(); ${label} ${code}`,
@@ -200,7 +200,7 @@ describe('end of a profiled process', function () {
     });
   }
 
-  it('survives exit with work in the thread pool, timers and a collect under way', async () => {
+  it('is clean with work in the thread pool, timers and a collect under way', async () => {
     for (let i = 0; i < 10; i++) {
       const ended = await runCode(`${PRELUDE}
         process.disconnect();
@@ -214,7 +214,7 @@ describe('end of a profiled process', function () {
     }
   });
 
-  it('survives workers that start, run and are terminated while they are profiled', async () => {
+  it('is clean after workers that start, run and are terminated while they are profiled', async () => {
     const ended = await runCode(`${PRELUDE}
       const { Worker } = require('worker_threads');
       const source = ${JSON.stringify(`${PRELUDE} profiler.start(); require('worker_threads').parentPort.postMessage(1); setInterval(() => withLabels({ w: 'x' }, () => burn(3)), 1);`)};
@@ -235,7 +235,7 @@ describe('end of a profiled process', function () {
   });
 });
 
-describe('others in the same process', function () {
+describe('a profiler beside others in the same process', function () {
   this.timeout(60_000);
   this.slow(10_000);
 

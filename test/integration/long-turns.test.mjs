@@ -66,11 +66,11 @@ function assertShort({ turns, part, totalMs }) {
   assert.ok(turns > 10, `${turns} turns`);
 }
 
-describe('no long turn of the event loop', function () {
+describe('the event loop', function () {
   this.timeout(60_000);
   this.slow(10_000);
 
-  describe('is in work on a profile', () => {
+  describe('has no long turn while a profile', () => {
     let pprof;
     let gzipped;
     let profile;
@@ -81,20 +81,20 @@ describe('no long turn of the event loop', function () {
       profile = await readProfile(gzipped);
     });
 
-    it('that encodes it', async () => {
+    it('is encoded', async () => {
       const builder = filledBuilder();
       const encode = await longestTurn(() => inSlices(builder.encode(TIMES)));
       assert.equal(encode.result.length, pprof.length);
       assertShort(encode);
     });
 
-    it('that makes it OTLP', async () => {
+    it('is converted to OTLP', async () => {
       assertShort(
         await longestTurn(() => inSlices(encodeOtlp(CPU_PROFILE, pprof, { 'service.name': 'x' }))),
       );
     });
 
-    it('that fits it to the limits of a server', async () => {
+    it('is fitted to the limits of a server', async () => {
       const limits = { ...DEFAULT_PROFILE_LIMITS, labels: 1 };
       const fit = await longestTurn(() => fitProfile(gzipped, limits));
       assert.ok(fit.result.parts.length > 1);
@@ -102,19 +102,19 @@ describe('no long turn of the event loop', function () {
       assertShort(fit);
     });
 
-    it('that halves it', async () => {
+    it('is halved', async () => {
       const halve = await longestTurn(() => halveProfile(gzipped));
       assert.equal(halve.result.parts.length, 2);
       assertShort(halve);
     });
 
-    it('that reads it', async () => {
+    it('is read', async () => {
       const read = await longestTurn(() => readProfile(gzipped));
       assert.equal(read.result.values.length, SAMPLES);
       assertShort(read);
     });
 
-    it('that adds it to others', async () => {
+    it('is merged with others', async () => {
       const merge = await longestTurn(() =>
         inSlices(mergeProfiles(profile.valueType, [profile, profile])),
       );
@@ -123,7 +123,7 @@ describe('no long turn of the event loop', function () {
     });
   });
 
-  describe('is in reading', () => {
+  describe('has no long turn while it reads', () => {
     let directory;
     const at = (name) => path.join(directory, name);
 

@@ -50,7 +50,7 @@ describe('a process with many mappings', function () {
     ['with a copy of the builtins', []],
     ['without one', ['--max-old-space-size=512']],
   ]) {
-    it(`starts as with few, ${title}, and names builtins`, async function () {
+    it(`starts the profiler as quickly as one with few, ${title}, and names builtins`, async function () {
       const few = await starts(0, flags);
       const many = await starts(20_000, flags);
       assert.ok(many.mappings > 40_000, `${many.mappings}`);

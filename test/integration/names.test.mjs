@@ -30,7 +30,7 @@ const EXPECTED = {
 /** Of these the file and the line of the function are known as well. */
 const WITH_FILE = ['plain', 'getter', 'inferred', 'anonymous'];
 
-describe('names', function () {
+describe('names of frames', function () {
   this.timeout(120_000);
   this.slow(60_000);
 
@@ -62,7 +62,7 @@ describe('names', function () {
     ({ report, metrics } = await messageOf(runNode([fixture], { timeoutMs: 100_000 })));
   });
 
-  it('are there for at least 90 % of the CPU of every kind of work', () => {
+  it('are known for at least 90 % of the CPU of every kind of work', () => {
     for (const name of Object.keys(report).filter((name) => name !== 'eventLoop')) {
       const stacks = workOf(name);
       const known = share(stacks, (stack) => !NAMELESS.test(stack[0].name));
@@ -83,7 +83,7 @@ describe('names', function () {
     });
   }
 
-  it('tell the event loop and what it is doing', () => {
+  it('distinguish the event loop and what it runs', () => {
     const stacks = report.eventLoop;
     const loop = stacks.filter(({ stack }) => stack.at(-1).name === '(event loop)');
     assert.ok(total(loop) / total(stacks) > 0.05, listed(stacks));
@@ -124,7 +124,7 @@ describe('names of WebAssembly', function () {
     ));
   });
 
-  it('are those of the module that runs, and of no one that was there before', () => {
+  it('are those of the module that runs, and never of an earlier one', () => {
     const text = JSON.stringify({ nanosByName, metrics });
     assert.equal(Object.keys(nanosByName).length, 6, text);
     for (const [module, byName] of Object.entries(nanosByName)) {
@@ -137,7 +137,7 @@ describe('names of WebAssembly', function () {
     }
   });
 
-  it('are told without a list of all code', () => {
+  it('are found without a list of all code', () => {
     assert.ok(metrics.jitEventNanos > 0, JSON.stringify(metrics));
     // A list has thousands: all functions that Node.js itself has compiled.
     assert.ok(metrics.codeEntries < 500, JSON.stringify(metrics));

@@ -19,7 +19,7 @@ describe('CPU of other threads', function () {
     workers: ['little where four workers work', (share) => share < 0.3],
   };
   for (const [name, [title, isRight]] of Object.entries(cases)) {
-    it(`is ${title}, and the total right`, async () => {
+    it(`is ${title}, and the total is right`, async () => {
       const report = await messageOf(runNode([SCENES, name]));
       const { samples, cpuMicros, profileMicros } = report;
       assert.ok(

@@ -26,7 +26,7 @@ const ways = [
   ['--import, and NodeSDK in ESM', ['--import', OURS, NODE_SDK], 'otlp'],
 ];
 
-describe('without code', function () {
+describe('registration without code', function () {
   this.timeout(90_000);
 
   const standIns = useStandIns();
@@ -56,7 +56,7 @@ describe('without code', function () {
   }
 
   for (const [title, command, protocol] of ways) {
-    it(`spans and profiles join, by ${title}`, async () => {
+    it(`joins spans and profiles, by ${title}`, async () => {
       await serve(command, environment({ PYROSCOPE_PROTOCOL: protocol }));
 
       const profiles = standIns.pyroscope.uploads;
@@ -88,7 +88,7 @@ describe('without code', function () {
   }
 
   for (const way of ['--processor', '--register']) {
-    it(`registerOTel of Next.js is labelled, by ${way.slice(2)}`, async () => {
+    it(`labels spans of registerOTel of Next.js, by ${way.slice(2)}`, async () => {
       const flags = way === '--register' ? ['--require', OURS] : [];
       const env = { PYROSCOPE_SERVER_ADDRESS: '' };
       const running = runNode([...flags, file('./fixtures/vercel-otel.cjs'), way], { env });
@@ -99,7 +99,7 @@ describe('without code', function () {
     });
   }
 
-  it('workers have labels, and the process one agent', async () => {
+  it('gives workers labels, and the process one agent', async () => {
     const command = ['--require', OURS, file('./fixtures/registered-worker.cjs')];
     const env = {
       PYROSCOPE_SERVER_ADDRESS: standIns.pyroscope.url,
@@ -123,7 +123,7 @@ describe('without code', function () {
     assert.equal(new Set(starts).size, starts.length);
   });
 
-  it('wrong values of the environment are named, and the service runs', async () => {
+  it('names wrong values of the environment, and the service runs', async () => {
     const env = {
       PYROSCOPE_SERVER_ADDRESS: standIns.pyroscope.url,
       PYROSCOPE_TIMEOUT_MS: 'long',

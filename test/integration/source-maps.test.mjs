@@ -128,13 +128,13 @@ describe('profiles with source maps', function () {
     'under --enable-source-maps': { flags: ['--enable-source-maps'] },
     'by the option': { option: true },
   })) {
-    it(`tell original files and lines ${how}`, async () => {
+    it(`have original files and lines ${how}`, async () => {
       for (const file of ['work.js', 'work.mjs']) {
         assertStacks(await profileOf(file, options), ['leaf', 'caller'], original);
       }
     });
 
-    it(`tell original names of a minified file ${how}`, async () => {
+    it(`have original names of a minified file ${how}`, async () => {
       const report = await profileOf('work.min.js', options);
       assertStacks(report, ['leaf', 'caller'], original);
       assert.ok(report.read.includes(at('work.min.js.map')), 'reads are not seen by this test');
@@ -142,7 +142,7 @@ describe('profiles with source maps', function () {
     });
   }
 
-  it('read nothing without the option, or where it is off', async () => {
+  it('are taken without reading a file if the option is missing or off', async () => {
     for (const options of [{}, { flags: ['--enable-source-maps'], option: false }]) {
       const report = await profileOf('work.min.js', options);
       assertStacks(report, ['t', 'c'], { file: 'work.min.js', lines: [1, 1] });
@@ -150,7 +150,7 @@ describe('profiles with source maps', function () {
     }
   });
 
-  it('tell the compiled place where the map is broken', async () => {
+  it('have the compiled position if the map is broken', async () => {
     const report = await profileOf('broken.js', { option: true });
     assertStacks(report, ['t', 'c'], { file: 'broken.js', lines: [1, 1] });
   });

@@ -44,7 +44,7 @@ describe("the demo's profile in the viewer", function () {
     if (directory !== undefined) rmSync(directory, { recursive: true });
   });
 
-  it('leads from the most expensive trace to its functions, and by the difference to the slow one', async function () {
+  it('leads from the most expensive trace to its functions, and by a comparison to the slow one', async function () {
     const { page, close } = await pages.open(bytes);
     const all = new Set(await frames(page));
     for (const name of [...PLANTED, ...ELSEWHERE]) assert.ok(all.has(name), name);

@@ -31,7 +31,7 @@ describe('the viewer', function () {
   const CART = ['all', 'emit', 'handleCart', 'renderCart', 'sumPrices'];
   const SLOW_CART = [...CART, 'slowTaxTable'].sort();
 
-  it('leads from the most expensive trace to its functions and no others', async function () {
+  it('leads from the most expensive trace to its functions only', async function () {
     const { page, close } = await open(shopProfile());
     assert.deepEqual(
       await frames(page),
@@ -75,7 +75,7 @@ describe('the viewer', function () {
     await close();
   });
 
-  it('zooms, searches, turns, splits and filters; and the link has it all', async function () {
+  it('zooms, searches, inverts, splits and filters, and keeps all of it in the link', async function () {
     const { page, url, close } = await open(shopProfile());
     await change(page, () => page.locator('#graph-a g.frame[name=handleCart]').click());
     assert.deepEqual(await frames(page), SLOW_CART);
@@ -111,7 +111,7 @@ describe('the viewer', function () {
     await close();
   });
 
-  it('works by keyboard alone, in the dark', async function () {
+  it('works by keyboard alone, in dark mode', async function () {
     const { page, close } = await open(shopProfile());
     await page.emulateMedia({ colorScheme: 'dark' });
     await page.keyboard.press('/');
@@ -169,7 +169,7 @@ describe('the viewer', function () {
     await close();
   });
 
-  it('shows names from the file as text, and runs no script of theirs', async function () {
+  it('shows names from the file as text, and runs no script in them', async function () {
     const evil = `<img src=x onerror="document.title='owned'"><script>alert(1)</script>`;
     const labels = { [evil]: evil, span_name: evil, trace_id: evil, __proto: '}{' };
     const { page, close } = await open(
@@ -194,7 +194,7 @@ describe('the viewer', function () {
     await close();
   });
 
-  it('stays light at 50,000 samples and 10,000 spans', async function () {
+  it('stays fast and small at 50,000 samples and 10,000 spans', async function () {
     const { page, close } = await open(largeProfile());
     const session = await page.context().newCDPSession(page);
     await session.send('Performance.enable', { timeDomain: 'threadTicks' });

@@ -52,14 +52,14 @@ function assertAbout(found, expected, what) {
   );
 }
 
-describe('profile of worker threads', function () {
+describe('a profile of worker threads', function () {
   this.timeout(90_000);
   this.slow(20_000);
 
   for (const flags of labelModes) {
     const mode = flags.length === 0 ? '' : `, ${flags.join(' ')}`;
 
-    it(`has those that loaded the package before the start and after it${mode}`, async () => {
+    it(`has workers that load the package before the start and after it${mode}`, async () => {
       const { samples, micros: used, ids } = await scene('joined', flags);
       const [early, late] = ids.map((id) => `worker-${id}`);
       const lateName = hasThreadName ? 'the late one' : late;
@@ -98,7 +98,7 @@ describe('profile of worker threads', function () {
     assert.ok(sum(others) < used * 0.2, `${sum(others)} µs elsewhere`);
   });
 
-  it('stops within two seconds beside a worker in an endless loop, and has its CPU', async () => {
+  it('ends within two seconds beside a worker in an endless loop, and has its CPU', async () => {
     const { samples, stopMs } = await scene('endless');
     assert.ok(micros(samples, 'burn_endless', { thread_name: 'worker-1' }) > 20_000);
     assert.ok(stopMs < 3_000, `stop took ${stopMs} ms`);
@@ -119,13 +119,13 @@ describe('profile of worker threads', function () {
     });
   });
 
-  it('has the main thread where a worker takes it', async () => {
+  it('has the main thread if a worker takes it', async () => {
     const { samples } = await scene('fromWorker');
     assertLabels(samples, 'burn_main', { who: 'main' });
     assert.ok(micros(samples, 'burn_main', {}) > 200_000);
   });
 
-  it(`is whole and right while ${WORKERS} workers come and go`, async function () {
+  it(`is complete and right while ${WORKERS} workers come and go`, async function () {
     const timeoutMs = 60_000 + WORKERS * WORKER_MS;
     this.timeout(timeoutMs + 5_000);
     const report = await messageOf(runNode([fixture('churn.mjs'), String(WORKERS)], { timeoutMs }));

@@ -53,7 +53,7 @@ describe('the package in an application', function () {
     });
   }
 
-  it("gives one through pnpm's symbolic links", function () {
+  it("gives a labelled profile through pnpm's symbolic links", function () {
     application.remove();
     application = new Application({ tarball: packed.file, layout: 'store' });
     write({
@@ -101,14 +101,14 @@ describe('the package in an application', function () {
     }
 
     for (const bundle of [esbuild, webpack]) {
-      it(`works by ${bundle.name} where it is external`, async function () {
+      it(`works if ${bundle.name} keeps it external`, async function () {
         write({ 'app.cjs': entry });
         await bundle(true);
         const { stdout } = application.node(['dist/bundle.cjs']);
         assert.equal(stdout, '{"a":"b"} function\nlabelled profile\n');
       });
 
-      it(`says what to do by ${bundle.name} where it is not, and labels work`, async function () {
+      it(`names the remedy if ${bundle.name} bundles it, and its labels work`, async function () {
         write({ 'app.cjs': entry });
         await bundle(false);
         const { stdout } = application.node(['dist/bundle.cjs']);
@@ -118,7 +118,7 @@ describe('the package in an application', function () {
     }
   });
 
-  it('gives one in every file of a jest run, each with globals of its own', function () {
+  it('gives a labelled profile in every file of a jest run, each with globals of its own', function () {
     const files = ['one', 'two', 'three'].map((name) => `${name}.test.js`);
     const text = `${requireIt}
       const { probe } = require(${probe});
@@ -131,7 +131,7 @@ describe('the package in an application', function () {
     assert.deepEqual({ numPassedTests, numFailedTests }, { numPassedTests: 3, numFailedTests: 0 });
   });
 
-  it('says what to do where there is no binary, once, and labels work', function () {
+  it('names the remedy once if there is no binary, and its labels work', function () {
     rmSync(path.join(application.installed, 'prebuilds'), { recursive: true });
     write({
       'app.cjs': `${requireIt}\n${probeByRequire}
@@ -150,7 +150,7 @@ describe('the package in an application', function () {
     ['win32', 'x64'],
     ['linux', 'ia32'],
   ]) {
-    it(`says that there are no profiles on ${platform}-${arch}, and labels work`, function () {
+    it(`reports that there are no profiles on ${platform}-${arch}, and its labels work`, function () {
       const unsupported = path.join(ROOT, 'test', 'release', 'fixtures', 'unsupported.cjs');
       write({
         // As it is there, as far as this package looks.
@@ -163,7 +163,7 @@ describe('the package in an application', function () {
     });
   }
 
-  it('brings what users need, and nothing else', function () {
+  it('has the files that users need, and no others', function () {
     const allowed =
       /^(package\.json|README\.md|CHANGELOG\.md|LICENSE|binding\.gyp|CMakeLists\.txt|lib\/.+\.(js|mjs|d\.ts|d\.mts)|lib\/viewer\/(LICENSES\.txt|icon\.svg|index\.html|viewer\.css)|native\/\w+\/\w+\.(cc|h)|prebuilds\/linux-(x64|arm64)\/otelpyroscope\.abi\d+\.(glibc|musl)\.node|scripts\/(install|build-native|lib\/native-build)\.mjs)$/;
     assert.deepEqual(

@@ -147,7 +147,7 @@ class Runner {
 }
 
 describe('README.md', function () {
-  it('has 180 lines at most', function () {
+  it('is no longer than 180 lines', function () {
     assert.ok(readme.text.trimEnd().split('\n').length <= 180);
   });
 
@@ -328,7 +328,7 @@ describe('code blocks', function () {
         runner?.application.remove();
       });
 
-      it('are all found, and give a reason where they do not run', function () {
+      it('are all found, and have a reason if they do not run', function () {
         assert.equal(page.blocks.length * 2, page.text.match(/^ *```/gm).length);
         for (const { language, kind, comment, name } of page.blocks.filter((one) => !isText(one))) {
           if (kind === undefined || kind === 'given') {

@@ -27,7 +27,7 @@ describe('the viewer in the package', function () {
     );
   });
 
-  it('has the licence of everything that is in the bundle', function () {
+  it('has the licences of all bundled packages', function () {
     const licences = readFileSync(path.join(lib, 'viewer', 'LICENSES.txt'), 'utf8');
     for (const name of ['d3-flame-graph', 'd3-hierarchy', 'd3-scale', 'd3-selection']) {
       assert.match(

@@ -106,7 +106,7 @@ describe('npm install of the tarball, without a compiler', function () {
         });
       }
 
-      it("gives one by the README's first program", function () {
+      it("gives a labelled profile by the README's first program", function () {
         const { comment, code } = firstProfile;
         const file = path.join(target.application, 'first.mjs');
         writeFileSync(file, `${comment}\n${code}${request}`);
@@ -129,7 +129,7 @@ describe('npm install of the tarball, without a compiler', function () {
     assert.deepEqual(target.run('node', ['-e', program]), PROFILE);
   });
 
-  it('succeeds on a Node without a binary, says so once, and leaves traces whole', function () {
+  it('succeeds on a Node without a binary, warns once, and keeps traces complete', function () {
     const node = describeNode(installNode(UNKNOWN));
     assert.ok(!nodes.some(({ abi }) => abi === node.abi));
     const target = applicationFor(node);

@@ -56,14 +56,14 @@ describe('the binary for musl', function () {
       .filter(({ isImport }) => isImport)
       .map(({ name }) => name);
 
-  it('wants nothing that neither musl nor Node has', function () {
+  it('imports no symbol that neither musl nor Node exports', function () {
     assert.ok(wanted().includes('timer_create') && wanted().includes('napi_create_object'));
     assert.deepEqual(missingSymbols(binary, prebuild), []);
     const other = libraryOf('other', ['other'], 'backtrace_symbols');
     assert.deepEqual(missingSymbols(other, prebuild), ['backtrace_symbols']);
   });
 
-  it("is taken by musl's dynamic linker, which finds everything but what is Node's", function () {
+  it("is loaded by musl's dynamic linker, which finds all symbols except Node's", function () {
     const musl = new Set(muslSymbols());
     const ofNode = wanted().filter((name) => !musl.has(name));
     assert.ok(ofNode.length > 50);

@@ -73,7 +73,7 @@ for (const { arch, libc, link, execute, not } of targets) {
       shared = await compileObjects(place, sharedSources, flags, toolchain);
     });
 
-    it('leaves out cases that there are', function () {
+    it('leave out only cases that exist', function () {
       const all = tests.flatMap(({ cases }) => cases);
       assert.deepEqual(
         not.filter((name) => !all.includes(name)),

@@ -51,7 +51,7 @@ for (const [name, build] of Object.entries(builds)) {
       rmSync(directory, { recursive: true });
     });
 
-    it('is the only one that its tests can load', function () {
+    it('is the only binary that its tests can load', function () {
       const code = `
         const { CpuProfiler } = require('otelpyroscope');
         new CpuProfiler().start();

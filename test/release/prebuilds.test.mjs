@@ -33,7 +33,7 @@ describe('prebuilt binaries', function () {
     rmSync(directory, { recursive: true });
   });
 
-  it('are told from what is not fit for a release', function () {
+  it('are distinguished from binaries that are not fit for a release', function () {
     assert.deepEqual(problemsOf(binary, prebuild), []);
     // This machine's compiler takes this machine's libraries.
     const problems = problemsOf(buildNative(node, { quiet: true }), prebuild);
@@ -47,7 +47,7 @@ describe('prebuilt binaries', function () {
     assert.ok(others.some((problem) => /^needs glibc \d/.test(problem)));
   });
 
-  it('are sixteen, and all are fit for one and in the package', function () {
+  it('are sixteen, all of them fit for a release and in the package', function () {
     // Throws where a check of one fails.
     const { paths, packedBytes, unpackedBytes } = publishedTarball();
     assert.equal(prebuilds.length, 16);
@@ -80,7 +80,7 @@ describe('prebuilt binaries', function () {
     }
   });
 
-  it('are the same bytes from another checkout in another place', function () {
+  it('have the same bytes if they are built in another checkout', function () {
     const checkout = path.join(directory, 'another', 'checkout');
     for (const part of ['binding.gyp', 'native', 'package.json', 'scripts']) {
       cpSync(path.join(ROOT, part), path.join(checkout, part), { recursive: true });

@@ -84,7 +84,7 @@ describe('types and entry points', function () {
     }
   }
 
-  it('have no complaint of publint', async function () {
+  it('are accepted by publint', async function () {
     const tarball = readFileSync(packed.file);
     const { messages } = await publint({
       pack: {
@@ -95,7 +95,7 @@ describe('types and entry points', function () {
     assert.deepEqual(messages, []);
   });
 
-  it('have none of Are the types wrong', async function () {
+  it('are accepted by Are the types wrong', async function () {
     const tarball = attw.createPackageFromTarballData(new Uint8Array(readFileSync(packed.file)));
     const { types, problems } = await attw.checkPackage(tarball);
     assert.equal(types.kind, 'included');

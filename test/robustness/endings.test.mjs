@@ -69,7 +69,7 @@ tortures('torture by endings', function () {
 
   for (const state of states) {
     const jobs = ends.filter((end) => possible(state, end) && (ALL || isShort(state, end)));
-    torture(`is the same as without us: ${state}`, { short: jobs.length > 0 }, async () => {
+    torture(`is the same as without a profiler: ${state}`, { short: jobs.length > 0 }, async () => {
       await inTurns(jobs, async (end) => {
         const on = await howItEnded(state, end, 'on');
         const off = await howItEnded(state, end, 'off');
@@ -78,7 +78,7 @@ tortures('torture by endings', function () {
     });
   }
 
-  torture('is the same as without us: at random moments, under a storm', {}, async () => {
+  torture('is the same as without a profiler: at random moments, under a storm', {}, async () => {
     const storm = { LD_PRELOAD: await buildPreload(), TORTURE_STORM_MICROS: '50' };
     const jobs = [];
     for (let round = 0; round < 6; round++) {

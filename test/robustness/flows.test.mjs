@@ -1,4 +1,4 @@
-/** Very many flows, spans, starts and workers. */
+/** Tortures the package by very many async contexts, spans, starts and workers. */
 
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +11,7 @@ const STARTS = program('starts.mjs');
 const CHURN = fileURLToPath(new URL('../integration/fixtures/workers/churn.mjs', import.meta.url));
 /** LABEL_TABLE_SIZE. */
 const TABLE = 32_768;
-/** More than a full table of label sets takes, less than the flows of any case. */
+/** More than a full table of label sets takes, less than the async contexts of any case. */
 const KEPT_BYTES = 48 << 20;
 /**
  * What three quarters of all starts may leave in V8's heap, and in malloc's. Of 5,000 starts, a
@@ -39,20 +39,24 @@ tortures('torture by numbers', function () {
     ) {
       continue;
     }
-    torture(`is survived: ${flows} flows at once ${flags.join(' ')}`, { short }, async () => {
-      const report = await reportOf(['--expose-gc', ...flags, FLOWS, String(flows)], {
-        timeoutMs: 200_000,
-      });
-      const text = JSON.stringify(report);
-      assert.equal(report.strayed, 0, text);
-      assert.equal(report.wrongSpans, 0, text);
-      assert.ok(report.spans > 0, text);
-      assert.ok(report.kept >= 3 * Math.min(flows, TABLE / 2), text);
-      assert.equal(report.kept + report.lost, 3 * flows, text);
-      if (flows < TABLE) assert.equal(report.lost, 0, text);
-      assert.ok(report.activeLabelSets < 100, text);
-      assert.ok(report.after < report.before + KEPT_BYTES, `memory is not given back: ${text}`);
-    });
+    torture(
+      `is survived: ${flows} async contexts at once ${flags.join(' ')}`,
+      { short },
+      async () => {
+        const report = await reportOf(['--expose-gc', ...flags, FLOWS, String(flows)], {
+          timeoutMs: 200_000,
+        });
+        const text = JSON.stringify(report);
+        assert.equal(report.strayed, 0, text);
+        assert.equal(report.wrongSpans, 0, text);
+        assert.ok(report.spans > 0, text);
+        assert.ok(report.kept >= 3 * Math.min(flows, TABLE / 2), text);
+        assert.equal(report.kept + report.lost, 3 * flows, text);
+        if (flows < TABLE) assert.equal(report.lost, 0, text);
+        assert.ok(report.activeLabelSets < 100, text);
+        assert.ok(report.after < report.before + KEPT_BYTES, `memory is not given back: ${text}`);
+      },
+    );
   }
 
   const spans = ALL ? 255_000 : 5_000;

@@ -127,7 +127,7 @@ tortures('torture by little memory', function () {
     });
   }
 
-  torture('is the same as without us: no memory', { short: true }, async () => {
+  torture('is the same as without a profiler: no memory', { short: true }, async () => {
     const ends = [];
     for (const mode of ['on', 'off']) {
       const ended = await runNode(['--max-old-space-size=40', MEMORY, '-1', '5', mode]);

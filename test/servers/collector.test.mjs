@@ -152,7 +152,7 @@ describe('OTLP through an OpenTelemetry Collector', () => {
     assert.deepEqual(sink.complaints, []);
   });
 
-  it('has every sample, label, link and attribute of a real profile at its other end', async () => {
+  it('arrives with every sample, label, link and attribute of a real profile', async () => {
     collector = await startCollector(port, sink);
     const gzipped = await realProfile();
     assert.ok(decodePprof(gzipped).samples.some(({ labels }) => labels.length >= 4));
@@ -163,7 +163,7 @@ describe('OTLP through an OpenTelemetry Collector', () => {
     await eventually('its log', () => /"sample records": [1-9]/.test(collector.output));
   });
 
-  it('has text of every kind as it was', async () => {
+  it('arrives with text of every kind unchanged', async () => {
     collector = await startCollector(port, sink);
     const gzipped = makeWindow(HOSTILE.length * 2, (index) => ({
       'http.route': HOSTILE[index % HOSTILE.length],
@@ -174,7 +174,7 @@ describe('OTLP through an OpenTelemetry Collector', () => {
     assertIs((await received(1))[0], gzipped, { received: true });
   });
 
-  it('gets what the format asks for, by gzip', async () => {
+  it('is what the format requires, compressed by gzip', async () => {
     const gzipped = await realProfile();
     const config = { serverAddress: 'http://127.0.0.1', headers: {}, protocol: 'otlp' };
     const [{ summary }] = (await fitProfile(gzipped, limits)).parts;
@@ -188,7 +188,7 @@ describe('OTLP through an OpenTelemetry Collector', () => {
     assertIs(gunzipSync(body), gzipped, { received: false });
   });
 
-  it('finds the faults that it looks for', () => {
+  it('is checked by a collector that finds faults', () => {
     // A dictionary without tables; and one whose strings are "x" twice.
     const empty = decodeByCollector(Buffer.from([0x12, 0x00])).faults;
     assert.equal(empty.length, 7);
@@ -201,7 +201,7 @@ describe('OTLP through an OpenTelemetry Collector', () => {
     assert.deepEqual(orphans, ['string_table[1]']);
   });
 
-  it('gets everything after it was away, at first and in between', async () => {
+  it('arrives completely after the collector was down, at first and in between', async () => {
     const windows = Array.from({ length: 6 }, (_, index) => makeWindow(index + 1));
     for (const window of windows.slice(0, 2)) await add(window);
     await eventually('a failed try', () => uploader.lastError !== undefined);

@@ -118,7 +118,7 @@ describe('labels in Pyroscope', function () {
     }
   });
 
-  it('go nowhere without a tenant, and the agent says so', async function () {
+  it('are rejected without a tenant, and the agent reports it', async function () {
     if (!use.server.isMultiTenant) {
       skipWithNote(this, 'tenants in Pyroscope: the server has none');
     }

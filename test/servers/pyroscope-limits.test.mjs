@@ -40,7 +40,7 @@ describe('the limits of Pyroscope', function () {
   };
   for (const protocol of PROTOCOLS) {
     for (const [title, of] of Object.entries(LARGE)) {
-      it(`let a window through that ${title}, by ${protocol}`, async () => {
+      it(`admit a window that ${title}, by ${protocol}`, async () => {
         const tenant = newTenant();
         const serviceName = newService();
         const gzipped = makeProfileOf(of);
@@ -123,7 +123,7 @@ describe('the limits of Pyroscope', function () {
     return { kind, reason, tenant, service: { service_name: series.serviceName } };
   };
 
-  describe('are those of the stand-in:', () => {
+  describe('are the same in the stand-in for a profile with', () => {
     let standIn;
 
     before(async () => {
@@ -185,7 +185,7 @@ describe('the limits of Pyroscope', function () {
     cpu: { types: [['cpu', 'nanoseconds']] },
   };
 
-  describe('and names of kinds are those of the stand-in:', () => {
+  describe('and the names of kinds are the same in the stand-in for', () => {
     for (const protocol of ['ingest', 'connect']) {
       for (const [name, of] of Object.entries(KINDS)) {
         it(`${name}, by ${protocol}`, async () => {

@@ -28,7 +28,7 @@ describe('the package', () => {
     for (const name of names) assert.equal(imported[name], required[name]);
   });
 
-  it('is found by the path of a checkout', () => {
+  it('can be loaded by the path of a checkout', () => {
     assert.equal(require(fileURLToPath(new URL('../..', import.meta.url))), required);
   });
 

@@ -133,7 +133,7 @@ describe('otelpyroscope run', function () {
     profileOf(ended);
   });
 
-  it('has the workers, also those that are still at work', async function () {
+  it('profiles workers, including those that still run', async function () {
     const ended = await run(['--out', out, fixture('ends.cjs'), 'workers']);
     assert.equal(ended.code, 0, ended.stderr);
     const threads = profileOf(ended).nanosBy('thread_name');
@@ -159,7 +159,7 @@ describe('otelpyroscope run', function () {
     profileOf(ended);
   });
 
-  it('finds commands in node_modules/.bin: a TypeScript compile', async function () {
+  it('finds commands in node_modules/.bin, such as the TypeScript compiler', async function () {
     writeFileSync(path.join(directory, 'wrong.ts'), 'export const a: number = "text";\n');
     const source = path.join(directory, 'wrong.ts');
     const args = ['tsc', '--noEmit', '--lib', 'es5', '--ignoreConfig', source];
@@ -174,7 +174,7 @@ describe('otelpyroscope run', function () {
   });
 
   if (process.features.typescript) {
-    it('runs TypeScript where Node.js does, and writes beside the caller by default', async () => {
+    it('runs TypeScript if Node.js does, and writes into the current folder by default', async () => {
       mkdirSync(path.join(directory, 'sources'));
       const code = `import { burn } from ${JSON.stringify(fixture('burn.cjs'))};
         const millis: number = 150; console.log(typeof burn(millis));`;
@@ -185,7 +185,7 @@ describe('otelpyroscope run', function () {
     });
   }
 
-  it('has the original places of a compiled program under --enable-source-maps', async function () {
+  it('shows the original positions of a compiled program with --enable-source-maps', async function () {
     const source = `interface Work { millis: number }
 
       function work({ millis }: Work): void {
@@ -222,7 +222,7 @@ describe('otelpyroscope run', function () {
     }
   });
 
-  it('serves the live view while the program runs, and does not keep it from its end', async function () {
+  it('serves the live view while the program runs, and lets it end', async function () {
     let answers;
     const ended = await run(['--serve', '--out', out, fixture('server.mjs')], {
       until: /live view: (http:\S+)[^]*answered|answered[^]*live view: (http:\S+)/,
@@ -247,7 +247,7 @@ describe('otelpyroscope run', function () {
     assert.equal(short.code, 42, short.stderr);
   });
 
-  it('says what is wrong before it runs anything', async function () {
+  it('reports wrong arguments before it runs anything', async function () {
     const script = path.join(directory, 'script.sh');
     writeFileSync(script, '#!/bin/sh\necho ran\n');
     for (const [args, expected, message] of [

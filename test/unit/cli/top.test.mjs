@@ -81,7 +81,7 @@ describe('otelpyroscope top', function () {
     assert.match(await text(shop, '--by=trace_id'), new RegExp(`980 ms .*  ${traceId(7)}\n`));
   });
 
-  it('is narrowed by several labels', async function () {
+  it('selects samples by several labels', async function () {
     const focused = ['--focus', 'span_name=GET /cart', '--focus', `trace_id!=${traceId(7)}`];
     const { total, rows, unit } = JSON.parse(await text(shop, '--json', ...focused));
     assert.deepEqual([total, unit], [19 * 80e6, 'nanoseconds']);
@@ -109,7 +109,7 @@ describe('otelpyroscope top', function () {
     }
   });
 
-  it('takes no unit in a file for more than text', function () {
+  it('treats a unit in a file as text', function () {
     for (const unit of ['constructor', '__proto__', 'toString', 'x']) {
       assert.equal(amount(1_500, { type: 'cpu', unit }), '1,500');
     }
@@ -117,7 +117,7 @@ describe('otelpyroscope top', function () {
     assert.equal(amount(1_536, { type: 'space', unit: 'bytes' }), '1.50 KiB');
   });
 
-  it('says what is wrong, and how: 2 for the usage, 1 for the file', async function () {
+  it('reports errors, with exit code 2 for the usage and 1 for the file', async function () {
     const cases = [
       [['top'], 2, /needs a FILE/],
       [['top', shop, 'other'], 2, /one FILE only/],
@@ -181,14 +181,14 @@ describe('otelpyroscope top', function () {
       }
     }
 
-    it('has the same figures of a profile of ours', async function () {
+    it('has the same figures for a profile of ours', async function () {
       const out = path.join(directory, 'ours.pb.gz');
       const { code, stderr } = await runCode(OURS, { env: { OUT: out } });
       assert.equal(code, 0, stderr);
       await compare(out);
     });
 
-    it("has the same figures of a profile of Go's", async function () {
+    it('has the same figures for a profile of Go', async function () {
       // Go's compiler profiles itself: no program needs to be built.
       const source = path.join(directory, 'work.go');
       const lines = Array.from(
@@ -202,7 +202,7 @@ describe('otelpyroscope top', function () {
       await compare(out);
     });
 
-    it("has the same figures of a profile of Datadog's", async function () {
+    it('has the same figures for a profile of Datadog', async function () {
       const out = path.join(directory, 'datadog.pb.gz');
       const { code, stderr } = await runCode(DATADOGS, { env: { OUT: out } });
       assert.equal(code, 0, stderr);

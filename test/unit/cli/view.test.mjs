@@ -57,13 +57,13 @@ describe('otelpyroscope view', function () {
     assert.deepEqual([total, source.title, source.live], [3140e6, 'shop.pb.gz', false]);
   });
 
-  it('serves what a URL has', async function () {
+  it('serves the profile of a URL', async function () {
     const { total, source } = await view(`${origin}/profile?seconds=1`);
     assert.deepEqual([total, source.title], [3140e6, `${origin}/profile?seconds=1`]);
   });
 
   if (process.platform === 'linux') {
-    it('opens the browser where there is a display, and only there', async function () {
+    it('opens the browser only if there is a display', async function () {
       // What stands for a browser leaves the address that it is called with.
       const bin = path.join(directory, 'bin');
       const called = path.join(directory, 'called');
@@ -104,7 +104,7 @@ describe('otelpyroscope view', function () {
     });
   }
 
-  it('says what is wrong', async function () {
+  it('reports errors', async function () {
     for (const [args, expected, pattern] of [
       [[], 2, /view needs a FILE or URL/],
       [[file, '--port', '99999'], 2, /--port needs a whole number from 0 to 65535/],

@@ -42,7 +42,7 @@ const PROGRAM = `
   });
 `;
 
-describe('pprof', function () {
+describe('a profile of the builder', function () {
   this.timeout(60_000);
 
   let spans;
@@ -59,7 +59,7 @@ describe('pprof', function () {
 
   after(() => rmSync(directory, { recursive: true }));
 
-  it('is what Pyroscope takes for process_cpu', () => {
+  it('has the types that Pyroscope stores as process_cpu', () => {
     const profile = readProfile(bytes);
     assert.deepEqual(profile.types, [
       { type: 'samples', unit: 'count' },
@@ -78,7 +78,7 @@ describe('pprof', function () {
     }
   });
 
-  it('tells functions apart but not their lines without lineNumbers', async () => {
+  it('has functions but not their lines without lineNumbers', async () => {
     const { with: lines, without } = await messageOf(
       runCode(`
         const { CpuProfiler } = require('otelpyroscope');
@@ -119,7 +119,7 @@ describe('pprof', function () {
     }
   });
 
-  describe('in Go', function () {
+  describe('read by Go', function () {
     before(function () {
       skipWithout(spawnSync('go', ['version']).status === 0, 'golang-go', this);
     });
@@ -141,7 +141,7 @@ describe('pprof', function () {
       }
     });
 
-    it('is narrowed by a span id to that span', async () => {
+    it('is reduced by a span id to that span', async () => {
       const nanos = readProfile(bytes).nanosBy('span_id').get(spans.second.spanId);
       const top = await pprof('-top', '-unit=ms', `-tagfocus=span_id=${spans.second.spanId}`);
       assert.match(top, /burn/);

@@ -48,7 +48,7 @@ const expected = (samples, labelsOf = () => ({})) =>
   }));
 
 describe('samples of a profile', () => {
-  it('are as they were, whatever they share and however large they are', () => {
+  it('are written unchanged, whatever they share and however large they are', () => {
     const sets = new Map(
       [
         { span_name: 'a' },
@@ -72,7 +72,7 @@ describe('samples of a profile', () => {
     assert.deepEqual(found(profile), expected(samples, labelsOf));
   });
 
-  it('are added up where stack and label set are the same, over batches', () => {
+  it('are added up over batches if stack and label set are the same', () => {
     const one = { span_id: '1' };
     const two = { span_id: '2' };
     const first = batch(
@@ -106,7 +106,7 @@ describe('samples of a profile', () => {
     );
   });
 
-  it('are in a profile with its times and its empty string, also without any sample', () => {
+  it('are written with the times and the empty string, even if there are none', () => {
     const profile = encode();
     assert.deepEqual(profile.samples, []);
     assert.equal(profile.period, PERIOD_NANOS);
@@ -114,7 +114,7 @@ describe('samples of a profile', () => {
     assert.equal(profile.durationNanos, Number(TIMES.durationNanos));
   });
 
-  it('beyond the limit are one for each label set, and then one without labels', () => {
+  it('beyond the limit are added to one per label set, and then to one without labels', () => {
     const limit = 65_536;
     const sets = new Map(Array.from({ length: limit }, (_, i) => [i + 1, { span_id: String(i) }]));
     const samples = [];
@@ -129,7 +129,7 @@ describe('samples of a profile', () => {
     assert.equal(profile.samples[0].count, 8, 'what is known goes on to be counted');
   });
 
-  it('have functions up to a limit, and one for all that come after', () => {
+  it('have functions up to a limit, and one function for all further ones', () => {
     // Of each batch 50,000 functions, with a sample each; stacks have a limit as well.
     const generated = (first) => ({
       names: Array.from({ length: 50_000 }, (_, i) => [`eval${first + i}`, '']).flat(),

@@ -53,7 +53,7 @@ describe('a profile that is read', function () {
     assert.equal(of('emit').flat, 0);
   });
 
-  it('has them by line and by label', function () {
+  it('has self and total time by line and by label', function () {
     const lines = topOf(profile, allOf(profile), 'line').filter((row) => row.name === 'sumPrices');
     assert.deepEqual(
       lines.map(({ line, flat, cum }) => [line, flat / MS, cum / MS]),
@@ -73,7 +73,7 @@ describe('a profile that is read', function () {
     );
   });
 
-  it('counts a function that calls itself once for a sample', async function () {
+  it('counts a function that calls itself once per sample', async function () {
     const own = await readProfile(makeProfile([{ stack: ['f', 'g', 'f', 'f'], nanos: 5 * MS }]));
     const rows = topOf(own, allOf(own), 'function');
     assert.deepEqual(
@@ -85,7 +85,7 @@ describe('a profile that is read', function () {
     );
   });
 
-  it('is narrowed by labels', function () {
+  it('can be filtered by labels', function () {
     const total = (...filters) => totalOf(profile, select(profile, filters.map(parseFilter))) / MS;
     assert.equal(total('span_name=GET /stock'), 600);
     assert.equal(total('span_name!=GET /stock'), 2540);
@@ -96,7 +96,7 @@ describe('a profile that is read', function () {
     assert.equal(parseFilter('span_name'), undefined);
   });
 
-  it('lists traces with the name that has cost most', function () {
+  it('lists traces with the most expensive span name', function () {
     const [first, second] = labelRows(profile, allOf(profile), 'trace_id');
     assert.deepEqual(
       [first.value, first.total / MS, first.spanName],
@@ -105,7 +105,7 @@ describe('a profile that is read', function () {
     assert.equal(second.total / MS, 80);
   });
 
-  it('is a tree from either end, whose nodes can be zoomed into', function () {
+  it('is a tree from the root or the leaves, with nodes to zoom into', function () {
     const a = select(profile, [parseFilter(`trace_id=${traceId(7)}`)]);
     const path = (node) => [node.name, ...(node.children[0] ? path(node.children[0]) : [])];
     const tree = callTree(profile, { a });
@@ -127,7 +127,7 @@ describe('a profile that is read', function () {
     );
   });
 
-  it('is the sum of its windows', async function () {
+  it('is the sum of several windows', async function () {
     const double = atOnce(
       mergeProfiles(profile.valueType, [profile, await readProfile(shopProfile())]),
     );
@@ -159,7 +159,7 @@ describe('a profile that is read', function () {
 });
 
 describe('the ring of windows', function () {
-  it('drops the oldest, by time and by size', function () {
+  it('drops the oldest windows, by age and by size', function () {
     const ring = new ProfileRing(1_000, 100);
     const sizes = () => ring.windows.map(({ length }) => length);
     ring.add(new Uint8Array(30), 0);
@@ -177,7 +177,7 @@ describe('the ring of windows', function () {
   });
 });
 
-describe('what is no profile', function () {
+describe('a file that is no profile', function () {
   this.timeout(60_000);
 
   it('is refused with the reason', async function () {
@@ -188,7 +188,7 @@ describe('what is no profile', function () {
     await refused(message([6, '']), /no sample types/);
   });
 
-  it('is refused wherever a profile is cut off, or made into another', async function () {
+  it('is refused if it is a profile cut or changed at any byte', async function () {
     const whole = gunzipSync(shopProfile());
     let read = 0;
     for (let length = 1; length < whole.length; length += 13) {
@@ -212,7 +212,7 @@ describe('what is no profile', function () {
     }
   });
 
-  it('is refused where its parts do not fit together', async function () {
+  it('is refused if its parts do not fit together', async function () {
     const location = [4, message([1, 1], [4, message([1, 1], [2, 5])])];
     const good = minimal(location, [2, message([1, 1], [2, 7])]);
     assert.deepEqual([...(await readProfile(good)).values], [7]);
@@ -291,7 +291,7 @@ describe('what is no profile', function () {
     );
   });
 
-  it('takes no longer where labels are long', async function () {
+  it('takes no longer if labels are long', async function () {
     const micros = async (text) => {
       const bytes = withLongLabels(text, 2_000, () => 1);
       const begin = processMicros();
@@ -304,7 +304,7 @@ describe('what is no profile', function () {
     assert.ok(long < 4 * short + 50_000, `${long} µs, with short ones ${short} µs`);
   });
 
-  it('takes memory like its size, whatever it is made of', async function () {
+  it('takes memory proportional to its size, whatever its content', async function () {
     // Two bytes each: a decoder that makes an object of each would take a hundred times as much.
     const samples = Buffer.alloc(2 * 3_000_000, Buffer.from([0x12, 0x00]));
     await refused(Buffer.concat([minimal(), samples]), /numbers of values/);

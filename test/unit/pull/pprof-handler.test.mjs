@@ -82,7 +82,7 @@ describe('profiles on request', function () {
     server = undefined;
   });
 
-  it('are of the seconds that were asked for', async () => {
+  it('cover the requested seconds', async () => {
     server = await servePprof({ intervalMicros: 5_000 });
     const { address, port } = server.address();
     assert.equal(address, '127.0.0.1');
@@ -118,7 +118,7 @@ describe('profiles on request', function () {
     }
   });
 
-  it('are whole for two scrapers and the push agent at once, off one sampler', async function () {
+  it('are complete for two scrapers and the push agent at once, by one sampler', async function () {
     this.timeout(60_000 + ROUNDS * SCRAPE_INTERVAL_MS);
     const pyroscope = await PyroscopeServer.start();
     const agent = startPyroscope({
@@ -181,7 +181,7 @@ describe('profiles on request', function () {
     }
   });
 
-  it('are refused with the reason for other seconds than 1 to 300', async () => {
+  it('are refused with the reason unless seconds are from 1 to 300', async () => {
     await serve(pprofHandler());
     for (const query of [
       '0',
@@ -201,7 +201,7 @@ describe('profiles on request', function () {
     }
   });
 
-  it('are for GET; HEAD costs nothing', async () => {
+  it('are for GET, and HEAD takes none', async () => {
     await serve(pprofHandler({ maxSeconds: 2 }));
     const head = await fetch(`${url}?seconds=2`, { method: 'HEAD' });
     assert.equal(head.status, 200);
@@ -212,7 +212,7 @@ describe('profiles on request', function () {
     assert.equal(post.headers.get('allow'), 'GET, HEAD');
   });
 
-  it('are limited in number, and dropped when the client has gone', async () => {
+  it('are limited in number, and dropped if the client disconnects', async () => {
     await serve(pprofHandler({ maxConcurrent: 2 }));
     const open = [1, 2].map(() => request(`${url}?seconds=300`).on('error', () => {}));
     for (const each of open) each.end();
@@ -224,7 +224,7 @@ describe('profiles on request', function () {
     while ((await status()) !== 200);
   });
 
-  it('come with the page of the viewer where that is asked for, and only there', async () => {
+  it('come with the page of the viewer only if an option enables it', async () => {
     server = await servePprof();
     assert.equal((await fetch(`http://127.0.0.1:${server.address().port}/`)).status, 404);
     server.close();
@@ -239,7 +239,7 @@ describe('profiles on request', function () {
     assert.equal((await fetch(`${base}/elsewhere`)).status, 404);
   });
 
-  it('warn where others can see the page, and nowhere else', async () => {
+  it('come with a warning only if other machines can see the page', async () => {
     const log = logDiag();
     try {
       for (const [host, warnings] of [
@@ -272,7 +272,7 @@ describe('profiles on request', function () {
   const ANSWERED = 400;
   const REFUSED = 403;
 
-  it('are not for pages that point their name at loopback, nor for those of other sites', async () => {
+  it('are refused to pages whose name points to loopback, and to those of other sites', async () => {
     server = await servePprof({ allowedHosts: ['App.internal', '::2'] });
     const { port } = server.address();
     const own = [
@@ -309,7 +309,7 @@ describe('profiles on request', function () {
     assert.equal(await statusOf(plain, { host: `app.internal:${plain}` }), REFUSED);
   });
 
-  it('are for everybody at other interfaces, unless hosts are named', async () => {
+  it('are for every Host on other interfaces, unless allowedHosts is given', async () => {
     const hosts = ['attacker.example', 'app.internal', '10.0.0.7'];
     for (const [options, expected] of [
       [{}, [ANSWERED, ANSWERED, ANSWERED]],
@@ -324,7 +324,7 @@ describe('profiles on request', function () {
     }
   });
 
-  it('are by the hosts that the handler is told, and else by all', async () => {
+  it('are for the hosts in allowedHosts of the handler, by default for all', async () => {
     for (const [options, expected] of [
       [undefined, [ANSWERED, ANSWERED, ANSWERED]],
       [{ allowedHosts: ['app.internal'] }, [ANSWERED, REFUSED, REFUSED]],
@@ -340,14 +340,14 @@ describe('profiles on request', function () {
     }
   });
 
-  it('come with a page that is asked for by the same hosts', async () => {
+  it('come with a page for the same hosts', async () => {
     server = await servePprof({ ui: true, allowedHosts: ['app.internal'] });
     const { port } = server.address();
     assert.equal(await statusOf(port, { host: `app.internal:${port}` }, '/'), 200);
     assert.equal(await statusOf(port, { host: `attacker.example:${port}` }, '/'), 403);
   });
 
-  it('need options that are right', async () => {
+  it('are refused for wrong options', async () => {
     const cases = [
       [{ maxSeconds: 301 }, /maxSeconds/],
       [{ maxConcurrent: 0 }, /maxConcurrent/],

@@ -77,7 +77,7 @@ describe('the push agent', function () {
   });
 
   for (const protocol of ['ingest', 'connect', 'otlp']) {
-    it(`uploads what ran, with its labels, by ${protocol}`, async () => {
+    it(`uploads the functions that ran, with labels, by ${protocol}`, async () => {
       const agent = start({ protocol, tags: { zone: 'a' } });
       const ids = { trace_id: '1'.repeat(32), span_id: '2'.repeat(16) };
       withLabels({ ...ids, tenant: 'acme' }, () => burn('labelled'));
@@ -107,7 +107,7 @@ describe('the push agent', function () {
   }
 
   for (const protocol of ['ingest', 'connect', 'otlp']) {
-    it(`uploads labels under names that Grafana shows, by ${protocol}`, async () => {
+    it(`uploads labels with names that Grafana shows, by ${protocol}`, async () => {
       const tags = { 'tenant.id': 'dotted', tenant_id: 'wins', 'k8s.pod.name': 'pod', 'a.b': '1' };
       const agent = start({ protocol, tags });
       const labels = { 'http.route': '/cart/:id', 'user.id': 'dotted', user_id: 'wins' };
@@ -134,7 +134,7 @@ describe('the push agent', function () {
     });
   }
 
-  it('uploads one window after another by itself, each from where the last has ended', async () => {
+  it('uploads window after window, each beginning where the last has ended', async () => {
     start({ flushIntervalMs: 1_000 });
     const work = setInterval(() => burn('plain', 30), 50);
     await server.until(({ uploads }) => uploads.length >= 3, 'three uploads', 30_000);
@@ -147,7 +147,7 @@ describe('the push agent', function () {
     }
   });
 
-  it('delivers the last window at stop(), once, and is then at rest', async () => {
+  it('delivers the last window at stop(), once, and then does nothing', async () => {
     const agent = start();
     burn('plain');
     const stopped = agent.stop();
@@ -183,7 +183,7 @@ describe('the push agent', function () {
     assert.ok(second.some(ran('labelled')) && !second.some(ran('plain')));
   });
 
-  describe('and the process', () => {
+  describe('in a process', () => {
     /** Burns, and says what its agent has done when it ends. */
     const program = (config, then = '') => `
       const { startPyroscope } = require('otelpyroscope');
@@ -201,7 +201,7 @@ describe('the push agent', function () {
       assert.equal(server.uploads[0].app, 'app');
     });
 
-    it('ends 5 s after stop() or by itself, whatever the server does; what is lost is counted', async () => {
+    it('lets the process end within 5 s, by itself or after stop(), whatever the server does, and counts losses', async () => {
       server.respond = () => true; // No answer.
       const then = `
         const began = performance.now();
@@ -225,7 +225,7 @@ describe('the push agent', function () {
       assert.ok(millis < 30_000, `${millis} ms`);
     });
 
-    it('ends 5 s after its work, however often windows end meanwhile', async () => {
+    it('lets the process end 5 s after its work, however often windows end meanwhile', async () => {
       const unreachable = await startUnreachable();
       const closed = await PyroscopeServer.start();
       const refuses = closed.url;
@@ -258,7 +258,7 @@ describe('the push agent', function () {
       }
     });
 
-    it('is profiled on where the application goes on after its end', async function () {
+    it('continues if the application goes on after beforeExit', async function () {
       this.timeout(100_000);
       const then = `
         function late() {
@@ -280,7 +280,7 @@ describe('the push agent', function () {
       assert.equal(ended.code, 0, ended.stderr);
     });
 
-    it('is not held by an upload under way', async () => {
+    it('does not keep the process alive with an upload under way', async () => {
       const then = `
         process.once('message', () => {}); // Until then the channel holds the process.
         process.once('beforeExit', () => process.exit(0));`;
@@ -297,7 +297,7 @@ describe('the push agent', function () {
       assert.ok(performance.now() - began < 45_000);
     });
 
-    it('is not profiled where the environment switches that off', async () => {
+    it('does not profile if the environment disables it', async () => {
       const env = { PYROSCOPE_PROFILING_ENABLED: 'false' };
       const ended = await runCode(program(config({ serverAddress: server.url })), { env });
       assert.equal(ended.code, 0, ended.stderr);

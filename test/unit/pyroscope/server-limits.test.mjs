@@ -31,7 +31,7 @@ const total = (samples) => samples.reduce((sum, { nanos }) => sum + nanos, 0);
 const key = ({ stack, nanos, labels }) => JSON.stringify([stack, nanos, labels]);
 
 describe('profiles for Pyroscope', () => {
-  it('are left as they are where they fit', async () => {
+  it('are unchanged if they fit', async () => {
     const gzipped = makeWindow(100, (index) => ({ route: `/${index}` }));
     const fitted = await fitProfile(gzipped, limits);
     assert.equal(fitted.parts.length, 1);
@@ -40,7 +40,7 @@ describe('profiles for Pyroscope', () => {
     decodeAll(fitted);
   });
 
-  it('are none where there are no samples', async () => {
+  it('are none if there are no samples', async () => {
     assert.deepEqual((await fitProfile(makeWindow(0), limits)).parts, []);
   });
 
@@ -71,7 +71,7 @@ describe('profiles for Pyroscope', () => {
     }
   });
 
-  it('lose the lightest stacks to "(trimmed)" where there are too many parts', async () => {
+  it('lose the lightest stacks to "(trimmed)" if there are too many parts', async () => {
     const gzipped = makeWindow(1_000, (index) => ({ route: `/${index}` }));
     const fitted = await fitProfile(gzipped, { ...limits, samples: 100, parts: 4 });
     assert.equal(fitted.parts.length, 4);
@@ -100,7 +100,7 @@ describe('profiles for Pyroscope', () => {
     assert.equal(samples.filter(({ kept }) => kept).length, 5);
   });
 
-  it('are halved where a server asks for it, down to one sample', async () => {
+  it('are halved if a server finds them too large, down to one sample', async () => {
     const gzipped = makeWindow(101);
     const halves = decodeAll(await halveProfile(gzipped));
     assert.deepEqual(

@@ -21,8 +21,8 @@ function judge(
   return judgeResponse(answer, protocol, NOW);
 }
 
-describe('the answer to an upload', () => {
-  it('is told by its status', () => {
+describe('the response to an upload', () => {
+  it('is judged by its status', () => {
     const kinds = { 200: 'delivered', 204: 'delivered', 413: 'too-large' };
     for (const status of [408, 429, 500, 501, 502, 503, 504, 599]) kinds[status] = 'retry';
     for (const status of [301, 307, 400, 401, 403, 404, 415, 422, 499]) kinds[status] = 'refused';
@@ -31,7 +31,7 @@ describe('the answer to an upload', () => {
     }
   });
 
-  it('is told by the gRPC code in its text, whatever the status', () => {
+  it('is judged by the gRPC code in its text, whatever the status', () => {
     const passing = [
       'pushing IngestInput-pprof failed push series with index 0 and id failed: unknown: rpc error: code = Unavailable desc = service is unavailable',
       '{"code":"unknown","message":"rpc error: code = DeadlineExceeded desc = context deadline exceeded"}',
@@ -60,12 +60,12 @@ describe('the answer to an upload', () => {
     assert.equal(judge(500, { body: message }).kind, 'too-large');
   });
 
-  it('is no word about the profile where the server says that it is busy', () => {
+  it('is not held against the profile if the server is busy', () => {
     for (const status of [429, 503]) assert.equal(judge(status).busy, true, status);
     for (const status of [408, 500, 502, 504]) assert.equal(judge(status).busy, false, status);
   });
 
-  it('may say when to come again', () => {
+  it('may have the time of the next try', () => {
     const cases = [
       ['7', 7_000],
       ['Thu, 01 Jan 2026 00:00:30 GMT', 30_000],
@@ -79,14 +79,14 @@ describe('the answer to an upload', () => {
     }
   });
 
-  it('is repeated in the reason, in one line and not whole', () => {
+  it('is quoted in the reason, on one line and shortened', () => {
     const { reason } = judge(400, { body: `no\n  good ${'x'.repeat(1_000)}` });
     assert.match(reason, /HTTP 400: no good x+$/);
     assert.ok(reason.length < 300);
     assert.match(judge(302, { location: 'http://b/' }).reason, /redirects to http:\/\/b\//);
   });
 
-  it('may take an OTLP request and reject what is in it', () => {
+  it('may accept an OTLP request and reject its profile', () => {
     const body = partialSuccess(1, 'no room');
     assert.match(judge(200, { body, protocol: 'otlp' }).reason, /no room/);
     assert.equal(judge(200, { body, protocol: 'otlp' }).kind, 'refused');
@@ -117,7 +117,7 @@ describe('the queue of profiles', () => {
     assert.deepEqual(queue.add(profile(MAX_QUEUED_BYTES / 4)), []);
   });
 
-  it('drops what began more than an hour ago', () => {
+  it('drops profiles that began more than an hour ago', () => {
     const queue = new UploadQueue();
     const old = profile(1, NOW - MAX_AGE_MS - 1);
     const young = profile(1, NOW - MAX_AGE_MS);
@@ -128,7 +128,7 @@ describe('the queue of profiles', () => {
     assert.equal(MAX_AGE_MS, 3_600_000);
   });
 
-  it('has the least tried come next, and the oldest of these', () => {
+  it('returns the profile with the fewest tries next, the oldest of several', () => {
     const queue = new UploadQueue();
     const profiles = [profile(), profile(), profile()];
     for (const each of profiles) queue.add(each);
@@ -143,7 +143,7 @@ describe('the queue of profiles', () => {
     assert.equal(queue.next.gzipped, newest.gzipped);
   });
 
-  it('puts parts in the place of a profile, and none where that is gone', () => {
+  it('replaces a profile by its parts, unless it was dropped', () => {
     const queue = new UploadQueue();
     const [whole, next, ...parts] = [profile(8), profile(1), profile(4), profile(4)];
     queue.add(whole);

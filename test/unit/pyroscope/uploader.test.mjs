@@ -105,7 +105,7 @@ describe('uploads', () => {
     );
   });
 
-  it('by OTLP have every function once, even where pprof has it twice', async () => {
+  it('by OTLP have every function once, even if pprof has it twice', async () => {
     const uploader = start({ protocol: 'otlp' });
     const profile = Profile.decode(gunzipSync(makeWindow(2)));
     const [first, second] = profile.function;
@@ -136,7 +136,7 @@ describe('uploads', () => {
     assert.deepEqual(counts(uploader), { uploads: 1, droppedProfiles: 0, queued: 0 });
   });
 
-  it('wait as long as Retry-After says, even in a hurry', async () => {
+  it('wait for Retry-After, even after hurry()', async () => {
     const uploader = start();
     const times = [];
     const answer = answers(status(429, '', { 'retry-after': '1' }));
@@ -178,7 +178,7 @@ describe('uploads', () => {
     });
   }
 
-  it('are dropped where the server takes all others, which are not kept waiting', async () => {
+  it('are dropped if the server accepts all others, which do not wait for them', async () => {
     const uploader = start();
     const isBad = ({ url }) => url.includes('name=shop') && url.includes(`from=${bad}&`);
     server.respond = (req, res) => isBad(req) && (status(500, 'down')(res), true);
@@ -200,7 +200,7 @@ describe('uploads', () => {
     assert.match(uploader.lastError, /tries of one profile alone failed: .* HTTP 500: down/);
   });
 
-  it('are dropped where the server refuses them, said once per cause', async () => {
+  it('are dropped if the server refuses them, with one warning per cause', async () => {
     const uploader = start();
     const codes = [400, 401, 422, 401, 308];
     const location = { location: 'http://elsewhere/' };
@@ -217,7 +217,7 @@ describe('uploads', () => {
     assert.match(uploader.lastError, /redirects to http:\/\/elsewhere/);
   });
 
-  it('are halved where the server finds them too large, and dropped where that does not help', async () => {
+  it('are halved if the server finds them too large, and dropped if that does not help', async () => {
     const uploader = start();
     server.respond = answers(status(413), status(413));
     await addProfile(uploader, 100);
@@ -233,7 +233,7 @@ describe('uploads', () => {
     server.respond = undefined;
   });
 
-  it('give up waiting for an answer, and for a slow reader', async () => {
+  it('time out without a response, and with a slow reader', async () => {
     const uploader = start({ timeoutMs: 300 });
     const silent = createServer((socket) => socket.on('error', () => {}).pause()).listen(
       0,
@@ -257,7 +257,7 @@ describe('uploads', () => {
     silent.close();
   });
 
-  it('count as delivered where only the end of the answer is missing', async () => {
+  it('count as delivered if only the end of the response is missing', async () => {
     const uploader = start();
     server.respond = answers((res) => {
       res.writeHead(200, { 'content-length': '100' }).write('half');
@@ -293,7 +293,7 @@ describe('uploads', () => {
     assert.deepEqual(counts(refused), { uploads: 0, droppedProfiles: 25, queued: 0 });
   });
 
-  it('deliver what has waited for almost an hour', async function () {
+  it('deliver profiles that have waited for almost an hour', async function () {
     this.timeout(60_000);
     const uploader = start();
     server.respond = (req, res) => (res.destroy(), true);
@@ -309,7 +309,7 @@ describe('uploads', () => {
     assert.equal(new Set(server.uploads.map(({ profile }) => profile.timeNanos)).size, 236);
   });
 
-  it('are dropped where they are too old to be taken', async () => {
+  it('are dropped if they are too old for the server', async () => {
     const uploader = start();
     const { parts } = await fitProfile(makeWindow(3), limits);
     const startNanos = BigInt(Date.now() - 61 * 60_000) * 1_000_000n;

@@ -58,7 +58,7 @@ describe('a file that is no source map', () => {
     return at(name);
   }
 
-  it('is not waited for, be it a pipe, also where it was a file a moment ago', async () => {
+  it('never blocks, even if it is a pipe that was a file a moment ago', async () => {
     const url = write(pipe('pipe'));
     assert.equal(lineOf(await maps.load([url, at('pipe')]), url), 1);
     assert.equal(lineOf(new SourceMaps().loadSync([url, at('pipe')]), url), 1);
@@ -68,7 +68,7 @@ describe('a file that is no source map', () => {
     assert.throws(() => runSync(steps()), /not a regular file/);
   });
 
-  it('is read as far as its size says, which is nothing for files of /proc', async () => {
+  it('is read up to its size, which is 0 for files of /proc', async () => {
     for (const file of ['/proc/self/pagemap', '/proc/kmsg', '/proc/self/smaps']) {
       const url = write(file);
       const before = process.memoryUsage.rss();
@@ -97,7 +97,7 @@ describe('a file that is no source map', () => {
     assert.throws(() => runSync(fileBytes(at('file'), shorter)), /shorter/);
   });
 
-  it('is closed, whatever comes of it', async () => {
+  it('is closed in every case', async () => {
     const refuse = () => {
       throw new Error('planned');
     };
@@ -111,7 +111,7 @@ describe('a file that is no source map', () => {
     assert.equal(openFiles(), before);
   });
 
-  it('is counted, and nothing of what is in it gets into the log', async () => {
+  it('is counted, and none of its content is logged', async () => {
     const secret = 'root:$y$j9T$4i';
     writeFileSync(at('shadow'), `${secret}:19000:0:99999:7:::\n`);
     const cases = {
@@ -145,7 +145,7 @@ describe('a file that is no source map', () => {
     }
   });
 
-  describe('or that cannot be read in time', () => {
+  describe('that cannot be read in time', () => {
     let release;
     let opened;
     const { open } = promises;
@@ -168,7 +168,7 @@ describe('a file that is no source map', () => {
       promises.open = open;
     });
 
-    it('holds up one collect for as long as it may, and no other', async () => {
+    it('delays one collect up to the limit, and no other', async () => {
       maps = new SourceMaps(200);
       const [first, stuck, last] = ['first.js', 'stuck.js', 'last.js'].map(writeMapped);
       const urls = [first, stuck, last];
@@ -195,7 +195,7 @@ describe('a file that is no source map', () => {
       assert.deepEqual(linesOf(originals), [7, 1, 1], 'a profile under way has changed');
     });
 
-    it('is waited for by another collect at the same time no longer than by the first', async () => {
+    it('delays another collect at the same time no longer than the first', async () => {
       maps = new SourceMaps(200);
       const [stuck, other] = ['stuck.js', 'other.js'].map(writeMapped);
       const [first, second] = await Promise.all([maps.load([stuck]), maps.load([other])]);
@@ -207,7 +207,7 @@ describe('a file that is no source map', () => {
     });
   });
 
-  it('is not taken for one that was there before', async () => {
+  it('is not mistaken for an earlier one', async () => {
     const url = writeMapped();
     assert.equal(lineOf(await maps.load([url]), url), 7);
     const { size } = statSync(url);

@@ -59,8 +59,8 @@ function randomSections(random) {
   return { version: 3, sections };
 }
 
-describe('source maps are read', () => {
-  it('as another library reads them, line by line and column by column', () => {
+describe('source maps', () => {
+  it('are read as another library reads them, line by line and column by column', () => {
     const random = randomFrom(7);
     let found = 0;
     for (let i = 0; i < 300; i++) {
@@ -87,7 +87,7 @@ describe('source maps are read', () => {
     assert.ok(found > 10_000, `${found} places are mapped`);
   });
 
-  it('whatever else is in the JSON, in any order and with any spaces', () => {
+  it('are read whatever else is in the JSON, in any order and with any spaces', () => {
     const map = { names: ['a"\\\n\u00fc', 7, null], sources: [null, 'x/\u00fc".ts'] };
     const mappings = encode([[[0, 1, 2, 3, 0]]]);
     const cases = [
@@ -114,14 +114,14 @@ describe('source maps are read', () => {
     }
   });
 
-  it('with slashes that JSON escapes, as some programs write them', () => {
+  it('are read with escaped slashes, as some programs write them', () => {
     const mappings = encode([[[0, 0, 0, 0]], [[0, 0, 1_008, 0]]]);
     assert.match(mappings, /\//, 'without a slash this tests nothing');
     const json = JSON.stringify({ sources: ['a.ts'], mappings }).replaceAll('/', '\\/');
     assert.equal(read(json).functionAt({ name: '', url: '', line: 2, column: 1 }).line, 1_009);
   });
 
-  it('or refused, with a reason that says nothing of what is in them', () => {
+  it('are refused with a reason that has none of their content', () => {
     const good = { version: 3, sources: ['a.ts'], names: [], mappings: 'AAAA' };
     const json = JSON.stringify(good);
     const refused = {
@@ -181,7 +181,7 @@ describe('source maps are read', () => {
     }
   });
 
-  it('with as many mappings as there may be, and no more', () => {
+  it('are read with the most mappings allowed, and no more', () => {
     const withCount = (count) => `{"sources":["a"],"mappings":"${'AAAA,'.repeat(count)}"}`;
     const file = read(withCount(2_000_000));
     assert.ok(file.bytes < 64_000_000, `${file.bytes} bytes`);
@@ -192,7 +192,7 @@ describe('source maps are read', () => {
 describe('the text of a compiled file', () => {
   const ALPHABET = ['a', 'é', '→', '😀', '\n', '\r\n', 'z'];
 
-  it('has the characters before a place that JavaScript has there', () => {
+  it('has the same characters before a position as JavaScript', () => {
     const random = randomFrom(3);
     for (let i = 0; i < 30; i++) {
       const text = Array.from(
@@ -216,7 +216,7 @@ describe('the text of a compiled file', () => {
     }
   });
 
-  it('has no places that are not there', () => {
+  it('has no positions beyond its lines', () => {
     const compiled = atOnce(CompiledText.of(Buffer.from('ab\ncd')));
     assert.equal(compiled.before(0, 2, 9), 'ab');
     assert.equal(compiled.before(1, 2, 9), 'cd');
@@ -226,7 +226,7 @@ describe('the text of a compiled file', () => {
     assert.equal(atOnce(CompiledText.of(Buffer.alloc(0))).before(0, 0, 9), '');
   });
 
-  it('names its map at its end, wherever the pieces begin in which it is searched', () => {
+  it('names its map at its end, wherever the searched pieces begin', () => {
     for (const before of [0, 1, 16_300, 16_384, 100_000]) {
       for (let after = 16_340; after < 16_400; after++) {
         const text = `${' '.repeat(before)}//# sourceMappingURL=a.map\n${' '.repeat(after)}`;

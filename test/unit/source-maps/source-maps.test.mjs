@@ -107,7 +107,7 @@ describe('source maps', () => {
 
   describe('of TypeScript', () => {
     for (const kind of ['external', 'inline']) {
-      it(`maps functions and lines, with an ${kind} map`, async () => {
+      it(`map functions and lines, with an ${kind} map`, async () => {
         const { outputText, sourceMapText } = ts.transpileModule(SOURCE, {
           fileName: 'src/points.ts',
           compilerOptions: {
@@ -160,7 +160,7 @@ describe('source maps', () => {
       ['(i)=>i', 14, 20],
     ];
 
-    it('maps names where the map tells them, and the place of the function', async () => {
+    it('map names that they have, and the position of the function', async () => {
       const { text, map } = oneLine(pieces);
       writeMapped(text, map);
       const cases = [
@@ -179,7 +179,7 @@ describe('source maps', () => {
       }
     });
 
-    it('takes the line of the function where only the line is known, the exact one else', async () => {
+    it('use the line of the function if only the line is known, else the exact one', async () => {
       const { text, map } = oneLine(pieces);
       writeMapped(text, map);
       const parse = functionIn('t', text, 'function t');
@@ -188,7 +188,7 @@ describe('source maps', () => {
       assert.equal(originals.lineAt(parse, 1, text.indexOf('return') + 1), 4);
     });
 
-    it('never takes a line of another file', async () => {
+    it('never use a line of another file', async () => {
       const { text, map } = oneLine(pieces);
       map.sources.push('src/other.ts');
       map.mappings += `;${encode([[[0, 1, 76, 0]]])}`;
@@ -197,7 +197,7 @@ describe('source maps', () => {
       assert.equal((await maps.load([parse.url])).lineAt(parse, 2, 0), 3);
     });
 
-    it('maps nothing without a position', async () => {
+    it('map nothing without a position', async () => {
       const { text, map } = oneLine(pieces);
       writeMapped(text, map);
       await assertUnmapped({ name: 't', url: at('app.js'), line: 0, column: 0 });
@@ -205,7 +205,7 @@ describe('source maps', () => {
     });
   });
 
-  it('resolves sources against the map, sourceRoot included, and keeps schemes of bundlers', async () => {
+  it('have sources relative to the map, with sourceRoot, and keep schemes of bundlers', async () => {
     const pieces = [['function f(){}', 7, 0]];
     const cases = [
       [{ sources: ['../src/a.ts'] }, urlOf('dist/src/a.ts')],
@@ -225,7 +225,7 @@ describe('source maps', () => {
     }
   });
 
-  it('reads maps of sections', async () => {
+  it('may have sections', async () => {
     const { text, map } = oneLine([['function f(){}', 7, 0]]);
     const sections = [
       { offset: { line: 0, column: 0 }, map },
@@ -236,7 +236,7 @@ describe('source maps', () => {
     assert.equal((await originalOf(second)).url, urlOf('src/second.ts'));
   });
 
-  it('finds the last comment, and no text that only looks like one', () => {
+  it('are found by the last comment, and not by text that only looks like one', () => {
     assert.equal(
       sourceMapUrl('x\n//# sourceMappingURL=a.map\n//# sourceMappingURL=b.map\n'),
       'b.map',
@@ -253,11 +253,11 @@ describe('source maps', () => {
     assert.equal(sourceMapUrl('sourceMappingURL=x '.repeat(10_000)), undefined);
   });
 
-  describe('leave the compiled place where the map', () => {
+  describe('keep the compiled position if the map', () => {
     const { text, map } = oneLine([['function f(){}', 7, 0]]);
     const compiled = () => functionIn('f', text, 'function f');
 
-    it('is not there', async () => {
+    it('does not exist', async () => {
       write('app.js', `${text}\n//# sourceMappingURL=app.js.map\n`);
       await assertUnmapped(compiled());
     });
@@ -279,7 +279,7 @@ describe('source maps', () => {
       'has no sources': JSON.stringify({ ...map, sources: undefined }),
       'has sources that are numbers': JSON.stringify({ ...map, sources: [{}] }),
       'has sources that are null': JSON.stringify({ ...map, sources: [null] }),
-      'speaks of sources that are not there': JSON.stringify({ ...map, sources: [] }),
+      'names sources that do not exist': JSON.stringify({ ...map, sources: [] }),
       'has broken sections': JSON.stringify({ version: 3, sections: [null, { map: 3 }] }),
       'is another version': JSON.stringify({ ...map, version: 2, mappings: 5 }),
       'has sections within sections without end': `${'{"sections":[{"map":'.repeat(50_000)}`,
@@ -324,7 +324,7 @@ describe('source maps', () => {
       await assertUnmapped(compiled());
     });
 
-    it('cannot be for lack of a file', async () => {
+    it('would be of a URL that names no file', async () => {
       for (const url of [
         '',
         'node:fs',
@@ -340,7 +340,7 @@ describe('source maps', () => {
     });
   });
 
-  it('reads a file that has changed again, and no other', async () => {
+  it('are read again if the file has changed, and only then', async () => {
     const first = oneLine([['function f(){}', 7, 0]]);
     writeMapped(first.text, first.map);
     const compiled = functionIn('f', first.text, 'function f');
@@ -355,7 +355,7 @@ describe('source maps', () => {
     await assertUnmapped(compiled);
   });
 
-  it('keeps a bounded number of maps', async () => {
+  it('are kept in a bounded number', async () => {
     const { text, map } = oneLine([['function f(){}', 7, 0]]);
     // 12 MiB and more each, by the text alone: of 128 there is room for ten.
     const padding = ' '.repeat(12 * 1024 * 1024);
@@ -374,12 +374,12 @@ describe('source maps', () => {
     assert.equal(later.functionAt({ name: 'f', url: urls[11], line: 1, column: 11 }).line, 7);
   });
 
-  describe('at once, for the end of the process', () => {
+  describe('loaded synchronously at the end of the process', () => {
     const { text, map } = oneLine([['function f(){}', 7, 0]]);
     const lineOf = (originals, url) =>
       originals.functionAt({ name: 'f', url, line: 1, column: 11 }).line;
 
-    it('have the same places, from what is known already too', async () => {
+    it('give the same positions, also from maps in the cache', async () => {
       writeMapped(text, map);
       const url = at('app.js');
       assert.equal(lineOf(maps.loadSync([url]), url), 7);
@@ -391,7 +391,7 @@ describe('source maps', () => {
       assert.equal(lineOf(maps.loadSync([inline]), inline), 7);
     });
 
-    it('read a bounded number of bytes, and nothing half', async () => {
+    it('are read up to a number of bytes, and never in part', async () => {
       for (const name of ['first', 'second', 'third', 'last']) writeMapped(text, map, `${name}.js`);
       // Of 32 MiB: the map of the third has no room, and neither has what comes after.
       truncateSync(at('first.js.map'), 15 << 20);

@@ -47,7 +47,7 @@ describe("the viewer's server", function () {
     port = new URL(url).port;
   });
 
-  it('listens at the loopback interface, and lets the page load nothing from elsewhere', async function () {
+  it('listens on the loopback interface, and lets the page load nothing from elsewhere', async function () {
     assert.match(url, /^http:\/\/127\.0\.0\.1:\d+\/$/);
     for (const [file, type] of [
       ['', /^text\/html/],
@@ -70,7 +70,7 @@ describe("the viewer's server", function () {
     assert.doesNotMatch(body, /<script(?![^>]* src=)|<style|\son\w+=|style=|https?:/);
   });
 
-  it('knows no other files and methods', async function () {
+  it('serves no other files and methods', async function () {
     for (const file of [
       'LICENSES.txt',
       '../index.js',
@@ -124,7 +124,7 @@ describe("the viewer's server", function () {
     }
   });
 
-  it('answers nobody who does not say whom they ask', async function () {
+  it('refuses requests without a Host', async function () {
     const socket = connect(port, '127.0.0.1').setEncoding('utf8');
     socket.end('GET /api/profile HTTP/1.0\r\n\r\n');
     let answer = '';
@@ -132,7 +132,7 @@ describe("the viewer's server", function () {
     assert.match(answer, /^HTTP\/1\.1 403 /);
   });
 
-  it('answers at other addresses, once told so, to numbers but not to names', async function () {
+  it('answers on another interface, if configured, to numeric hosts but not to names', async function () {
     const open = await start(fileSource('shop', await readProfile(shopProfile())), {
       host: '0.0.0.0',
     });
@@ -143,7 +143,7 @@ describe("the viewer's server", function () {
     assert.equal((await ask(at, { host: `evil.example:${bound}` })).status, 403);
   });
 
-  it('refuses questions that it does not understand', async function () {
+  it('refuses unknown queries', async function () {
     const answer = await ask(`${url}api/graph?a=nothing`);
     assert.deepEqual([answer.status, answer.body], [400, '"nothing" is no LABEL=VALUE\n']);
     const many = Array.from({ length: 40 }, (_, i) => `a=x${i}=1`).join('&');

@@ -16,7 +16,7 @@ const labelsOf = (gzipped) =>
   decodePprof(gzipped).samples.map(({ labels }) => Object.fromEntries(labels));
 
 describe('names of labels', () => {
-  it('have an underscore for what Grafana cannot show', () => {
+  it('have an underscore for characters that Grafana does not show', () => {
     const names = {
       tenant: 'tenant',
       'http.route': 'http_route',
@@ -27,25 +27,25 @@ describe('names of labels', () => {
     for (const [name, shown] of Object.entries(names)) assert.equal(shownName(name), shown);
   });
 
-  it('do not become one that has a meaning of its own', () => {
+  it('do not become a reserved name', () => {
     const names = ['trace.id', 'span.id', 'span.name', 'profile.id', 'thread.name', '_.name._'];
     for (const name of names) assert.equal(shownName(name), name);
   });
 
-  it('are the first that became so, unless a label had it before', () => {
+  it('are given to the first label, unless another had the name before', () => {
     assert.deepEqual(withShownNames({ 'a.b': '1', 'a-b': '2', c: '3' }), { a_b: '1', c: '3' });
     assert.deepEqual(withShownNames({ 'a.b': '1', a_b: '2' }), { a_b: '2' });
     assert.deepEqual(withShownNames({ a_b: '2', 'a.b': '1' }), { a_b: '2' });
   });
 
-  it('leave a profile as it is where all are right', async () => {
+  it('leave a profile unchanged if all are valid', async () => {
     const gzipped = makeWindow(100, (index) => ({ route: `/a.b/${index}` }));
     const renamed = await renameLabels(gzipped);
     assert.equal(renamed.gzipped, gzipped);
     assert.equal(renamed.droppedLabels, 0);
   });
 
-  it('change in a profile, and nothing else does', async () => {
+  it('are all that is changed in a profile', async () => {
     const labels = [
       { 'http.route': '/a', tenant: 'x' },
       {},
@@ -75,7 +75,7 @@ describe('names of labels', () => {
     assert.deepEqual(others(decodePprof(renamed.gzipped)), others(decodePprof(gzipped)));
   });
 
-  it('are refused where the bytes are no profile', async () => {
+  it('cause a rejection if the bytes are no profile', async () => {
     await assert.rejects(renameLabels(Buffer.from('nonsense')));
     const cut = gunzipSync(makeWindow(3)).subarray(0, -3);
     await assert.rejects(renameLabels(gzipSync(cut)));
