@@ -58,10 +58,10 @@ export const bench = {
     'work of known CPU, in one profile at 100 Hz. Inlined leaf: how much of the CPU of a hot function ' +
     'that V8 inlines stands under its own name. Bursts: a service busy for 12 % in bursts of 0.7 to ' +
     '2.8 ms, how much of its CPU is found, and how far the shares of its four functions are off (by ' +
-    'chance alone about 5 points). Labels: two flows in turns, how much of their CPU has the right ' +
-    "one; Pyroscope's calls, and Datadog's on Node.js 20, label the synchronous part of a flow alone. " +
+    'chance alone about 5 points). Labels: two async contexts in turns, how much of their CPU has the right ' +
+    "one; Pyroscope's calls, and Datadog's on Node.js 20, label only the synchronous part of one. " +
     'All: the profile beside `process.cpuUsage()`, with garbage and the thread pool. ' +
-    "`node:inspector` knows the clock's time alone: all but `(idle)` is taken for CPU.",
+    '`node:inspector` has only wall-clock time: all but `(idle)` is taken for CPU.',
   key: true,
   rounds: 2,
   async run({ rounds, node, peers }) {

@@ -93,7 +93,7 @@ export const bench = {
   about:
     'self time by function on the compute suite of the tests, each kind of work a fixed number of ' +
     'times: total variation distance (half the sum of the differences of all shares). Only where V8 ' +
-    'itself tells inlined functions apart: Node.js 26. Below, how far both are from the truth: the ' +
+    'itself distinguishes inlined functions: Node.js 26. Below, how far both are from the truth: the ' +
     'CPU of each kind of work as the process counts it, and two equal loops with as many rounds, of ' +
     'which one reads `process.cpuUsage()` every 14 µs and the other every 10 ms.',
   remark:
@@ -104,7 +104,7 @@ export const bench = {
     'well, up to 150 of one function within 5 ms.',
   key: true,
   rounds: 3,
-  unable: ({ major }) => (major < 26 ? 'its V8 does not tell inlined functions apart' : undefined),
+  unable: ({ major }) => (major < 26 ? 'its V8 does not distinguish inlined functions' : undefined),
   async run({ rounds, node }) {
     const among = [];
     const against = [];

@@ -26,7 +26,7 @@ export const bench = {
     'Node.js 20, V8 lists native functions among the frames; each was searched for on the stack, ' +
     'which took twice as long as all else.) ' +
     "Drains happen in collections' prologues, with one or two samples each, when nothing of theirs " +
-    'is in the caches: misses, two looks at the clock and the safe reads for the leaf (a system call ' +
+    'is in the caches: misses, two reads of the clock and the safe reads for the leaf (a system call ' +
     'or two) are more than 5 µs. Tried: those reads in whole pages, and callers known by their ' +
     'address, without which 120 frames took twice as long.',
   key: true,

@@ -80,7 +80,7 @@ export const bench = {
     `CPU of a service per request, ${REQUESTS} requests at a time by ${CONNECTIONS} connections, with ` +
     "OpenTelemetry's SDK and http instrumentation and a span in each request, at 100 Hz. With ours " +
     'the tracer provider is wrapped, so the price of the labels is in it; Datadog and Pyroscope are ' +
-    'told labels by their own calls.',
+    'given labels by their own calls.',
   rounds: 4,
   async run({ rounds, node, peers }) {
     const [off, again, ...others] = loadModes(peers);
