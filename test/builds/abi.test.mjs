@@ -173,7 +173,7 @@ describe('a binary of another ABI', function () {
 
   for (const other of others) {
     it(`is refused when it was built for Node ${other.version.split('.')[0]}`, function () {
-      // Where the linker finds all symbols, the version is what is left to tell them apart.
+      // If the linker finds all symbols, only the version distinguishes them.
       expectRefused(
         runWith(buildNative(other, { quiet: true })),
         new RegExp(`is for ABI ${other.abi}[;.]|undefined symbol`),

@@ -23,7 +23,7 @@ describe('the install script of a dependency', function () {
   let installed;
 
   before(function () {
-    // What npm would put there, from what npm would publish.
+    // The files that npm would install, from those that it would publish.
     application = mkdtempSync(path.join(os.tmpdir(), 'application-'));
     const pack = ['pack', '--ignore-scripts', '--json', `--pack-destination=${application}`];
     const listing = execFileSync('npm', pack, { cwd: packageRoot, encoding: 'utf8' });

@@ -57,7 +57,7 @@ const MUST_FALL_BACK = [
   'inlining_position_bytes',
 ];
 
-/** What the profile of the fixture says; it is all there, or its shares would say nothing. */
+/** Returns the profile of the fixture. It must be complete, or its shares would mean nothing. */
 async function profileOf(file, mode, env) {
   const report = await messageOf(runNode([file, mode], { env }));
   const missing = report.threadNanos - report.totalNanos;

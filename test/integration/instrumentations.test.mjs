@@ -122,7 +122,7 @@ function remoteTraceId(index) {
   return `b${String(index).padStart(31, '0')}`;
 }
 
-/** What tracing.md says of one place of one request, found out from the exported spans. */
+/** The labels of one point of one request by the rules of tracing.md, from the exported spans. */
 function expectedLabels(place, index, { spanIdScope, spanNameScope }, spans) {
   const labels = {};
   if (isUnsampled(index)) {

@@ -163,7 +163,7 @@ describe('the end of a profiled process', function () {
   this.timeout(120_000);
   this.slow(20_000);
 
-  /** How the child ends, and what its parent must then see. */
+  /** Code that ends the child, and the exit code and signal that its parent must get. */
   const ends = {
     'process.exit': ['process.exit(3)', 3, null],
     'process.exit in a promise': ['Promise.resolve().then(() => process.exit(4))', 4, null],

@@ -41,7 +41,7 @@ export class Work { x = 1;
 export const run = (rounds: number): Result => new Work().caller(rounds);
 `;
 
-/** What a minifier makes of it: one line, short names. */
+/** The text after a minifier: one line, short names. */
 function minified() {
   const pieces = [
     ['"use strict";'],

@@ -9,11 +9,11 @@ import { ROOT, runNode } from '../support/run-child.mjs';
 import { skipWithout } from '../support/skip.mjs';
 import { change, frames, picture, table, ViewerPages } from '../support/viewer-page.mjs';
 
-/** Of them, three are searches for a misspelt word: the work is the same on any machine. */
+/** Requests of which three search for a misspelt word: the same work on every machine. */
 const REQUESTS = '500';
-/** What only those do (examples/demo/catalog.cjs). */
+/** A function that only those call (examples/demo/catalog.cjs). */
 const PLANTED = ['suggestProducts', 'editDistance'];
-/** Of other routes. */
+/** Functions of other routes. */
 const ELSEWHERE = ['scoreProducts', 'showInvoice'];
 
 describe("the demo's profile in the viewer", function () {

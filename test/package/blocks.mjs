@@ -50,7 +50,7 @@ export function readmeBlock(section, language) {
   return blocksOf(rest).find((block) => block.language === language);
 }
 
-/** What programs import besides Node's own modules and this package. */
+/** Packages that programs import besides Node's own modules and this package. */
 export function packagesOf(text) {
   const names = [
     ...text.matchAll(/(?:from |import |require\(|import\()'(@[\w-]+\/[\w-]+|[\w-]+)['/]/g),

@@ -66,7 +66,7 @@ describe('the package in an application', function () {
   });
 
   describe('that is bundled', function () {
-    // What the bundles are made of; they run where nothing of it is.
+    // The sources of the bundles, which run in a folder without them.
     const entry = `
       const { CpuProfiler, withLabels, getLabels, TracerProvider } = require('otelpyroscope');
       ${probeByRequire.replace('require(', 'process.mainModule.require(').replace('(api)', '({ CpuProfiler, withLabels })')}

@@ -18,12 +18,12 @@ import { ROOT } from '../support/run-child.mjs';
 
 const run = promisify(execFile);
 const mocha = createRequire(import.meta.url).resolve('mocha/bin/mocha.js');
-/** What tests need of a checkout, besides the packages. */
+/** Files of a checkout that tests need, besides the packages. */
 const PARTS = ['lib', 'native', 'scripts', 'test', 'package.json'];
 
 export class Copy {
   directory = realpathSync(mkdtempSync(path.join(os.tmpdir(), 'copy-')));
-  /** Where the loader finds the binary. */
+  /** The path where the loader finds the binary. */
   binary;
 
   /** @param target what the binary is for, as of `describeNode` or of `prebuilds` */

@@ -35,7 +35,7 @@ const request = `
 
 const firstProfile = readmeBlock('Quick start', 'js');
 const manifest = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
-/** As the checkout has it: what is published later is not what is tested. */
+/** The version in the checkout, as a version published later is not tested. */
 const versionOf = (name) => `@${manifest.devDependencies[name]}`;
 
 const PROFILE = { stdout: 'labelled profile\n', stderr: '' };

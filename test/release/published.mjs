@@ -1,4 +1,4 @@
-/** What a release publishes, made once for all tests of the run: the binaries, each checked, and the tarball. */
+/** Builds what a release publishes, once for all tests of the run: the checked binaries, and the tarball. */
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { binaryPath, publishBinary } from '../../scripts/lib/native-build.mjs';
@@ -30,7 +30,7 @@ export function publishedBinary({ arch, libc, abi }) {
   if (prebuild === undefined) throw new Error(`There is no binary for ${arch} ${libc} ABI ${abi}.`);
   const binary = binaryPath(prebuild, place);
   if (built.has(binary)) return binary;
-  // Of another run.
+  // From another run.
   if (built.size === 0) rmSync(place, { recursive: true, force: true });
   // Throws where a check fails.
   buildPrebuild(prebuild, (file) => publishBinary(file, binary));

@@ -30,7 +30,7 @@ export function requireQemu() {
   }
 }
 
-/** What a program for arm64 printed; rejects when it does not exit with 0. */
+/** Resolves to the output of a program for arm64; rejects if it does not exit with 0. */
 export function runOnArm64(program, args, options = {}) {
   const [command, ...first] = qemu;
   return run(command, [...first, program, ...args], options);

@@ -11,7 +11,7 @@ import { ServerProcess } from './processes.mjs';
 const SOURCE = path.join(ROOT, 'test', 'servers', 'collector');
 const BINARY = path.join(ROOT, '.cache', 'servers', 'collector');
 
-/** What keeps it from being built here; undefined where nothing does. */
+/** Returns the reason why it cannot be built here, or undefined. */
 export function whyNoCollector() {
   const { status, stdout } = spawnSync('go', ['env', 'GOVERSION'], { encoding: 'utf8' });
   if (status !== 0) return 'there is no Go';
@@ -42,11 +42,11 @@ export function decodeByCollector(request) {
   return JSON.parse(stdout);
 }
 
-/** What the Collector hands on to. */
+/** The server that the Collector forwards requests to. */
 export class Sink {
   /** Bodies of requests, without gzip. */
   requests = [];
-  /** What was wrong with a request itself. */
+  /** Errors of requests. */
   complaints = [];
   #server = createServer((req, res) => void this.#take(req, res));
 

@@ -73,7 +73,7 @@ function sorted(samples) {
   return texts.sort();
 }
 
-/** What must arrive of a pprof profile. */
+/** Returns the parts of a pprof profile that must arrive. */
 function expected(gzipped) {
   const profile = decodePprof(gzipped);
   const samples = profile.samples.map(({ stack, count, labels: list }) => {

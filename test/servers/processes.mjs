@@ -43,7 +43,7 @@ export async function eventually(what, ask, seconds = 60) {
 
 /** A program that listens to a port. */
 export class ServerProcess {
-  /** What it has printed, the last 200,000 characters. */
+  /** The last 200,000 characters that it has printed. */
   output = '';
   #child;
 

@@ -72,7 +72,7 @@ describe('the limits of Pyroscope', function () {
     }
   }
 
-  /** What is asked of both: a profile, and what is of another kind in its series. */
+  /** Cases for both: a profile, and the parts of its series that differ. */
   const CASES = {
     'a profile': [{}],
     'as many samples as it may have': [{ samples: many(16_000) }],
@@ -138,7 +138,7 @@ describe('the limits of Pyroscope', function () {
       for (const [title, [of, own]] of Object.entries(CASES)) {
         it(`${title}, by ${protocol}`, async () => {
           const { kind: expected } = await send(standIn.url, protocol, of, own);
-          // Where all tests have one tenant, its rate limit may be reached by what came before.
+          // If all tests have one tenant, earlier tests may have reached its rate limit.
           const found = await eventually(`the answer "${expected}"`, async () => {
             const real = await send(use.server.url, protocol, of, own);
             return (real.kind !== 'retry' || expected === 'retry') && real;

@@ -18,7 +18,7 @@ import { byStack, samplesOf, sumOf, tracerOf, work } from './workload.mjs';
 const COUNTS = 'process_cpu:samples:count:cpu:nanoseconds';
 const CART = 'GET /cart';
 const PAY = 'POST /pay';
-/** What the client or the server adds to a series; others of the server's begin with `__`. */
+/** Labels that the client or the server adds to a series; others of the server begin with `__`. */
 const ADDED = ['pyroscope_spy', 'service.name'];
 
 describe('profiles in Pyroscope', function () {

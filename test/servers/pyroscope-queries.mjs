@@ -1,4 +1,4 @@
-/** What Grafana asks of Pyroscope: totals, stacks, names of labels and of kinds, spans over time. */
+/** Sends the queries of Grafana to Pyroscope: totals, stacks, names of labels and of kinds, spans over time. */
 import { CPU_KIND } from '../support/pyroscope-rules.mjs';
 
 /** A selector of all series with these labels: `{service_name="shop"}`. */

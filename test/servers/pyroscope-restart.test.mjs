@@ -7,7 +7,7 @@ import { Queries } from './pyroscope-queries.mjs';
 import { Relay } from './relay.mjs';
 import { burn, sumOf, samplesOf } from './workload.mjs';
 
-/** Of a window, in milliseconds. */
+/** Length of a window, in milliseconds. */
 const FLUSH_MS = 1_000;
 
 describe('a restart of Pyroscope', function () {
@@ -73,7 +73,7 @@ describe('a restart of Pyroscope', function () {
       assert.equal(taken.size, agent.metrics().uploads);
       const expected = sumOf(samplesOf(taken.values()));
       const service = { service_name: `shop-${protocol}` };
-      // What the server took just before it stopped, and did not say so, is there twice.
+      // A profile that the server accepted just before it stopped, without a response, is stored twice.
       const unanswered = relay.uploads.filter(({ status }) => status === undefined);
       const most = expected + sumOf(samplesOf(unanswered.map(({ profile }) => profile)));
       const found = await eventually('all of it', async () => {

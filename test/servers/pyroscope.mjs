@@ -24,7 +24,7 @@ export function skipWithNote(test, reason) {
 /** The server that all tests share but those that restart it. */
 let shared;
 
-/** To be called in a describe(): returns what has the server as `server` while the tests run. */
+/** Call this in a describe(). Returns an object that has the server as `server` while the tests run. */
 export function useSharedServer() {
   const use = { server: undefined };
   before(async function () {
@@ -39,7 +39,7 @@ export function useSharedServer() {
   return use;
 }
 
-// In the suite around all files.
+// Hooks of the suite around all files.
 after(async () => {
   await (await shared?.catch(() => undefined))?.close();
 });
@@ -59,7 +59,7 @@ export const newService = () => `shop-${randomUUID()}`;
 
 export class Pyroscope {
   url;
-  /** As it says, for people: '2.2.1'. */
+  /** The version that the server reports, such as '2.2.1'. */
   version;
   /** Whether requests need a tenant. */
   isMultiTenant = false;
@@ -107,7 +107,7 @@ export class Pyroscope {
     await this.#untilReady();
   }
 
-  /** It takes pushes and queries only some time after it has begun to listen, by default a minute. */
+  /** Waits until the server accepts pushes and queries, by default a minute after it has begun to listen. */
   async #untilReady() {
     const isReady = async () => {
       const response = await fetch(`${this.url}/ready`);

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { complaintsAbout } from '../support/pyroscope-rules.mjs';
 import { readUpload } from '../support/pyroscope-server.mjs';
 
-/** What says what an upload is; the rest is of the connection. */
+/** Headers that describe an upload; the others are of the connection. */
 const HEADERS = [
   ...['content-type', 'content-encoding', 'connect-protocol-version', 'user-agent'],
   ...['x-scope-orgid', 'authorization'],
@@ -16,7 +16,7 @@ export class Relay {
    * where the server gave none.
    */
   uploads = [];
-  /** What the stand-in has to say of them. */
+  /** Errors that the stand-in finds in them. */
   complaints = [];
   #target;
   #server = createServer((req, res) => void this.#pass(req, res));
@@ -59,7 +59,7 @@ export class Relay {
       });
       res.end(answer);
     } catch {
-      // As from the server itself: the connection ends without an answer.
+      // As the server itself would: the connection ends without a response.
       res.destroy();
     }
     this.uploads.push(upload);

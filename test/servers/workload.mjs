@@ -47,7 +47,7 @@ export function work(tracer, { names: [first, second], label: [name, value] }) {
   return spans;
 }
 
-/** What decoded profiles have, as samples: `{ stack, count, nanos, labels }`, labels as an object. */
+/** Returns the samples of decoded profiles: `{ stack, count, nanos, labels }`, labels as an object. */
 export function samplesOf(profiles) {
   return [...profiles].flatMap(({ samples }) =>
     samples.map((sample) => ({ ...sample, labels: Object.fromEntries(sample.labels) })),

@@ -24,7 +24,7 @@ const fixture = (name) => fileURLToPath(new URL(`fixtures/${name}`, import.meta.
  * what they use besides comes on top.
  */
 const BURNT_NANOS = 150e6;
-/** Of what was burnt, what samples must have seen. */
+/** Share of the burnt CPU that samples must contain. */
 const LEAST_SHARE = 0.4;
 
 describe('otelpyroscope run', function () {

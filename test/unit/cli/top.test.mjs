@@ -146,7 +146,7 @@ describe('otelpyroscope top', function () {
       skipWithout(spawnSync('go', ['version']).status === 0, 'golang-go', this);
     });
 
-    /** What pprof prints, by "name file" or, by lines, "name file:line". */
+    /** Returns the rows that pprof prints, by "name file" or, by lines, "name file:line". */
     async function figures(file, granularity) {
       const all = ['-nodefraction=0', '-edgefraction=0', '-nodecount=1000000', '-unit=ns'];
       const args = ['tool', 'pprof', '-top', granularity, ...all, file];

@@ -33,7 +33,7 @@ describe('otelpyroscope view', function () {
     rmSync(directory, { recursive: true });
   });
 
-  /** What it serves; then it is interrupted. */
+  /** Returns the served page, and then interrupts the command. */
   async function view(target) {
     let found;
     const ended = await cli(['view', '--no-open', target], {
@@ -64,7 +64,7 @@ describe('otelpyroscope view', function () {
 
   if (process.platform === 'linux') {
     it('opens the browser only if there is a display', async function () {
-      // What stands for a browser leaves the address that it is called with.
+      // The stand-in for a browser writes down the address that it is called with.
       const bin = path.join(directory, 'bin');
       const called = path.join(directory, 'called');
       mkdirSync(bin);

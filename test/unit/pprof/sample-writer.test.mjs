@@ -130,7 +130,7 @@ describe('samples of a profile', () => {
   });
 
   it('have functions up to a limit, and one function for all further ones', () => {
-    // Of each batch 50,000 functions, with a sample each; stacks have a limit as well.
+    // Each batch has 50,000 functions with a sample each, as stacks have a limit too.
     const generated = (first) => ({
       names: Array.from({ length: 50_000 }, (_, i) => [`eval${first + i}`, '']).flat(),
       startLines: new Uint32Array(50_000),

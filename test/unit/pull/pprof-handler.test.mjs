@@ -20,7 +20,7 @@ const SCRAPE_INTERVAL_MS = (SCRAPE_SECONDS + 1) * 1_000;
 /** Scrapes of each scraper. */
 const ROUNDS = SCRAPE_SECONDS > 1 ? 4 : 2;
 
-/** As Alloy's pyroscope.scrape takes it. */
+/** Requests a profile as Alloy's pyroscope.scrape does. */
 async function scrape(url) {
   const response = await fetch(url);
   const body = Buffer.from(await response.arrayBuffer());

@@ -1,4 +1,4 @@
-/** What answers of a server mean: delivered, once more, too large, or refused. */
+/** Checks the verdicts on a server's responses: delivered, retry, too large, or refused. */
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { partialSuccess } from '../../support/otlp-decode.mjs';

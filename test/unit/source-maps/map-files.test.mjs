@@ -62,7 +62,7 @@ describe('a file that is no source map', () => {
     const url = write(pipe('pipe'));
     assert.equal(lineOf(await maps.load([url, at('pipe')]), url), 1);
     assert.equal(lineOf(new SourceMaps().loadSync([url, at('pipe')]), url), 1);
-    // As if the path led to a file when it was looked at: what is opened is a pipe.
+    // As if the path named a file when it was checked, and a pipe when it is opened.
     const steps = () => fileBytes(at('pipe'), () => true);
     await assert.rejects(run(steps()), /not a regular file/);
     assert.throws(() => runSync(steps()), /not a regular file/);

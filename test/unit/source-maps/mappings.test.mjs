@@ -100,7 +100,7 @@ describe('source maps', () => {
         ...map,
         mappings,
       }),
-      // Of a key that is there twice the last counts.
+      // Of two equal keys the last one counts.
       JSON.stringify({ ...map, mappings: 'AAAA' }).replace(/}$/, `,"mappings":"${mappings}"}`),
       JSON.stringify({ ...map, mappings }).replace('"mappings"', '"m\\u0061ppings"'),
       JSON.stringify({ sourcesContent: ['\\"'.repeat(50_000), '\\'], ...map, mappings }),

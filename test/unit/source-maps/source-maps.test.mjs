@@ -393,7 +393,7 @@ describe('source maps', () => {
 
     it('are read up to a number of bytes, and never in part', async () => {
       for (const name of ['first', 'second', 'third', 'last']) writeMapped(text, map, `${name}.js`);
-      // Of 32 MiB: the map of the third has no room, and neither has what comes after.
+      // The limit is 32 MiB: the third map and all later ones do not fit.
       truncateSync(at('first.js.map'), 15 << 20);
       truncateSync(at('second.js'), 15 << 20);
       truncateSync(at('third.js.map'), 3 << 20);
