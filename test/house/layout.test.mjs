@@ -347,7 +347,7 @@ describe('ARCHITECTURE.md', () => {
           const found = text.matchAll(new RegExp(`\\b${name}'?(?: =|:) ([^;\\n]*[^;,\\n])`, 'g'));
           return ![...found].some((match) => plain(match[1]) === plain(value));
         })
-        .map(([constant]) => constant);
+        .map(([constant]) => `${constant} in ${files.join(', ')}`);
     });
     assert.deepEqual(wrong, []);
   });
