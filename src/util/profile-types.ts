@@ -21,7 +21,7 @@ export interface ProfileType {
   readonly pyroscopeName: string;
   /** Path at which HTTP servers serve it to those who pull profiles. */
   readonly pullPath: string;
-  /** Name of the file in which a browser saves it. */
+  /** Name of the file in which a browser saves it; `run` puts the program's name before it. */
   readonly fileName: string;
 }
 
