@@ -18,7 +18,7 @@ constexpr size_t kMaxScriptUrls = 20000;
 
 // Entries that are checked for one that can be forgotten: no event of V8 may
 // take long. If none is found the map grows, up to its limit and a quarter.
-constexpr int kLooks = 16;
+constexpr int kMaxChecked = 16;
 
 bool IsOfScript(const CodeEntry& entry) {
   return entry.kind == CodeKind::kMachineCode ||
@@ -56,7 +56,8 @@ std::string_view WithoutTier(std::string_view name) {
 
 void CodeMap::Add(uintptr_t start, size_t size, bool is_bytecode, FunctionId id,
                   std::string_view event_name) {
-  // It contains no address, and would replace a range that it does not overlap.
+  // An empty range contains no address, and would replace one that it does not
+  // overlap.
   if (size == 0) return;
   CodeEntry entry;
   entry.start = start;
@@ -105,13 +106,13 @@ bool CodeMap::AddFound(uintptr_t start, size_t size, FunctionId id) {
 
 std::shared_ptr<CodeFunction> CodeMap::FunctionOf(FunctionId id, bool in_script,
                                                   std::string_view name) {
-  CodeFunction** place = nullptr;
+  CodeFunction** indexed = nullptr;
   if (id.known()) {
-    place = &functions_.try_emplace(id.key(), nullptr).first->second;
-    if (*place != nullptr) return (*place)->shared_from_this();
+    indexed = &functions_.try_emplace(id.key(), nullptr).first->second;
+    if (*indexed != nullptr) return (*indexed)->shared_from_this();
   }
   auto function = std::make_shared<CodeFunction>();
-  if (place != nullptr) *place = function.get();
+  if (indexed != nullptr) *indexed = function.get();
   function->name = name;
   function->id = id;
   function->in_script = in_script;
@@ -204,21 +205,21 @@ void CodeMap::Insert(CodeEntry&& entry) {
   }
   while (after != entries_.end() && after->first < end) after = Erase(after);
   entry.generation = generation_;
-  const auto place = entries_.emplace_hint(after, start, std::move(entry));
-  AppendToOrder(&place->second);
+  const auto inserted = entries_.emplace_hint(after, start, std::move(entry));
+  AppendToOrder(&inserted->second);
   if (entries_.size() > kMaxEntries) ForgetOne();
   changes_++;
 }
 
-CodeMap::Entries::iterator CodeMap::Erase(Entries::iterator place) {
-  const std::shared_ptr<CodeFunction>& function = place->second.function;
+CodeMap::Entries::iterator CodeMap::Erase(Entries::iterator entry) {
+  const std::shared_ptr<CodeFunction>& function = entry->second.function;
   if (function.use_count() == 1) {
     name_bytes_ -= sizeof(CodeFunction) + function->name.capacity();
     if (function->id.known()) functions_.erase(function->id.key());
   }
-  TakeFromOrder(&place->second);
+  TakeFromOrder(&entry->second);
   NoteLoss();
-  return entries_.erase(place);
+  return entries_.erase(entry);
 }
 
 void CodeMap::AppendToOrder(CodeEntry* entry) {
@@ -234,9 +235,9 @@ void CodeMap::TakeFromOrder(CodeEntry* entry) {
 }
 
 void CodeMap::ForgetOne() {
-  NoteLoss();  // so that samples mark again what they hit
+  NoteLoss();  // so that samples mark the ranges that they hit again
   const bool must = entries_.size() > kMaxEntries + kMaxEntries / 4;
-  for (int i = 0; i < kLooks; i++) {
+  for (int i = 0; i < kMaxChecked; i++) {
     CodeEntry* entry = oldest_;
     if (must || (IsOfScript(*entry) && !entry->hit)) {
       Erase(entries_.find(entry->start));
@@ -317,8 +318,8 @@ void CodeMap::AddOffHeap(uintptr_t start, size_t size,
 }
 
 void CodeMap::ForgetModule(uint32_t module) {
-  for (auto place = entries_.begin(); place != entries_.end();) {
-    place = place->second.module == module ? Erase(place) : std::next(place);
+  for (auto entry = entries_.begin(); entry != entries_.end();) {
+    entry = entry->second.module == module ? Erase(entry) : std::next(entry);
   }
 }
 
@@ -356,10 +357,10 @@ void CodeMap::MarkStale() {
   NoteLoss();
   stale_changes_ = changes_;
   if (generation_ % kMaxAge != 0) return;
-  for (auto place = entries_.begin(); place != entries_.end();) {
-    const bool is_old = !IsGood(place->second) &&
-                        place->second.generation + kMaxAge < generation_;
-    place = is_old ? Erase(place) : std::next(place);
+  for (auto entry = entries_.begin(); entry != entries_.end();) {
+    const bool is_old = !IsGood(entry->second) &&
+                        entry->second.generation + kMaxAge < generation_;
+    entry = is_old ? Erase(entry) : std::next(entry);
   }
   stale_changes_ = changes_;
 }

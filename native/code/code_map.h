@@ -220,7 +220,7 @@ class CodeMap {
   const CodeEntry* EntryAt(uintptr_t address) const;
   // Inserts the entry as the newest, and removes ranges that it overlaps.
   void Insert(CodeEntry&& entry);
-  Entries::iterator Erase(Entries::iterator place);
+  Entries::iterator Erase(Entries::iterator entry);
   void AppendToOrder(CodeEntry* entry);
   void TakeFromOrder(CodeEntry* entry);
   std::shared_ptr<CodeFunction> FunctionOf(FunctionId id, bool in_script,

@@ -60,7 +60,7 @@ class UsedPages {
 };
 
 // Returns the address of the builtins' copy within [low, high), 0 if there is
-// none, or nothing if the system does not tell.
+// none, or nothing if the list of mappings cannot be read.
 std::optional<uintptr_t> FindBuiltinsCopy(uintptr_t original, size_t size,
                                           uintptr_t low, uintptr_t high) {
   if (size < kPieceBytes || size > high - low) return 0;
@@ -76,11 +76,12 @@ std::optional<uintptr_t> FindBuiltinsCopy(uintptr_t original, size_t size,
   // The kernel takes half a microsecond for each mapping that it lists, and
   // there may be tens of thousands. V8 puts the copy at the end, if anywhere.
   const UsedPages used(low, high);
-  for (uintptr_t place = (high - size) & ~(kCodePageBytes - 1); place >= low;
-       place -= kCodePageBytes) {
-    if (used.AnyAt(place, size) && first.IsAt(place) &&
-        middle.IsAt(place + middle_offset) && last.IsAt(place + last_offset)) {
-      return place;
+  for (uintptr_t candidate = (high - size) & ~(kCodePageBytes - 1);
+       candidate >= low; candidate -= kCodePageBytes) {
+    if (used.AnyAt(candidate, size) && first.IsAt(candidate) &&
+        middle.IsAt(candidate + middle_offset) &&
+        last.IsAt(candidate + last_offset)) {
+      return candidate;
     }
   }
   return 0;

@@ -9,7 +9,7 @@ namespace otelpyroscope {
 
 // Stores the ranges in `code_map`. `by_events`: the map gets its code from V8's
 // events. Searches for the copy of the builtins, which V8 does not report, in
-// less than 1 ms. Returns false if the system does not tell what is mapped. On
+// less than 1 ms. Returns false if the list of mappings cannot be read. On
 // the isolate's thread, outside callbacks of the collector.
 bool LearnCodeRanges(v8::Isolate* isolate, bool by_events, CodeMap* code_map);
 

@@ -15,11 +15,11 @@ using v8_layout::kTagMask;
 using v8_layout::Layout;
 using v8_layout::layout;
 
-// No process has more AsyncLocalStorages; the bound is for memory that is not
-// what it is taken for.
+// No process has more AsyncLocalStorages; the bound is for memory that contains
+// something else.
 constexpr uint64_t kMaxEntries = 4096;
 
-// Reads plainly, in the signal handler: the layout was checked before.
+// Reads by plain loads, in the signal handler: the layout was checked before.
 struct PlainReader {
   template <typename T>
   SIGNAL_SAFE static bool Read(uintptr_t address, T* to) noexcept {
@@ -102,8 +102,9 @@ SIGNAL_SAFE bool ReadHashMap(uintptr_t map, uint16_t map_type,
 // Returns the address of the small integer under `key` in the JSMap `map`, and
 // its value; or 0.
 template <typename Reader>
-SIGNAL_SAFE uintptr_t FindPlace(uintptr_t map, uintptr_t key, uint16_t map_type,
-                                uint32_t* number) noexcept {
+SIGNAL_SAFE uintptr_t FindNumberAddress(uintptr_t map, uintptr_t key,
+                                        uint16_t map_type,
+                                        uint32_t* number) noexcept {
   const Layout& at = layout();
   *number = 0;
   HashMap found;
@@ -115,11 +116,11 @@ SIGNAL_SAFE uintptr_t FindPlace(uintptr_t map, uintptr_t key, uint16_t map_type,
     uintptr_t word = 0;
     if (!Reader::Read(entry, &word)) return 0;
     if (word == key) {
-      const uintptr_t place = entry + at.hash_map_value;
+      const uintptr_t address = entry + at.hash_map_value;
       uint64_t value = 0;
-      if (!ReadSmi<Reader>(place, &value) || value > INT32_MAX) return 0;
+      if (!ReadSmi<Reader>(address, &value) || value > INT32_MAX) return 0;
       *number = static_cast<uint32_t>(value);
-      return place;
+      return address;
     }
     entry += at.hash_map_entry_bytes;
   }
@@ -130,7 +131,7 @@ SIGNAL_SAFE uintptr_t FindPlace(uintptr_t map, uintptr_t key, uint16_t map_type,
 template <typename Reader>
 uint32_t FindNumber(uintptr_t map, uintptr_t key, uint16_t map_type) {
   uint32_t number = 0;
-  FindPlace<Reader>(map, key, map_type, &number);
+  FindNumberAddress<Reader>(map, key, map_type, &number);
   return number;
 }
 
@@ -237,7 +238,7 @@ SIGNAL_SAFE uintptr_t ContextLabel::FindLabel(v8::Isolate* isolate,
   PlainReader::Read(
       reinterpret_cast<uintptr_t>(isolate) + layout().continuation_data,
       &context);
-  return FindPlace<PlainReader>(context, key, map_instance_type_, id);
+  return FindNumberAddress<PlainReader>(context, key, map_instance_type_, id);
 #else
   static_cast<void>(isolate);
   return 0;
@@ -253,11 +254,11 @@ ContextLabel::ReadLabel(v8::Isolate* isolate) const noexcept {
 
 bool ContextLabel::ReplaceLabel(v8::Isolate* isolate, uint32_t id) {
   uint32_t before = 0;
-  const uintptr_t place = FindLabel(isolate, &before);
-  if (place == 0 || id > INT32_MAX) return false;
+  const uintptr_t address = FindLabel(isolate, &before);
+  if (address == 0 || id > INT32_MAX) return false;
   // V8 may be marking the map on another thread, which reads whole words. A
   // small integer needs no write barrier.
-  std::atomic_ref<uintptr_t>(*reinterpret_cast<uintptr_t*>(place))
+  std::atomic_ref<uintptr_t>(*reinterpret_cast<uintptr_t*>(address))
       .store(uintptr_t{id} << kSmiShift, std::memory_order_relaxed);
   return true;
 }

@@ -26,7 +26,7 @@ namespace {
 // Connects a signal to its timer's owner. A signal carries the ticket of its
 // timer; a deleted timer leaves no ticket, so its late signals are ignored. The
 // entries are never freed.
-struct Place {
+struct Entry {
   std::atomic<uint32_t> ticket{0};  // 0: no live timer
   std::atomic<void*> owner{nullptr};
   timer_t timer{};
@@ -42,7 +42,7 @@ constexpr size_t kHandlerStackBytes = 16 * 1024;
 
 // Everything here is leaked and trivially destructible: signals arrive while
 // exit() runs static destructors.
-Place places[CpuTimer::kMaxTimers];
+Entry entries[CpuTimer::kMaxTimers];
 std::atomic<CpuTimerHandler> current_handler{nullptr};
 static_assert(std::atomic<CpuTimerHandler>::is_always_lock_free);
 pthread_mutex_t setup_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -67,12 +67,12 @@ SIGNAL_SAFE void OnSignal(int, siginfo_t* info, void* ucontext) noexcept {
   if (info->si_code != SI_TIMER) return;
   const int saved_errno = errno;
   const uint32_t ticket = static_cast<uint32_t>(info->si_value.sival_int);
-  const Place& place = places[ticket % CpuTimer::kMaxTimers];
+  const Entry& entry = entries[ticket % CpuTimer::kMaxTimers];
   // Acquire pairs with the release in Start(): owner and handler are set.
-  if (ticket != 0 && place.ticket.load(std::memory_order_acquire) == ticket) {
+  if (ticket != 0 && entry.ticket.load(std::memory_order_acquire) == ticket) {
     const uint32_t weight = 1 + static_cast<uint32_t>(info->si_overrun);
     current_handler.load(std::memory_order_relaxed)(
-        place.owner.load(std::memory_order_relaxed), weight, ucontext);
+        entry.owner.load(std::memory_order_relaxed), weight, ucontext);
   }
   errno = saved_errno;
 }
@@ -113,7 +113,8 @@ int SetTimer(timer_t timer, uint64_t interval_ns) {
 
 enum class Ended { kDeleted, kDisarmed, kStillFires };
 
-// A sandbox that was entered while the timer ran may refuse everything.
+// Deletes the timer, or else disarms it. A sandbox that was entered while the
+// timer ran may refuse both.
 Ended EndTimer(timer_t timer) {
   if (timer_delete(timer) == 0) return Ended::kDeleted;
   return SetTimer(timer, 0) == 0 ? Ended::kDisarmed : Ended::kStillFires;
@@ -121,8 +122,7 @@ Ended EndTimer(timer_t timer) {
 
 void GiveSignalBack(int signal) {
   struct sigaction action;
-  // Another handler that was installed over ours stays: it may call ours for
-  // good.
+  // A handler that was installed over ours stays: it may call ours at any time.
   if (sigaction(signal, nullptr, &action) != 0 ||
       (action.sa_flags & SA_SIGINFO) == 0 || action.sa_sigaction != OnSignal) {
     return;
@@ -170,14 +170,14 @@ int CreateTimerAndSignal(uint32_t ticket, timer_t* timer) {
 
 // Returns the index of the entry with an undeleted timer of this thread, else
 // of a free entry, or kMaxTimers.
-uint32_t FindPlace() {
+uint32_t FindEntry() {
   uint32_t found = CpuTimer::kMaxTimers;
   for (uint32_t index = 0; index < CpuTimer::kMaxTimers; index++) {
-    const Place& place = places[index];
-    if (place.ticket.load(std::memory_order_relaxed) != 0) continue;
-    if (place.undeleted_thread == 0) {
+    const Entry& entry = entries[index];
+    if (entry.ticket.load(std::memory_order_relaxed) != 0) continue;
+    if (entry.undeleted_thread == 0) {
       found = std::min(found, index);
-    } else if (place.undeleted_thread == thread_number) {
+    } else if (entry.undeleted_thread == thread_number) {
       return index;
     }
   }
@@ -190,27 +190,27 @@ int CpuTimer::Start(uint64_t interval_ns, CpuTimerHandler handler,
                     void* owner) {
   SetupLock lock;
   if (thread_number == 0) thread_number = ++threads_numbered;
-  const uint32_t index = FindPlace();
+  const uint32_t index = FindEntry();
   if (index == kMaxTimers || process_ends.load()) return EAGAIN;
-  Place& place = places[index];
-  uint32_t ticket = place.undeleted_ticket;
-  if (place.undeleted_thread == 0) {
+  Entry& entry = entries[index];
+  uint32_t ticket = entry.undeleted_ticket;
+  if (entry.undeleted_thread == 0) {
     // The upper bits count, so that a ticket is repeated only after 4 million.
     if (++tickets_given >= UINT32_MAX / kMaxTimers) tickets_given = 1;
     ticket = tickets_given * kMaxTimers + index;
-    const int error = CreateTimerAndSignal(ticket, &place.timer);
+    const int error = CreateTimerAndSignal(ticket, &entry.timer);
     if (error != 0) return error;
     existing_timers++;
   }
-  place.undeleted_thread = 0;
+  entry.undeleted_thread = 0;
 
-  place_ = index;
+  entry_index_ = index;
   running_ = true;
   PrepareThread(current_signal.load(std::memory_order_relaxed));
   current_handler.store(handler, std::memory_order_relaxed);
-  place.owner.store(owner, std::memory_order_relaxed);
+  entry.owner.store(owner, std::memory_order_relaxed);
   // Release pairs with the acquire in OnSignal().
-  place.ticket.store(ticket, std::memory_order_release);
+  entry.ticket.store(ticket, std::memory_order_release);
 
   interval_ns_ = interval_ns;
   paused_ = false;
@@ -220,7 +220,7 @@ int CpuTimer::Start(uint64_t interval_ns, CpuTimerHandler handler,
 }
 
 int CpuTimer::Arm(uint64_t interval_ns) {
-  return SetTimer(places[place_].timer, interval_ns);
+  return SetTimer(entries[entry_index_].timer, interval_ns);
 }
 
 void CpuTimer::Pause() {
@@ -240,8 +240,8 @@ void CpuTimer::Stop() {
 
 void CpuTimer::StopLocked() {
   running_ = false;
-  Place& place = places[place_];
-  const uint32_t ticket = place.ticket.exchange(0, std::memory_order_relaxed);
+  Entry& entry = entries[entry_index_];
+  const uint32_t ticket = entry.ticket.exchange(0, std::memory_order_relaxed);
   const int signal = current_signal.load(std::memory_order_relaxed);
   if (ticket == 0) {
     // StopAll() was first. Whether the system refused it is unknown, so the
@@ -249,11 +249,11 @@ void CpuTimer::StopLocked() {
     RestoreThread(signal, false);
     return;
   }
-  const Ended ended = EndTimer(place.timer);
+  const Ended ended = EndTimer(entry.timer);
   RestoreThread(signal, ended != Ended::kStillFires);
   if (ended != Ended::kDeleted) {
-    place.undeleted_thread = thread_number;
-    place.undeleted_ticket = ticket;
+    entry.undeleted_thread = thread_number;
+    entry.undeleted_ticket = ticket;
     return;
   }
   if (--existing_timers == 0) {
@@ -263,11 +263,11 @@ void CpuTimer::StopLocked() {
 }
 
 void CpuTimer::StopAll() {
-  // Without the lock, because exit() may have interrupted its holder.
+  // Takes no lock, because exit() may have interrupted its holder.
   process_ends.store(true);
-  for (Place& place : places) {
-    if (place.ticket.exchange(0, std::memory_order_relaxed) != 0) {
-      EndTimer(place.timer);
+  for (Entry& entry : entries) {
+    if (entry.ticket.exchange(0, std::memory_order_relaxed) != 0) {
+      EndTimer(entry.timer);
     }
   }
 }

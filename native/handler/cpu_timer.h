@@ -79,7 +79,7 @@ class CpuTimer {
   void* own_stack_ = nullptr;
   size_t own_stack_bytes_ = 0;
   stack_t previous_stack_ = {};
-  uint32_t place_ = 0;
+  uint32_t entry_index_ = 0;
   uint64_t interval_ns_ = 0;
   bool paused_ = false;
 };

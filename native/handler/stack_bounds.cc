@@ -11,7 +11,7 @@
 namespace otelpyroscope {
 namespace {
 
-// This much of a main thread's stack without a limit is taken for its own.
+// The size that is assumed of a main thread's stack without a limit.
 constexpr uintptr_t kMaxMainStack = uintptr_t{64} << 20;
 
 // Returns the stack on which the kernel has started the program. Its last page

@@ -14,8 +14,8 @@ struct StackBounds {
   uintptr_t high = 0;
 
   // Returns the bounds of the calling thread's stack, found once per thread, or
-  // empty bounds if the system cannot tell. For the main thread, the upper 64
-  // MiB. Not SIGNAL_SAFE.
+  // empty bounds if they cannot be determined. For the main thread, the upper
+  // 64 MiB. Not SIGNAL_SAFE.
   static StackBounds OfThisThread();
 
   SIGNAL_SAFE bool Contains(uintptr_t address) const noexcept {

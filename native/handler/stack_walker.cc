@@ -136,46 +136,46 @@ SIGNAL_SAFE uintptr_t FunctionOf(const StackBounds& bounds,
 }
 
 // Whether the frame at `fp`, to which a callee returns at `return_address`, is
-// the one that V8 lists as `place`: machine code by the return address,
-// interpreted code by its position in the bytecode.
-SIGNAL_SAFE bool IsFrameOf(uintptr_t place, uintptr_t return_address,
-                           uintptr_t fp, uintptr_t sp) noexcept {
-  if (return_address == place) return true;
+// the one that V8 lists by `pc`: the return address in machine code, or the
+// position in interpreted bytecode.
+SIGNAL_SAFE bool IsFrameOf(uintptr_t pc, uintptr_t return_address, uintptr_t fp,
+                           uintptr_t sp) noexcept {
+  if (return_address == pc) return true;
   const v8_layout::Layout& at = v8_layout::layout();
   if (fp - sp < at.frame_offset_below) return false;
   const uintptr_t offset = WordAt(fp - at.frame_offset_below);
   return static_cast<uint32_t>(offset) == 0 &&
          WordAt(fp - at.frame_bytecode_below) +
                  (offset >> v8_layout::kSmiShift) ==
-             place;
+             pc;
 }
 
-// Returns the frame listed as `place` among the callers of the frame at `from`,
-// as far as one frame pointer leads to the next; or 0.
-SIGNAL_SAFE uintptr_t FollowFrames(const StackBounds& bounds, uintptr_t place,
-                                   uintptr_t sp, uintptr_t from) noexcept {
+// Returns the frame that V8 lists by `pc` among the callers of the frame at
+// `from`, as far as one frame pointer leads to the next; or 0.
+SIGNAL_SAFE uintptr_t WalkFramePointers(const StackBounds& bounds, uintptr_t pc,
+                                        uintptr_t sp, uintptr_t from) noexcept {
   for (int i = 0; i < kMaxFramesBetween; i++) {
     if (!MayBeFrame(bounds, sp, from)) return 0;
     const uintptr_t caller = WordAt(from);
     if (!MayBeFrame(bounds, from, caller)) return 0;
-    if (IsFrameOf(place, WordAt(from + kWord), caller, sp)) return caller;
+    if (IsFrameOf(pc, WordAt(from + kWord), caller, sp)) return caller;
     from = caller;
   }
   return 0;
 }
 
-// Does the same by checking every word from `begin` on, as far as `budget`
-// goes.
-SIGNAL_SAFE uintptr_t SearchStack(const StackBounds& bounds, uintptr_t place,
+// Returns the same frame, found by checking the words from `begin` on, at most
+// `*budget` of them, which it counts down; or 0.
+SIGNAL_SAFE uintptr_t SearchStack(const StackBounds& bounds, uintptr_t pc,
                                   uintptr_t sp, uintptr_t begin,
                                   size_t* budget) noexcept {
   const size_t limit = std::min(*budget, kMaxSearchedPerFrame);
   for (size_t i = 0; i < limit; i++) {
-    const uintptr_t slot = begin + i * kWord;
-    if (!bounds.Contains(slot + kWord)) break;
-    const uintptr_t caller = WordAt(slot);
-    if (MayBeFrame(bounds, slot, caller) &&
-        IsFrameOf(place, WordAt(slot + kWord), caller, sp)) {
+    const uintptr_t address = begin + i * kWord;
+    if (!bounds.Contains(address + kWord)) break;
+    const uintptr_t caller = WordAt(address);
+    if (MayBeFrame(bounds, address, caller) &&
+        IsFrameOf(pc, WordAt(address + kWord), caller, sp)) {
       *budget -= i;
       return caller;
     }
@@ -196,8 +196,8 @@ void StackWalker::Init(v8::Isolate* isolate, size_t max_frames) {
   const void* builtins = nullptr;
   isolate->GetEmbeddedCodeRange(&builtins, &builtins_size_);
   builtins_ = reinterpret_cast<uintptr_t>(builtins);
-  // Empty if the dynamic linker cannot tell; then native functions are searched
-  // for, too.
+  // Empty if the dynamic linker does not list it; then native functions are
+  // searched for, too.
   const LoadedFile program = LoadedFileOf(builtins_).value_or(LoadedFile());
   program_ = program.begin;
   program_size_ = program.end - program.begin;
@@ -301,17 +301,18 @@ StackWalker::StackOfMarkedFrame(uintptr_t sp, uintptr_t fp) const noexcept {
   return is_marked ? fp + 2 * kWord : uintptr_t{0};
 }
 
-// Copies nothing that is not on this thread's stack.
+// Copies the words from `begin` to `end` that may be objects, as far as they
+// are on this thread's stack. Returns their number.
 READS_OTHER_FRAMES SIGNAL_SAFE uint16_t StackWalker::CopyObjects(
     uintptr_t begin, uintptr_t end, void** to) const noexcept {
   if (end == 0 || end - begin > kMaxSearchedPerFrame * kWord) {
     end = begin + kMaxSearchedPerFrame * kWord;
   }
   uint16_t count = 0;
-  for (uintptr_t place = begin;
-       place < end && bounds_.Contains(place) && count < kMaxStackWords;
-       place += kWord) {
-    const uintptr_t word = WordAt(place);
+  for (uintptr_t address = begin;
+       address < end && bounds_.Contains(address) && count < kMaxStackWords;
+       address += kWord) {
+    const uintptr_t word = WordAt(address);
     if (v8_layout::MayBeObject(word))
       to[count++] = reinterpret_cast<void*>(word);
   }
@@ -336,8 +337,8 @@ SIGNAL_SAFE uintptr_t StackWalker::FindFunctions(uintptr_t sp, uintptr_t fp,
   // confirmed by the same code; an instance may be dead.
   bool is_chained = true;
   for (size_t i = 0; i < count; i++) {
-    const uintptr_t place = reinterpret_cast<uintptr_t>(frames[i]);
-    if (i != 0 && IsBuiltin(place)) {
+    const uintptr_t pc = reinterpret_cast<uintptr_t>(frames[i]);
+    if (i != 0 && IsBuiltin(pc)) {
       frames[count + i] = nullptr;
       continue;
     }
@@ -345,14 +346,14 @@ SIGNAL_SAFE uintptr_t StackWalker::FindFunctions(uintptr_t sp, uintptr_t fp,
     // The innermost frame is listed if the interpreter runs, as is a caller of
     // C++ that runs without a frame.
     if (i == 0 && MayBeFrame(bounds_, sp, fp) &&
-        IsFrameOf(place, fp == fast_caller() ? place : 0, fp, sp)) {
+        IsFrameOf(pc, fp == fast_caller() ? pc : 0, fp, sp)) {
       found = fp;
     }
-    if (found == 0 && !IsNative(place)) {
-      found = FollowFrames(bounds_, place, sp, callee == 0 ? fp : callee);
+    if (found == 0 && !IsNative(pc)) {
+      found = WalkFramePointers(bounds_, pc, sp, callee == 0 ? fp : callee);
       if (found == 0) {
         is_chained = false;
-        found = SearchStack(bounds_, place, sp, std::max(sp, callee), &budget);
+        found = SearchStack(bounds_, pc, sp, std::max(sp, callee), &budget);
       }
     }
     const bool is_of_function =
@@ -369,11 +370,11 @@ SIGNAL_SAFE uintptr_t StackWalker::FindFunctions(uintptr_t sp, uintptr_t fp,
 }
 
 READS_OTHER_FRAMES bool FindFrame(const StackBounds& bounds, uintptr_t sp,
-                                  uintptr_t callee, uintptr_t place,
+                                  uintptr_t callee, uintptr_t pc,
                                   FoundFrame* found) {
   size_t budget = kMaxSearchedPerFrame;
-  uintptr_t fp = FollowFrames(bounds, place, sp, callee);
-  if (fp == 0) fp = SearchStack(bounds, place, sp, callee, &budget);
+  uintptr_t fp = WalkFramePointers(bounds, pc, sp, callee);
+  if (fp == 0) fp = SearchStack(bounds, pc, sp, callee, &budget);
   if (fp == 0) return false;
   found->pointer = fp;
   found->function = FunctionOf(bounds, 0, sp, fp);

@@ -19,10 +19,11 @@ struct FoundFrame {
   uintptr_t context = 0;
 };
 
-// Finds the frame that V8 lists as `place`, above that of `callee`, as the
-// handler finds a sample's frames. For known_stack.h; on the thread itself.
+// Finds the frame that V8 lists by `pc`, above that of `callee`, as the handler
+// finds a sample's frames: see IsFrameOf(). For known_stack.h; on the thread
+// itself.
 bool FindFrame(const StackBounds& bounds, uintptr_t sp, uintptr_t callee,
-               uintptr_t place, FoundFrame* found);
+               uintptr_t pc, FoundFrame* found);
 
 // Takes the stacks of one isolate on one thread. The handler calls what is
 // SIGNAL_SAFE, the sampler the rest while no timer runs.
@@ -58,15 +59,15 @@ class StackWalker {
   SIGNAL_SAFE bool IsGenerated(uintptr_t address) const noexcept {
     return address - code_begin_ < code_size_;
   }
-  // Whether a frame that is listed as `place` is a builtin's.
-  SIGNAL_SAFE bool IsBuiltin(uintptr_t place) const noexcept {
-    return place - 1 - builtins_ < builtins_size_ ||
-           (builtins_copy_ != 0 && place - 1 - builtins_copy_ < builtins_size_);
+  // Whether a frame that V8 lists by `pc` is a builtin's.
+  SIGNAL_SAFE bool IsBuiltin(uintptr_t pc) const noexcept {
+    return pc - 1 - builtins_ < builtins_size_ ||
+           (builtins_copy_ != 0 && pc - 1 - builtins_copy_ < builtins_size_);
   }
-  // Whether a frame that is listed as `place` is a native function of V8 or
-  // Node that JavaScript has called, not a return address.
-  SIGNAL_SAFE bool IsNative(uintptr_t place) const noexcept {
-    return place - program_ < program_size_ && !IsBuiltin(place);
+  // Whether `pc` is the entry of a native function of V8 or Node that
+  // JavaScript has called, not a return address.
+  SIGNAL_SAFE bool IsNative(uintptr_t pc) const noexcept {
+    return pc - program_ < program_size_ && !IsBuiltin(pc);
   }
   // Returns the innermost frame's pointer, or 0.
   SIGNAL_SAFE uintptr_t FindFunctions(uintptr_t sp, uintptr_t fp, size_t count,

@@ -40,7 +40,7 @@ bool CodeFinder::Init(v8::Isolate* isolate) {
   builtins_ = BuiltinTable::Get(reinterpret_cast<uintptr_t>(builtins), size);
 #endif
   if (builtins_ != nullptr) CheckBuiltins(*builtins_);
-  return builtins_ != nullptr && CodeReader::KnowsFunctions();
+  return builtins_ != nullptr && CodeReader::CanIdentifyFunctions();
 }
 
 // How an address came to be in a sample. That decides whether the objects that

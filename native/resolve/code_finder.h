@@ -58,8 +58,8 @@ class CodeFinder {
            (failures_ >= kWrongLayoutFailures && failures_ > successes_);
   }
 
-  // Forgets addresses at which no code was found: code may have moved, or be
-  // gone. Called in callbacks of the collector.
+  // Forgets addresses at which no code was found, because other code may be
+  // there since. Called in the drain and in callbacks of the collector.
   void ForgetAddresses() { misses_.Clear(); }
 
  private:

@@ -23,8 +23,8 @@ class OsrCodeFinder {
   void Learn(const SampleHeader& header, const uintptr_t* frames,
              CodeMap* code_map);
 
-  // Forgets addresses at which no code was found: code may have moved, or be
-  // gone. Called in callbacks of the collector.
+  // Forgets addresses at which no code was found, because other code may be
+  // there since. Called in the drain and in callbacks of the collector.
   void ForgetAddresses() { misses_.Clear(); }
 
  private:

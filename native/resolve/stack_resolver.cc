@@ -97,7 +97,7 @@ void Resolver::PushUnknown(uintptr_t address) {
 // Pushes the native function that JavaScript has called, which V8 reports.
 void Resolver::PushNativeCall() {
   // All functions of an addon may be called through one of Node's: if the addon
-  // itself is running, its own function says more.
+  // itself is running, its own function is more precise.
   const SymbolIndex* symbols = table_->symbols();
   if (symbols != nullptr && symbols->IsInAddon(header_.pc) &&
       !symbols->IsInAddon(header_.external_callback)) {
@@ -260,9 +260,9 @@ void Resolver::PushCaller(uintptr_t address) {
   }
   if (IsFunction(entry)) {
     // A return address follows its call; a position in bytecode is exact.
-    const uintptr_t place =
+    const uintptr_t instruction =
         entry->kind == CodeKind::kBytecode ? address : address - 1;
-    PushCode(*entry, static_cast<int64_t>(place - entry->start));
+    PushCode(*entry, static_cast<int64_t>(instruction - entry->start));
   }
   // Failures are counted each time, and positions that could not be read now
   // may be readable later.
@@ -272,7 +272,7 @@ void Resolver::PushCaller(uintptr_t address) {
 }
 
 // Pushes the functions at `offset` of the code, inlined ones first; -1: the
-// offset is not known.
+// offset is unknown.
 void Resolver::PushCode(const CodeEntry& entry, int64_t offset) {
   entry.hit = true;
   const CodeFunction& function = *entry.function;
@@ -295,8 +295,8 @@ void Resolver::PushCode(const CodeEntry& entry, int64_t offset) {
       counts_->inlined_frames++;
       table_->Push(*inlined, code_map_, position.script_offset);
     } else {
-      // The inlined function's own code is gone, and with it its name: the CPU
-      // is attributed to its caller.
+      // The inlined function's own code was freed, and with it its name: the
+      // CPU is attributed to its caller.
       counts_->layout_fallbacks++;
     }
     position = call.call;

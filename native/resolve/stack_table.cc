@@ -246,10 +246,10 @@ uint32_t StackTable::FunctionNumber(FunctionInfo&& info) {
 uint32_t StackTable::NumberOf(PseudoFrame frame) {
   FunctionInfo info;
   info.name = PseudoFrameName(frame);
-  const auto [place, is_new] = function_numbers_.try_emplace(
+  const auto [inserted, is_new] = function_numbers_.try_emplace(
       ContentKey(info), static_cast<uint32_t>(functions_.size()));
   if (is_new) functions_.push_back(std::move(info));
-  return place->second;
+  return inserted->second;
 }
 
 void StackTable::PushFrame(const FrameInfo& frame) {
@@ -260,10 +260,10 @@ void StackTable::PushFrame(const FrameInfo& frame) {
       added = FrameInfo();
       added.function = NumberOf(PseudoFrame::kOverflow);
     }
-    const auto [place, is_new] = frame_numbers_.try_emplace(
+    const auto [inserted, is_new] = frame_numbers_.try_emplace(
         added, static_cast<uint32_t>(frames_.size()));
     if (is_new) frames_.push_back(added);
-    found = place;
+    found = inserted;
   }
   key_.push_back(static_cast<char32_t>(found->second));
 }

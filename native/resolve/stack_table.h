@@ -39,8 +39,8 @@ struct FrameInfo {
 };
 
 // Not thread-safe, and never touches the V8 heap. On the isolate's thread: in
-// the drain, also inside callbacks of the collector, and from JavaScript where
-// a function says so. Never in the signal handler.
+// the drain, also inside callbacks of the collector, and from JavaScript; some
+// functions name other rules. Never in the signal handler.
 class StackTable {
  public:
   // Different pairs of label and stack between two calls of Clear(). When full,

@@ -103,7 +103,8 @@ int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
   canary_.Refill(isolate);
   WatchForCollections();
   stack_walker_.SetBuiltinsCopy(code_map_.builtins_copy());
-  const bool is_wrong = CodeReader::Possible() && !CodeReader::KnowsFunctions();
+  const bool is_wrong =
+      CodeReader::Possible() && !CodeReader::CanIdentifyFunctions();
   metrics_.resolve.layout_fallbacks += is_wrong;
   const int error = timer_.Start(interval_ns, HandleSignal, this);
   if (error != 0) Forget();
@@ -362,12 +363,12 @@ Sampler* Sampler::Acquire(v8::Isolate* isolate, uv_loop_t* loop,
     return nullptr;
   }
   uv_unref(reinterpret_cast<uv_handle_t*>(wake_up));
-  for (std::atomic<Sampler*>& place : samplers) {
+  for (std::atomic<Sampler*>& entry : samplers) {
     // Acquire pairs with the exchange below, on the thread that made it.
-    Sampler* sampler = place.load(std::memory_order_acquire);
+    Sampler* sampler = entry.load(std::memory_order_acquire);
     if (sampler == nullptr) {
       Sampler* created = new Sampler;
-      if (place.compare_exchange_strong(sampler, created)) {
+      if (entry.compare_exchange_strong(sampler, created)) {
         sampler = created;
       } else {
         delete created;  // another thread was first: `sampler` is its
@@ -413,8 +414,8 @@ void Sampler::Release(void (*released)(void*), void* data) {
 }
 
 Sampler* Sampler::OfIsolate(v8::Isolate* isolate) {
-  for (const std::atomic<Sampler*>& place : samplers) {
-    Sampler* sampler = place.load(std::memory_order_acquire);
+  for (const std::atomic<Sampler*>& entry : samplers) {
+    Sampler* sampler = entry.load(std::memory_order_acquire);
     if (sampler == nullptr) return nullptr;
     if (sampler->isolate_.load(std::memory_order_acquire) == isolate) {
       return sampler;

@@ -15,7 +15,7 @@ namespace otelpyroscope {
 namespace {
 
 // V8 also lists frames of its own.
-constexpr size_t kMaxPlaces = 16;
+constexpr size_t kMaxFrames = 16;
 constexpr int kFunctions = 2;  // the inner one is the first
 
 struct Walk {
@@ -25,8 +25,8 @@ struct Walk {
 
   int columns[kFunctions];
   StackBounds bounds;
-  void* places[kMaxPlaces];
-  size_t place_count;
+  void* frames[kMaxFrames];
+  size_t frame_count;
 };
 
 // Asks V8 for the functions' 1-based columns, which makes it create their
@@ -43,11 +43,11 @@ bool AskColumns(v8::Isolate* isolate, int* columns) {
 }
 
 // Whether the table of positions contains the column that V8 returned.
-bool IsAtColumn(const Walk& walk, int i, uintptr_t place, uintptr_t start,
+bool IsAtColumn(const Walk& walk, int i, uintptr_t pc, uintptr_t start,
                 size_t size) {
   std::vector<CodePosition> positions;
   if (!CodeReader::CheckBytecode(start, size, &positions)) return false;
-  const SourcePosition* position = FindPosition(positions, place - start);
+  const SourcePosition* position = FindPosition(positions, pc - start);
   return position != nullptr &&
          position->script_offset + walk.call->column_offset + 1 ==
              walk.columns[i];
@@ -65,17 +65,17 @@ bool IsFrameRight(Walk* walk, int i, uintptr_t context, uintptr_t* callee) {
       !heap::ReadBytecodeOf(shared, &start, &size)) {
     return false;
   }
-  for (size_t k = 0; k < walk->place_count; k++) {
-    const uintptr_t place = reinterpret_cast<uintptr_t>(walk->places[k]);
-    const bool is_interpreted = place - start < size;
+  for (size_t k = 0; k < walk->frame_count; k++) {
+    const uintptr_t pc = reinterpret_cast<uintptr_t>(walk->frames[k]);
+    const bool is_interpreted = pc - start < size;
     FoundFrame frame;
-    if (!FindFrame(walk->bounds, walk->bounds.low, *callee, place, &frame) ||
+    if (!FindFrame(walk->bounds, walk->bounds.low, *callee, pc, &frame) ||
         frame.function != function) {
       if (is_interpreted) return false;
       continue;
     }
     *callee = frame.pointer;
-    if (is_interpreted && !IsAtColumn(*walk, i, place, start, size)) {
+    if (is_interpreted && !IsAtColumn(*walk, i, pc, start, size)) {
       walk->result->positions_right = false;
     }
     return frame.context == context;
@@ -98,8 +98,8 @@ void OnCall(const v8::FunctionCallbackInfo<v8::Value>& info) {
   v8::SampleInfo sample = {};
   registers.pc = reinterpret_cast<void*>(&OnCall);
   registers.sp = registers.fp = frame;
-  isolate->GetStackSample(registers, walk->places, kMaxPlaces, &sample);
-  walk->place_count = std::min(sample.frames_count, kMaxPlaces);
+  isolate->GetStackSample(registers, walk->frames, kMaxFrames, &sample);
+  walk->frame_count = std::min(sample.frames_count, kMaxFrames);
   walk->result->positions_right = has_columns;
   uintptr_t callee = walk->bounds.low;
   walk->result->frames_right = IsFrameRight(walk, 0, context, &callee) &&

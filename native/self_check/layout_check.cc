@@ -293,8 +293,8 @@ void Trial::KnowMaps() const {
   uintptr_t shared = 0;
   uintptr_t script = 0;
   if (!heap::ReadShared(ObjectOf(functions_[0].function), &shared)) return;
-  heap::KnowMapOf(shared);
-  if (heap::ReadScript(shared, &script)) heap::KnowMapOf(script);
+  heap::RememberMapOf(shared);
+  if (heap::ReadScript(shared, &script)) heap::RememberMapOf(script);
 }
 
 // Up to V8 12, a function points to its code: here, that of two builtins.
@@ -317,7 +317,7 @@ void TryTable(v8::Isolate* isolate) {
     found = Findings();
     Trial trial(isolate);
     if (!trial.Run(&found) || try_catch.HasCaught()) {
-      // That a thread is being terminated means nothing for the others.
+      // The termination of this thread is no finding about the table.
       if (!try_catch.HasTerminated() && ++refusals == kMaxTries) {
         CodeReader::SetTrust(Trust::kNone);
       }
@@ -328,7 +328,7 @@ void TryTable(v8::Isolate* isolate) {
       trial.NoteBuiltins();
     }
   }
-  CodeReader::SetKnowsFunctions(found.names);
+  CodeReader::SetCanIdentifyFunctions(found.names);
   CodeReader::SetTrust(!found.ids                         ? Trust::kNone
                        : !found.positions || !found.stack ? Trust::kFunctions
                                                           : Trust::kAll);

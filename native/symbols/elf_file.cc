@@ -164,13 +164,13 @@ void SortByStart(std::vector<ElfFunction>* functions) {
     const auto digit = [shift](const ElfFunction& function) {
       return (function.start >> shift) % kDigits;
     };
-    std::vector<uint32_t> places(kDigits + 1);
+    std::vector<uint32_t> starts(kDigits + 1);
     for (const ElfFunction& function : *functions) {
-      places[digit(function) + 1]++;
+      starts[digit(function) + 1]++;
     }
-    for (size_t i = 1; i < kDigits; i++) places[i] += places[i - 1];
+    for (size_t i = 1; i < kDigits; i++) starts[i] += starts[i - 1];
     for (const ElfFunction& function : *functions) {
-      sorted[places[digit(function)]++] = function;
+      sorted[starts[digit(function)]++] = function;
     }
     functions->swap(sorted);
   }
@@ -231,13 +231,13 @@ bool ReadFunctions(int file, uint64_t base, uint32_t size, bool in_a_row,
 
 const ElfFunction* ElfFunctions::Find(uint64_t address) const {
   if (address < base || address - base > UINT32_MAX) return nullptr;
-  const uint32_t place = static_cast<uint32_t>(address - base);
+  const uint32_t offset = static_cast<uint32_t>(address - base);
   auto after = std::upper_bound(
-      functions.begin(), functions.end(), place,
+      functions.begin(), functions.end(), offset,
       [](uint32_t value, const ElfFunction& f) { return value < f.start; });
   for (int i = 0; i < kMaxNested && after != functions.begin(); i++) {
     --after;
-    if (place - after->start < after->size) return &*after;
+    if (offset - after->start < after->size) return &*after;
   }
   return nullptr;
 }

@@ -78,10 +78,10 @@ bool ParseLine(std::string_view line, Mapping* mapping) {
   return true;
 }
 
-// Calls `look` with each mapping until it returns true. Returns false if
+// Calls `visit` with each mapping until it returns true. Returns false if
 // nothing could be read.
-template <typename Look>
-bool ForEachMapping(int maps, Look look) {
+template <typename Visit>
+bool ForEachMapping(int maps, Visit visit) {
   char buffer[kBufferBytes];
   size_t used = 0;
   bool is_rest_of_line = false;  // the line was longer than the buffer
@@ -99,7 +99,7 @@ bool ForEachMapping(int maps, Look look) {
       if (!is_whole && text.size() < sizeof(buffer)) break;
       Mapping mapping;
       const std::string_view line = text.substr(0, length);
-      if (!is_rest_of_line && ParseLine(line, &mapping) && look(mapping)) {
+      if (!is_rest_of_line && ParseLine(line, &mapping) && visit(mapping)) {
         return true;
       }
       is_rest_of_line = !is_whole;

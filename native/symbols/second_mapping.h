@@ -12,9 +12,9 @@ namespace otelpyroscope {
 // Returns the address of the lowest executable mapping within [low, high),
 // other than the original one, of the file bytes that are mapped at [address,
 // address + size), which must be in one mapping. Returns 0 if there is none,
-// and nothing if the system does not tell. Reads /proc/self/maps once, up to
-// `address` and `high`, in time that grows with the number of mappings below
-// those.
+// and nothing if the list of mappings cannot be read. Reads /proc/self/maps
+// once, up to `address` and `high`, in time that grows with the number of
+// mappings below those.
 std::optional<uintptr_t> FindSecondMapping(uintptr_t address, size_t size,
                                            uintptr_t low, uintptr_t high);
 

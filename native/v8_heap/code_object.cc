@@ -71,14 +71,14 @@ bool CodeObject::Find(uintptr_t address, FoundCode* found) {
   uintptr_t page_start = 0;
   for (uintptr_t start = address & ~(kAlignment - 1);
        address - start <= kMaxDistance; start -= kAlignment) {
-    const uintptr_t place = start - before;
-    if (place % sizeof(uintptr_t) != 0) return false;
-    if ((place & ~(kPageBytes - 1)) != page_start) {
-      page_start = place & ~(kPageBytes - 1);
+    const uintptr_t pointer = start - before;
+    if (pointer % sizeof(uintptr_t) != 0) return false;
+    if ((pointer & ~(kPageBytes - 1)) != page_start) {
+      page_start = pointer & ~(kPageBytes - 1);
       if (!SafeMemory::Read(page_start, page, sizeof(page))) return false;
     }
     uintptr_t code = 0;
-    memcpy(&code, page + place % kPageBytes, sizeof(code));
+    memcpy(&code, page + pointer % kPageBytes, sizeof(code));
     size_t size = 0;
     if (!v8_layout::MayBeObject(code) || !IsCodeAt(code, start, &size))
       continue;

@@ -19,8 +19,7 @@ namespace {
 using v8_layout::kHeapObjectTag;
 using v8_layout::layout;
 
-// No program has more; the bound is for memory that is not what it is taken
-// for.
+// No program has more; the bound is for memory that contains something else.
 constexpr uint64_t kMaxInlinedCalls = 1 << 16;
 
 // A weak reference also has the second lowest bit set; 3 is a cleared one.
@@ -126,7 +125,7 @@ bool ReadInlinedCalls(uintptr_t code, std::vector<InlinedCall>* calls) {
 }
 
 std::atomic<CodeReader::Trust> trust{CodeReader::Trust::kUnchecked};
-std::atomic<bool> knows_functions{false};
+std::atomic<bool> can_identify_functions{false};
 
 }  // namespace
 
@@ -145,12 +144,12 @@ bool CodeReader::Available() {
   return trust.load(std::memory_order_relaxed) == Trust::kAll;
 }
 
-bool CodeReader::KnowsFunctions() {
-  return Available() && knows_functions.load(std::memory_order_relaxed);
+bool CodeReader::CanIdentifyFunctions() {
+  return Available() && can_identify_functions.load(std::memory_order_relaxed);
 }
 
-void CodeReader::SetKnowsFunctions(bool knows) {
-  knows_functions.store(knows, std::memory_order_relaxed);
+void CodeReader::SetCanIdentifyFunctions(bool can) {
+  can_identify_functions.store(can, std::memory_order_relaxed);
 }
 
 CodeReader::Trust CodeReader::GetTrust() {

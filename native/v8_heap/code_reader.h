@@ -29,10 +29,10 @@ class CodeReader {
   static Trust GetTrust();
   static void SetTrust(Trust checked);
 
-  // Whether the table was found right about names and positions of functions,
-  // so that functions can be identified by the heap alone.
-  static bool KnowsFunctions();
-  static void SetKnowsFunctions(bool knows);
+  // Whether functions can be identified by the heap alone: positions are read,
+  // and the table was found right about names and starts of functions.
+  static bool CanIdentifyFunctions();
+  static void SetCanIdentifyFunctions(bool can);
 
   // Whether positions can be read in this process, if the table is right.
   // Probes once.

@@ -17,8 +17,7 @@ namespace {
 using v8_layout::kHeapObjectTag;
 using v8_layout::layout;
 
-// No program has more; the bound is for memory that is not what it is taken
-// for.
+// No program has more; the bound is for memory that contains something else.
 constexpr uint64_t kMaxBytecodeBytes = 4 << 20;
 constexpr uintptr_t kMaxSearchedBytes = 64 << 10;
 constexpr uint64_t kMaxScopeVariables = 1 << 20;
@@ -41,31 +40,31 @@ bool ReadScope(uintptr_t scope, std::string* name, int32_t* start) {
     return false;
   }
   const uint32_t flags = static_cast<uint32_t>(flag_bits);
-  size_t place = at.scope_names;
+  size_t offset = at.scope_names;
   if (v8_layout::kModuleCountIsFirst &&
       (flags & v8_layout::kScopeTypeMask) == v8_layout::kModuleScope) {
-    place += kWordBytes;
+    offset += kWordBytes;
   }
   const uint64_t names = locals < v8_layout::kMaxScopeNames ? locals : 1;
-  place += (names + locals) * kWordBytes;
-  if ((flags & v8_layout::kScopeHasSavedClass) != 0) place += kWordBytes;
+  offset += (names + locals) * kWordBytes;
+  if ((flags & v8_layout::kScopeHasSavedClass) != 0) offset += kWordBytes;
   uintptr_t word = 0;
   name->clear();
   if ((flags & v8_layout::kScopeHasName) != 0) {
-    if (!ReadWord(scope, place, &word) ||
+    if (!ReadWord(scope, offset, &word) ||
         (IsObject(word) && !ReadString(word, kMaxNameChars, name))) {
       return false;
     }
-    place += 2 * kWordBytes;
+    offset += 2 * kWordBytes;
   }
   if ((flags & v8_layout::kScopeHasInferredName) != 0) {
-    if (!ReadWord(scope, place, &word)) return false;
-    place += kWordBytes;
+    if (!ReadWord(scope, offset, &word)) return false;
+    offset += kWordBytes;
     // The word is undefined if there is no name.
     if (name->empty()) ReadString(word, kMaxNameChars, name);
   }
   uint64_t position = 0;
-  if (!ReadSmi(scope, at.scope_position == 0 ? place : at.scope_position,
+  if (!ReadSmi(scope, at.scope_position == 0 ? offset : at.scope_position,
                &position) ||
       position > INT32_MAX) {
     return false;

@@ -14,8 +14,8 @@ namespace {
 using v8_layout::kHeapObjectTag;
 using v8_layout::layout;
 
-// No program has larger ones; the bound is for memory that is not what it is
-// taken for.
+// No program has larger ones; the bound is for memory that contains something
+// else.
 constexpr uint64_t kMaxTableBytes = 4 << 20;
 
 uint16_t DebugConstant(const char* name) {
@@ -114,7 +114,7 @@ uint16_t InstanceType(uintptr_t object) {
   return ReadInstanceType(map, &type) ? type : 0;
 }
 
-void KnowMapOf(uintptr_t object) {
+void RememberMapOf(uintptr_t object) {
   uintptr_t map = 0;
   uint16_t type = 0;
   if (!ReadMap(object, &map) || !ReadInstanceType(map, &type)) return;

@@ -52,7 +52,7 @@ uint16_t InstanceType(uintptr_t object);
 // Lets InstanceType() recognize objects with this object's map without a read
 // of the map. `object` is of a type that has one map only, in the space that V8
 // never changes nor moves.
-void KnowMapOf(uintptr_t object);
+void RememberMapOf(uintptr_t object);
 bool IsByteArray(uintptr_t object);
 // Whether it is a JSFunction of any kind.
 bool IsFunction(uintptr_t object);

@@ -5,8 +5,9 @@
 namespace otelpyroscope {
 namespace {
 
-// Scripts that are checked for one that is gone: no event of V8 may take long.
-constexpr int kLooks = 8;
+// Scripts that are checked for one that V8 has freed: no event of V8 may take
+// long.
+constexpr int kMaxChecked = 8;
 
 }  // namespace
 
@@ -27,7 +28,7 @@ void ScriptLines::Note(v8::Isolate* isolate, int script_id, uintptr_t shared) {
 
 void ScriptLines::ForgetOne() {
   auto next = scripts_.upper_bound(clock_);
-  for (int i = 0; next == scripts_.end() || i < kLooks; i++, ++next) {
+  for (int i = 0; next == scripts_.end() || i < kMaxChecked; i++, ++next) {
     if (next == scripts_.end()) next = scripts_.begin();
     if (next->second.IsEmpty()) break;
   }

@@ -15,8 +15,8 @@ namespace otelpyroscope {
 class ScriptLines {
  public:
   // Scripts that are remembered. When full, each new script replaces another,
-  // one whose code is gone if there is any; that one is remembered again with
-  // its next code.
+  // one that V8 has freed if there is any; a replaced script is remembered
+  // again with its next code.
   static constexpr size_t kMaxScripts = 20000;
 
   // Remembers the script of a code event, without keeping it alive. May be
@@ -29,7 +29,7 @@ class ScriptLines {
   void Note(v8::Isolate* isolate, int script_id, uintptr_t shared);
 
   // Returns the 1-based line at an offset of the script's source, and the
-  // column if asked for; or 0 if the script is gone or unknown. Never inside a
+  // column if asked for; or 0 if the script is freed or unknown. Never inside a
   // callback of V8, and so not in the drain: it may allocate, and reads the
   // whole source the first time a script is asked for.
   int LineOf(v8::Isolate* isolate, int script_id, int32_t offset,

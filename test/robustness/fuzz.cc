@@ -338,7 +338,7 @@ class Heap {
   // Some words become others: any, small ones, objects of the heap.
   void Damage(Input* input) {
     for (uint64_t left = input->Below(24); left > 0; left--) {
-      const uintptr_t place = begin_ + 8 * input->Below((next_ - begin_) / 8);
+      const uintptr_t address = begin_ + 8 * input->Below((next_ - begin_) / 8);
       uint64_t word = input->Number(8);
       switch (input->Number(1) % 6) {
         case 0:
@@ -359,7 +359,7 @@ class Heap {
         default:
           break;
       }
-      Word(place, word);
+      Word(address, word);
     }
   }
 
@@ -382,9 +382,9 @@ class Heap {
   static const Layout& at() { return layout(); }
   // A tagged object of so many bytes.
   uintptr_t Allocate(size_t bytes) {
-    const uintptr_t place = next_;
+    const uintptr_t address = next_;
     next_ += (bytes + 15) & ~size_t{15};
-    return place + 1;
+    return address + 1;
   }
   uintptr_t New(uintptr_t map, size_t bytes) {
     const uintptr_t object = Allocate(bytes);
@@ -414,17 +414,17 @@ class Heap {
     Int(code - 1 + at().instruction_size, static_cast<int32_t>(bytes));
     return start;
   }
-  static void Word(uintptr_t place, uint64_t word) {
-    memcpy(reinterpret_cast<void*>(place), &word, sizeof(word));
+  static void Word(uintptr_t address, uint64_t word) {
+    memcpy(reinterpret_cast<void*>(address), &word, sizeof(word));
   }
-  static void Smi(uintptr_t place, uint64_t value) {
-    Word(place, value << v8_layout::kSmiShift);
+  static void Smi(uintptr_t address, uint64_t value) {
+    Word(address, value << v8_layout::kSmiShift);
   }
-  static void Int(uintptr_t place, int32_t value) {
-    memcpy(reinterpret_cast<void*>(place), &value, sizeof(value));
+  static void Int(uintptr_t address, int32_t value) {
+    memcpy(reinterpret_cast<void*>(address), &value, sizeof(value));
   }
-  static void Write16(uintptr_t place, uint16_t value) {
-    memcpy(reinterpret_cast<void*>(place), &value, sizeof(value));
+  static void Write16(uintptr_t address, uint16_t value) {
+    memcpy(reinterpret_cast<void*>(address), &value, sizeof(value));
   }
 
   uintptr_t begin_ = 0;
@@ -495,38 +495,38 @@ void FuzzHeap(Input input) {
       }
     }
   }
-  for (const uintptr_t place :
+  for (const uintptr_t address :
        {heap->function, heap->js_map, heap->optimized_code, heap->shared,
         heap->joined_name, heap->regexp, heap->bytecode_array,
         static_cast<uintptr_t>(input.Number(8)),
         heap->begin() + input.Below(Heap::kBytes)}) {
-    Use(CodeReader::FunctionOf(place).key());
-    Use(CodeObject::Of(place, size));
+    Use(CodeReader::FunctionOf(address).key());
+    Use(CodeObject::Of(address, size));
     FoundCode found;
-    Use(CodeObject::Find(place, &found));
+    Use(CodeObject::Find(address, &found));
     uintptr_t shared = 0;
-    Use(CodeObject::ReadOwner(place, &shared));
+    Use(CodeObject::ReadOwner(address, &shared));
     HeapFunction function;
-    if (heap::ReadFunction(place, &function)) {
+    if (heap::ReadFunction(address, &function)) {
       Require(function.start >= 0 && function.id.known());
       Require(function.name.size() <= 3 * heap::kMaxNameChars);
     }
     std::string text;
-    if (heap::ReadString(place, 100, &text)) Require(text.size() <= 300);
-    Use(heap::ReadRegExp(place, heap->optimized_code, &text));
+    if (heap::ReadString(address, 100, &text)) Require(text.size() <= 300);
+    Use(heap::ReadRegExp(address, heap->optimized_code, &text));
     uintptr_t start = 0;
     size_t length = 0;
-    if (heap::FindBytecode(place, &start, &length)) {
-      Require(place + 1 - start <= length);
+    if (heap::FindBytecode(address, &start, &length)) {
+      Require(address + 1 - start <= length);
     }
-    Use(heap::ReadBytecodeOf(place, &start, &length));
-    Use(heap::ReadBytecodeOfCode(place, &start, &length));
+    Use(heap::ReadBytecodeOf(address, &start, &length));
+    Use(heap::ReadBytecodeOfCode(address, &start, &length));
     std::vector<uint8_t> bytes;
-    Use(heap::ReadBytes(place, &bytes));
-    Use(FindNumber<SafeMemory>(place, heap->function,
+    Use(heap::ReadBytes(address, &bytes));
+    Use(FindNumber<SafeMemory>(address, heap->function,
                                InstanceTypes::OfThisV8().js_map));
     Use(static_cast<uint64_t>(CodeReader::BytecodeOffset(
-        place, input.Number(8), heap->bytecode_start, heap->bytecode_size)));
+        address, input.Number(8), heap->bytecode_start, heap->bytecode_size)));
   }
 }
 
@@ -628,27 +628,27 @@ std::vector<std::string> ReadCorpus(const char* directory) {
 // Changes, removes, repeats and inserts.
 void Mutate(std::string* input, std::mt19937_64* random) {
   for (uint64_t left = 1 + (*random)() % 6; left > 0; left--) {
-    const size_t place = input->empty() ? 0 : (*random)() % input->size();
+    const size_t index = input->empty() ? 0 : (*random)() % input->size();
     const size_t length = 1 + (*random)() % 16;
     switch ((*random)() % 6) {
       case 0:
-        if (!input->empty()) (*input)[place] = static_cast<char>((*random)());
+        if (!input->empty()) (*input)[index] = static_cast<char>((*random)());
         break;
       case 1:
         if (!input->empty()) {
           const char extreme[] = {0, 1, 0x7f, -128, -1};
-          (*input)[place] = extreme[(*random)() % 5];
+          (*input)[index] = extreme[(*random)() % 5];
         }
         break;
       case 2:
-        input->erase(place, length);
+        input->erase(index, length);
         break;
       case 3:
-        input->insert(place, input->substr(place, length));
+        input->insert(index, input->substr(index, length));
         break;
       default:
         for (size_t i = 0; i < length; i++) {
-          input->insert(place, 1, static_cast<char>((*random)()));
+          input->insert(index, 1, static_cast<char>((*random)()));
         }
     }
   }

@@ -523,7 +523,7 @@ TEST(timer_ignores_signals_of_a_deleted_timer) {
   BurnUntilPending(CpuTimer::signal_number());
   timer.Stop();
   const int64_t signals = count.signals.load();
-  // Its place is taken again, with another owner.
+  // Its entry is used again, with another owner.
   static Count next_count;
   CpuTimer next;
   EXPECT_EQ(next.Start(1000 * kMillisecond, CountSignal, &next_count), 0);

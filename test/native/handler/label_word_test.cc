@@ -1,4 +1,4 @@
-// Tests of the label slot and of the marks that keep a sampled label alive.
+// Tests of the label word and of the marks that keep a sampled label alive.
 #include "handler/label_word.h"
 
 #include <cstdint>
@@ -11,13 +11,13 @@ namespace otelpyroscope {
 namespace {
 
 TEST(slot_is_the_word_that_javascript_writes) {
-  LabelWord slot;
-  EXPECT_EQ(slot.Load(), 0);
+  LabelWord word;
+  EXPECT_EQ(word.Load(), 0);
   const int32_t id = 0x7fffffff;
-  memcpy(slot.address(), &id, sizeof(id));
-  EXPECT_EQ(slot.Load(), id);
-  slot.Clear();
-  EXPECT_EQ(slot.Load(), 0);
+  memcpy(word.address(), &id, sizeof(id));
+  EXPECT_EQ(word.Load(), id);
+  word.Clear();
+  EXPECT_EQ(word.Load(), 0);
 }
 
 TEST(marks_are_the_bytes_that_javascript_reads) {

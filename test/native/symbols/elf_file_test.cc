@@ -179,9 +179,9 @@ TEST(elf_files_without_symbols_are_told) {
   const int directory = open("/", O_RDONLY);
   EXPECT(!ReadElfFunctions(directory, 0, &functions));
   close(directory);
-  for (const size_t place : {size_t{EI_CLASS}, size_t{EI_DATA}}) {
+  for (const size_t index : {size_t{EI_CLASS}, size_t{EI_DATA}}) {
     std::string image = Image({{"f", 0x1000, 0x10}});
-    image[place] = 7;
+    image[index] = 7;
     File file(image);
     EXPECT(!ReadElfFunctions(file.number(), 0, &functions));
   }
@@ -216,8 +216,8 @@ TEST(elf_files_with_damage_are_survived) {
   for (int i = 0; i < 5000; i++) {
     std::string damaged = image;
     for (size_t changes = 1 + random() % 4; changes > 0; changes--) {
-      const size_t place = random() % damaged.size();
-      damaged[place] =
+      const size_t index = random() % damaged.size();
+      damaged[index] =
           static_cast<char>(random() % 3 == 0 ? 0xff : random() % 256);
     }
     ReadWhatEver(damaged);
