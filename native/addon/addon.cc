@@ -36,7 +36,7 @@ namespace {
 struct Environment {
   napi_env env = nullptr;
   ProfiledThread* thread = nullptr;
-  napi_ref wake = nullptr;   // the function to call from the loop
+  napi_ref wake = nullptr;   // called in the event loop: see CallWake()
   napi_ref clone = nullptr;  // structuredClone()
 };
 
@@ -68,14 +68,14 @@ Napi::Value SetLabelSource(const Napi::CallbackInfo& info) {
       info[0].As<Napi::String>().Utf8Value() == "continuation";
   return Napi::Boolean::New(
       info.Env(),
-      SamplerOf(info)->SetLabelSource(continuation ? LabelSource::kContextFrame
+      SamplerOf(info)->SetLabelSource(continuation ? LabelSource::kContinuation
                                                    : LabelSource::kLabelWord));
 }
 
-Napi::Value Follow(const Napi::CallbackInfo& info) {
+Napi::Value JoinOrLeaveSession(const Napi::CallbackInfo& info) {
   CheckLayout(v8::Isolate::GetCurrent());
   const char* state = "idle";
-  switch (ThreadOf(info)->Follow()) {
+  switch (ThreadOf(info)->JoinOrLeaveSession()) {
     case ProfiledThread::State::kIdle:
       break;
     case ProfiledThread::State::kSampling:
@@ -106,8 +106,8 @@ void BeginClose(const Napi::CallbackInfo& info) {
   ThreadOf(info)->BeginClose(ToUint32(info[0]));
 }
 
-Napi::Value Turn(const Napi::CallbackInfo& info) {
-  const uint64_t segment = ThreadOf(info)->Turn(ToUint32(info[0]));
+Napi::Value Rotate(const Napi::CallbackInfo& info) {
+  const uint64_t segment = ThreadOf(info)->Rotate(ToUint32(info[0]));
   return Napi::Number::New(info.Env(), static_cast<double>(segment));
 }
 
@@ -117,8 +117,9 @@ Napi::Value IsComplete(const Napi::CallbackInfo& info) {
       ThreadOf(info)->IsComplete(ToUint32(info[0]), ToUint64(info[1])));
 }
 
-void Force(const Napi::CallbackInfo& info) {
-  ThreadOf(info)->Force(ToUint32(info[0]), ToUint64(info[1]));
+void RequestFlushWithoutLabels(const Napi::CallbackInfo& info) {
+  ThreadOf(info)->RequestFlushWithoutLabels(ToUint32(info[0]),
+                                            ToUint64(info[1]));
 }
 
 Napi::Value Take(const Napi::CallbackInfo& info) {
@@ -164,10 +165,10 @@ Napi::Value BeginFlush(const Napi::CallbackInfo& info) {
   });
   std::vector<uint32_t> ids;
   Napi::Array batches = Napi::Array::New(env);
-  for (const ProfiledThread::Cut& cut : thread->BeginFlush()) {
-    const std::vector<uint32_t> more = LabelIdsOf(*cut.batch);
+  for (const ProfiledThread::DetachedSamples& detached : thread->BeginFlush()) {
+    const std::vector<uint32_t> more = LabelIdsOf(*detached.batch);
     ids.insert(ids.end(), more.begin(), more.end());
-    if (read) batches[batches.Length()] = ToObject(env, *cut.batch);
+    if (read) batches[batches.Length()] = ToObject(env, *detached.batch);
   }
   Napi::Object result = Napi::Object::New(env);
   result["labelIds"] = ToArray(env, ids);
@@ -252,14 +253,14 @@ void PauseTimerAtExecve(v8::Isolate* isolate) {
       isolate);
 }
 
-// open(name, wake, clone) returns the sampler of this thread, as an object, or
-// undefined if 1,024 threads have one already. Called once for each
+// open(name, wake, clone) returns an object with the functions of this thread,
+// or undefined if 1,024 threads have one already. Called once for each
 // environment.
 Napi::Value Open(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   uv_loop_t* loop = nullptr;
   if (napi_get_uv_event_loop(env, &loop) != napi_ok) return env.Undefined();
-  // Before an interrupt may ask this thread to sample.
+  // The table must be tested before an interrupt may start sampling.
   CheckLayout(v8::Isolate::GetCurrent());
   auto* environment = new Environment;
   environment->env = env;
@@ -284,13 +285,13 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   add("setLabelStorage", SetLabelStorage);
   add("probeContinuationLabel", ProbeContinuationLabel);
   add("setLabelSource", SetLabelSource);
-  add("follow", Follow);
+  add("joinOrLeaveSession", JoinOrLeaveSession);
   add("forget", Forget);
   add("openWindow", OpenWindow);
   add("beginClose", BeginClose);
-  add("turn", Turn);
+  add("rotate", Rotate);
   add("isComplete", IsComplete);
-  add("force", Force);
+  add("requestFlushWithoutLabels", RequestFlushWithoutLabels);
   add("take", Take);
   add("beginFlush", BeginFlush);
   add("endFlush", EndFlush);

@@ -95,7 +95,7 @@ void WasmModules::Keep(v8::Isolate* isolate, uint32_t number,
   found->second.next_listing_ns = uv_hrtime() + kTimeShare * cost_ns;
 }
 
-uint32_t WasmModules::NextGone() const {
+uint32_t WasmModules::NextCollected() const {
   for (const auto& [number, module] : modules_) {
     if (module.object.IsEmpty()) return number;
   }

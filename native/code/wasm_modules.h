@@ -30,7 +30,8 @@ class WasmModules {
   // taken, and if `instance` is certainly alive. Reads the heap and does not
   // allocate on it: may be called in the drain.
   void NoteUnknownCode(v8::Isolate* isolate, uintptr_t instance);
-  // Objects may have moved.
+  // Forgets addresses, because objects may have moved. Called in the drain and
+  // in callbacks of the collector.
   void ForgetAddresses() { by_instance_.clear(); }
 
   // Whether there is a module whose code should be listed. Any of V8's
@@ -39,14 +40,14 @@ class WasmModules {
   // Returns the number of such a module and a handle on it, or 0 if there is
   // none. The module counts as listed from then on. In the event loop only.
   uint32_t NextUnlisted(v8::Isolate* isolate, v8::Local<v8::Object>* module);
-  // Keeps the clone, and with it the memory of the module's code, until the
-  // module itself is gone: so that no other code is placed there. `cost_ns` is
-  // the time that the listing took.
+  // Keeps the clone, and with it the memory of the module's code, until
+  // Forget(), so that V8 puts no other code there. `cost_ns` is the time that
+  // the listing took.
   void Keep(v8::Isolate* isolate, uint32_t number, v8::Local<v8::Value> clone,
             uint64_t cost_ns);
-  // Returns the number of a module that is gone, or 0. The names of its code
-  // must be forgotten before Forget().
-  uint32_t NextGone() const;
+  // Returns the number of a module that the collector has freed, or 0. The
+  // names of its code must be forgotten before Forget().
+  uint32_t NextCollected() const;
   void Forget(uint32_t number) { modules_.erase(number); }
   void Clear();
 

@@ -27,8 +27,8 @@ void CodeEventListener::Stop(v8::Isolate* isolate) {
   has_moves_.store(false, std::memory_order_relaxed);
 }
 
-// V8 reports a module's code to a listener when the module is cloned. For that
-// it lists nothing else, and nobody listens for longer.
+// V8 reports a module's code, and no other, to the listener when the module is
+// cloned. EndModule() ends the listening.
 bool CodeEventListener::BeginModule(v8::Isolate* isolate,
                                     v8::JitCodeEventHandler handler,
                                     v8::Local<v8::Object>* module) {
@@ -48,15 +48,15 @@ void CodeEventListener::EndModule(v8::Isolate* isolate,
   *spent_ns_ += took_ns;
   const uint32_t module = std::exchange(listed_module_, 0);
   if (clone.IsEmpty()) {
-    // Nothing keeps other code out of the module's memory.
+    // Without a clone, V8 may put other code into the module's memory.
     code_map_->ForgetModule(module);
   }
   wasm_modules_->Keep(isolate, module, clone, took_ns);
 }
 
 bool CodeEventListener::Wants(const v8::JitCodeEvent& event) const {
-  // V8 reports line information by the ten thousand, and that cannot be turned
-  // off.
+  // V8 also reports line information: tens of thousands of events, which cannot
+  // be disabled.
   if (event.type != v8::JitCodeEvent::CODE_ADDED &&
       event.type != v8::JitCodeEvent::CODE_MOVED) {
     return false;

@@ -3,8 +3,8 @@
 //
 // V8 reports code to one handler per isolate, in two cases here: all code that
 // it has and makes, where its heap cannot be read; and the code of one
-// WebAssembly module, while that module is cloned. ARCHITECTURE says why no one
-// listens otherwise.
+// WebAssembly module, while that module is cloned. ARCHITECTURE has the reason
+// why nothing else is listened to.
 #ifndef NATIVE_SAMPLER_CODE_EVENT_LISTENER_H_
 #define NATIVE_SAMPLER_CODE_EVENT_LISTENER_H_
 

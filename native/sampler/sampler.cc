@@ -77,8 +77,8 @@ SIGNAL_SAFE uint32_t Sampler::CurrentLabel(bool isolate_runs,
   if (gc_depth_.load(std::memory_order_relaxed) != 0) {
     return gc_label_.load(std::memory_order_relaxed);
   }
-  // A collection that V8 has not announced by a prologue: no label rather than
-  // a read of a heap in motion.
+  // V8 has not announced this collection by a prologue, and may be moving the
+  // heap: the sample gets no label.
   if (!isolate_runs || vm_state == v8::GC) return 0;
   return context_label_.ReadLabel(isolate_.load(std::memory_order_relaxed));
 }
@@ -145,7 +145,7 @@ void Sampler::Forget() {
 }
 
 bool Sampler::SetLabelSource(LabelSource source) {
-  if (source == LabelSource::kContextFrame && !context_label_.usable()) {
+  if (source == LabelSource::kContinuation && !context_label_.usable()) {
     return false;
   }
   label_source_.store(source, std::memory_order_relaxed);
@@ -171,7 +171,7 @@ SamplerMetrics Sampler::metrics() const {
 void Sampler::Drain() {
   if (ring_.pending() == 0 && !code_events_.has_moves()) return;
   const uint64_t begin_ns = ClockNs(CLOCK_THREAD_CPUTIME_ID);
-  // More samples come meanwhile, without end if others send the signals.
+  // More samples arrive during the drain, endlessly if others send the signals.
   size_t left = 2 * size_t{ring_.pending()} + kSpareSamples;
   const SafeMemory::Reading reading(&heap_cache_);
   if (code_events_.has_moves()) {
@@ -239,7 +239,7 @@ void Sampler::DrainInLoop() {
   if (NeedsCodeEvents()) ListenToCodeEvents();
   Drain();
   if (!listening_) return;
-  ForgetGoneModules();
+  ForgetCollectedModules();
   canary_.Refill(isolate_.load(std::memory_order_relaxed));
   WatchForCollections();
 }
@@ -263,8 +263,8 @@ void Sampler::ForgetAddresses(bool is_repeated) {
 
 void Sampler::NoteCollection() {
   stale_until_ = ring_.head();
-  // Mostly the prologue has done so, but callbacks of a collection may have run
-  // code, and collected.
+  // The prologue has usually done so, but callbacks of a collection may have
+  // run code, and collected.
   ForgetAddresses(true);
 }
 
@@ -277,7 +277,7 @@ void Sampler::WatchForCollections() {
 void Sampler::OnGcPrologue(v8::Isolate* isolate, v8::GCType type,
                            v8::GCCallbackFlags, void* self) {
   Sampler* sampler = static_cast<Sampler*>(self);
-  // The last moment at which the samples' addresses are valid.
+  // After this callback, the samples' addresses are no longer valid.
   sampler->Drain();
   if (sampler->NeedsCodeEvents() || sampler->WantsWasmNames()) {
     sampler->WakeUp();
@@ -343,10 +343,10 @@ void Sampler::NameForeign(StackTable* table) const {
   });
 }
 
-void Sampler::ForgetGoneModules() {
-  while (const uint32_t module = wasm_modules_.NextGone()) {
+void Sampler::ForgetCollectedModules() {
+  while (const uint32_t module = wasm_modules_.NextCollected()) {
     metrics_.resolve.unresolved_frames += stack_table_.ForgetForeign();
-    gone_modules_++;
+    collected_modules_++;
     code_map_.ForgetModule(module);
     // Its memory is free for other code from here on.
     wasm_modules_.Forget(module);

@@ -34,7 +34,7 @@
 
 namespace otelpyroscope {
 
-enum class LabelSource : uint8_t { kLabelWord, kContextFrame };
+enum class LabelSource : uint8_t { kLabelWord, kContinuation };
 
 // Counts since Start().
 struct SamplerMetrics {
@@ -52,11 +52,12 @@ struct SamplerMetrics {
   uint64_t jit_event_ns = 0;
 };
 
-// On the isolate's thread alone, except HandleSignal(), the GC helpers' part of
-// OnJitCodeEvent(), and functions that say so.
+// On the isolate's thread alone, outside the signal handler, except
+// HandleSignal() and what it calls, the GC helpers' part of OnJitCodeEvent(),
+// and functions that any thread may call.
 class Sampler {
  public:
-  // The part of a thread that hands on the samples.
+  // The part of a thread that delivers the samples.
   class Owner {
    public:
     // Called in the event loop for every WakeUp() and whenever samples wait.
@@ -111,7 +112,7 @@ class Sampler {
   // while Release() may run.
   void WakeUp();
   // Sets whether the event loop is woken for the first sample after
-  // TakeFlushRequest(), so that samples are handed on soon. Any thread.
+  // TakeFlushRequest(), so that samples are delivered soon. Any thread.
   void SetFlushWanted(bool wanted) {
     flush_wanted_.store(wanted, std::memory_order_relaxed);
   }
@@ -145,10 +146,10 @@ class Sampler {
   // inside callbacks of V8, and with no reference into the stack table held.
   int LineOf(int script_id, int32_t offset, int* column) const;
   // Names code that is not on V8's heap, in a table that was filled here. Only
-  // while gone_modules() has the value that it had when the table was filled:
-  // later, other code may be at its addresses.
+  // while collected_modules() has the value that it had when the table was
+  // filled: later, other code may be at its addresses.
   void NameForeign(StackTable* table) const;
-  uint64_t gone_modules() const { return gone_modules_; }
+  uint64_t collected_modules() const { return collected_modules_; }
 
   LabelWord* label_word() { return &label_word_; }
   SampledLabels* sampled_labels() { return &sampled_labels_; }
@@ -189,8 +190,9 @@ class Sampler {
   static Sampler* OfIsolate(v8::Isolate* isolate);
 
   void Listen();
-  // Marks known code as stale, because it may have moved or be gone.
-  // `is_repeated`: it may have been marked for this collection already.
+  // Marks known code as stale, because V8 may have moved or freed it.
+  // `is_repeated`: it may have been marked for this collection already. Called
+  // in the drain and in callbacks of the collector.
   void ForgetAddresses(bool is_repeated);
   // Records that the whole heap may have been collected until now.
   void NoteCollection();
@@ -198,7 +200,9 @@ class Sampler {
   void WatchForCollections();
   // Has V8 report all its code, where the heap cannot be read. Walks the heap.
   void ListenToCodeEvents();
-  void ForgetGoneModules();
+  // Forgets the code of WebAssembly modules that the collector has freed. In
+  // the event loop and from JavaScript.
+  void ForgetCollectedModules();
   bool NeedsCodeEvents() const;
   // Resolves at most `*left` samples, which it counts down; all others are
   // dropped.
@@ -217,8 +221,8 @@ class Sampler {
   // Null: available to the next thread. GC helpers find their sampler by it.
   std::atomic<v8::Isolate*> isolate_{nullptr};
   bool listening_ = false;
-  bool reads_heap_ = false;    // else V8's events report all code
-  uint64_t gone_modules_ = 0;  // WebAssembly modules gone so far
+  bool reads_heap_ = false;         // else V8's events report all code
+  uint64_t collected_modules_ = 0;  // WebAssembly modules freed so far
 
   // Read by the signal handler.
   CpuTimer timer_;

@@ -29,18 +29,18 @@ void ProfileWindows::BeginClose(uint32_t window) {
   if (found != windows_.end()) found->second.closing = true;
 }
 
-uint64_t ProfileWindows::Turn(uint32_t window, const Clock& now,
-                              std::vector<uint64_t> awaited) {
+uint64_t ProfileWindows::Rotate(uint32_t window, const Clock& now,
+                                std::vector<uint64_t> awaited) {
   const auto found = windows_.find(window);
   if (found == windows_.end()) return 0;
-  Window& turned = found->second;
-  Segment& ended = turned.segments.back();
+  Window& rotated = found->second;
+  Segment& ended = rotated.segments.back();
   ended.end_epoch = ++epoch_;
   ended.awaited = std::move(awaited);
-  ended.others = NewOthers(turned, now);
-  turned.others += ended.others;
-  turned.expected_ns = now.sampled_ns - turned.begin.sampled_ns;
-  if (!turned.closing) turned.segments.emplace_back();
+  ended.others = NewOthers(rotated, now);
+  rotated.others += ended.others;
+  rotated.expected_ns = now.sampled_ns - rotated.begin.sampled_ns;
+  if (!rotated.closing) rotated.segments.emplace_back();
   return epoch_;
 }
 
@@ -90,7 +90,7 @@ void ProfileWindows::Queue(Window* window, Segment* segment,
   }
 }
 
-void ProfileWindows::Answer(uint64_t from, uint64_t until) {
+void ProfileWindows::Acknowledge(uint64_t from, uint64_t until) {
   for (auto& [number, window] : windows_) {
     for (Segment& segment : window.segments) {
       if (segment.awaited.empty() || segment.end_epoch > until) continue;
@@ -131,16 +131,16 @@ ProfileWindows::Taken ProfileWindows::Take(uint32_t window, uint64_t segment) {
   if (found == windows_.end()) return taken;
   Window& from = found->second;
   const uint64_t wanted = segment == 0 ? UINT64_MAX : segment;
-  const auto place =
+  const auto source =
       std::find_if(from.segments.begin(), from.segments.end(),
                    [&](const Segment& s) { return s.end_epoch == wanted; });
-  if (place == from.segments.end()) return taken;
-  taken.batches = std::move(place->batches);
-  taken.others = place->others;
-  for (const auto& [name, weight] : place->overflow) {
+  if (source == from.segments.end()) return taken;
+  taken.batches = std::move(source->batches);
+  taken.others = source->others;
+  for (const auto& [name, weight] : source->overflow) {
     SampleBatch batch;
     batch.thread_name = name;
-    batch.interval_ns = place->overflow_interval_ns;
+    batch.interval_ns = source->overflow_interval_ns;
     batch.weight = weight;
     batch.table.Begin(0);
     batch.table.Push(PseudoFrame::kOverflow);
@@ -150,15 +150,15 @@ ProfileWindows::Taken ProfileWindows::Take(uint32_t window, uint64_t segment) {
         std::make_shared<const SampleBatch>(std::move(batch)));
   }
   if (segment == 0) {
-    place->batches.clear();
-    place->overflow.clear();
-    place->stacks = 0;
+    source->batches.clear();
+    source->overflow.clear();
+    source->stacks = 0;
     return taken;
   }
-  from.segments.erase(place);
+  from.segments.erase(source);
   if (from.closing && from.segments.empty()) {
-    // The CPU of threads that did not acknowledge, and of samples from between
-    // the opening of the window and the thread's notice of it.
+    // The CPU of threads that did not acknowledge, and of samples that a thread
+    // took after the window was opened and before it detached for that.
     if (from.expected_ns > from.delivered_ns) {
       taken.others += (from.expected_ns - from.delivered_ns) / from.interval_ns;
     }

@@ -63,23 +63,24 @@ class ProfileWindows {
   // Increases with every window that is opened or rotated.
   uint64_t epoch() const { return epoch_; }
 
-  // Opens a window, from now on. Returns its number.
+  // Opens a window that begins now. Returns its number.
   uint32_t Open(uint64_t owner, uint64_t interval_ns, const Clock& now);
-  // From here on no thread needs to sample for this window.
+  // Records that no thread needs to sample for this window any more; Rotate()
+  // then ends its last segment.
   void BeginClose(uint32_t window);
   // Rotates the window: ends the segment, which the threads `awaited` will
   // complete, and begins the next unless BeginClose() was called. Returns the
   // number of the ended segment.
-  uint64_t Turn(uint32_t window, const Clock& now,
-                std::vector<uint64_t> awaited);
+  uint64_t Rotate(uint32_t window, const Clock& now,
+                  std::vector<uint64_t> awaited);
 
   // Adds samples that `from` has taken since epoch `since` to all windows
   // except its own, for which only the CPU is counted.
   void Deliver(const SharedBatch& batch, uint64_t from, uint64_t since);
   // Records that `from` has delivered all samples from before epoch `until`.
-  void Answer(uint64_t from, uint64_t until);
-  // Returns, once, the threads for which Deliver() and Answer() have completed
-  // a segment, or collected many stacks.
+  void Acknowledge(uint64_t from, uint64_t until);
+  // Returns, once, the threads for which Deliver() and Acknowledge() have
+  // completed a segment, or collected many stacks.
   std::vector<uint64_t> TakeReadyOwners();
 
   bool IsComplete(uint32_t window, uint64_t segment) const;

@@ -36,7 +36,7 @@ ProfiledThread* ProfiledThread::Acquire(v8::Isolate* isolate, uv_loop_t* loop,
   std::lock_guard<std::mutex> lock(process.mutex);
   thread->serial_ = ++process.last_serial;
   thread->name_ = std::move(name);
-  thread->cut_signals_ = sampler->signals();
+  thread->detached_signals_ = sampler->signals();
   thread->since_ = process.windows.epoch();
   process.threads.push_back(thread);
   return thread;
@@ -45,7 +45,7 @@ ProfiledThread* ProfiledThread::Acquire(v8::Isolate* isolate, uv_loop_t* loop,
 void ProfiledThread::Release(void (*released)(void*), void* data) {
   wake_ = nullptr;
   StartFor(0, 0, 0);
-  CutSamples();
+  DetachSamples();
   Deliver(nullptr);
   uint64_t serial = 0;
   {
@@ -57,7 +57,7 @@ void ProfiledThread::Release(void (*released)(void*), void* data) {
     process.windows.DropOwner(serial);
     // The session ends if its windows were the last.
     BeginEpochLocked(nullptr, 0, had_open && !process.windows.AnyOpen());
-    cuts_.clear();
+    detached_.clear();
   }
   refused_session_ = 0;
   flushing_ = false;
@@ -74,7 +74,7 @@ int ProfiledThread::StartFor(uint64_t session, uint64_t interval_ns,
                              size_t max_frames) {
   if (session_ != 0) {
     sampler_->Stop();
-    CutSamples();
+    DetachSamples();
     session_ = 0;
   }
   if (session == 0) return 0;
@@ -83,12 +83,12 @@ int ProfiledThread::StartFor(uint64_t session, uint64_t interval_ns,
   session_ = session;
   Process& process = TheProcess();
   std::lock_guard<std::mutex> lock(process.mutex);
-  cut_signals_ = 0;
+  detached_signals_ = 0;
   since_ = process.windows.epoch();
   return 0;
 }
 
-ProfiledThread::State ProfiledThread::Follow() {
+ProfiledThread::State ProfiledThread::JoinOrLeaveSession() {
   Session wanted;
   {
     Process& process = TheProcess();
@@ -96,8 +96,9 @@ ProfiledThread::State ProfiledThread::Follow() {
     if (process.windows.AnyOpen()) wanted = process.session;
     sampler_->SetFlushWanted(process.windows.AnyOfOthers(serial_));
   }
-  const bool hopeless = wanted.number != 0 && wanted.number == refused_session_;
-  if (wanted.number != session_ && !hopeless &&
+  const bool was_refused =
+      wanted.number != 0 && wanted.number == refused_session_;
+  if (wanted.number != session_ && !was_refused &&
       StartFor(wanted.number, wanted.interval_ns, wanted.max_frames) != 0) {
     refused_session_ = wanted.number;
   }
@@ -128,7 +129,7 @@ ProfiledThread::Opened ProfiledThread::OpenWindow(uint64_t interval_ns,
   const bool first = !process.windows.AnyOpen();
   opened.interval_ns = session.interval_ns;
   opened.window = process.windows.Open(serial_, session.interval_ns, CpuNow());
-  BeginEpochLocked(this, kCut, first);
+  BeginEpochLocked(this, kDetach, first);
   return opened;
 }
 
@@ -138,10 +139,10 @@ void ProfiledThread::BeginClose(uint32_t window) {
     std::lock_guard<std::mutex> lock(process.mutex);
     process.windows.BeginClose(window);
   }
-  Follow();
+  JoinOrLeaveSession();
 }
 
-uint64_t ProfiledThread::Turn(uint32_t window) {
+uint64_t ProfiledThread::Rotate(uint32_t window) {
   Process& process = TheProcess();
   std::lock_guard<std::mutex> lock(process.mutex);
   std::vector<uint64_t> awaited;
@@ -151,8 +152,8 @@ uint64_t ProfiledThread::Turn(uint32_t window) {
     }
   }
   const uint64_t segment =
-      process.windows.Turn(window, CpuNow(), std::move(awaited));
-  BeginEpochLocked(this, kCut | kFlush, !process.windows.AnyOpen());
+      process.windows.Rotate(window, CpuNow(), std::move(awaited));
+  BeginEpochLocked(this, kDetach | kFlush, !process.windows.AnyOpen());
   return segment;
 }
 
@@ -162,14 +163,15 @@ bool ProfiledThread::IsComplete(uint32_t window, uint64_t segment) {
   return process.windows.IsComplete(window, segment);
 }
 
-void ProfiledThread::Force(uint32_t window, uint64_t segment) {
+void ProfiledThread::RequestFlushWithoutLabels(uint32_t window,
+                                               uint64_t segment) {
   Process& process = TheProcess();
   std::lock_guard<std::mutex> lock(process.mutex);
   const auto awaited = process.windows.Awaited(window, segment);
   for (ProfiledThread* thread : process.threads) {
     if (std::find(awaited.begin(), awaited.end(), thread->serial_) !=
         awaited.end()) {
-      thread->AskLocked(kForce | kFlush);
+      thread->AskLocked(kFlushWithoutLabels | kFlush);
     }
   }
 }
@@ -184,31 +186,32 @@ ProfileWindows::Taken ProfiledThread::Take(uint32_t window, uint64_t segment) {
 
 // --- Detaching and flushing samples ---
 
-void ProfiledThread::CutSamples() {
+void ProfiledThread::DetachSamples() {
   const uint64_t signals = sampler_->signals();
   sampler_->Drain();
   StackTable* table = sampler_->stack_table();
-  Cut cut;
+  DetachedSamples detached;
   if (!table->stacks().empty()) {
-    cut.batch = std::make_shared<SampleBatch>();
-    cut.batch->interval_ns = sampler_->interval_ns();
+    detached.batch = std::make_shared<SampleBatch>();
+    detached.batch->interval_ns = sampler_->interval_ns();
     for (const auto& [key, weight] : table->stacks()) {
-      cut.batch->weight += weight;
+      detached.batch->weight += weight;
     }
-    cut.gone_modules = sampler_->gone_modules();
-    table->MoveTo(&cut.batch->table);
+    detached.collected_modules = sampler_->collected_modules();
+    table->MoveTo(&detached.batch->table);
   }
   Process& process = TheProcess();
   std::lock_guard<std::mutex> lock(process.mutex);
-  cut.since = std::exchange(since_, process.windows.epoch());
-  cut_signals_ = signals;
-  if (cut.batch == nullptr) return;
-  cut.batch->thread_name = name_;
-  if (cuts_.empty()) oldest_cut_ns_ = ClockNs(CLOCK_MONOTONIC);
-  cuts_.push_back(std::move(cut));
+  detached.since = std::exchange(since_, process.windows.epoch());
+  detached_signals_ = signals;
+  if (detached.batch == nullptr) return;
+  detached.batch->thread_name = name_;
+  if (detached_.empty()) oldest_detached_ns_ = ClockNs(CLOCK_MONOTONIC);
+  detached_.push_back(std::move(detached));
 }
 
-const std::deque<ProfiledThread::Cut>& ProfiledThread::BeginFlush() {
+const std::deque<ProfiledThread::DetachedSamples>&
+ProfiledThread::BeginFlush() {
   flushing_ = true;
   sampler_->TakeFlushRequest();
   StackTable* table = sampler_->stack_table();
@@ -217,16 +220,16 @@ const std::deque<ProfiledThread::Cut>& ProfiledThread::BeginFlush() {
     table->LearnSymbols(table->symbols() == nullptr ? kSymbolsWaitMs : 0);
   }
   sampler_->DrainInLoop();
-  CutSamples();
-  for (Cut& cut : cuts_) {
-    if (!cut.delivered) Complete(cut, true);
+  DetachSamples();
+  for (DetachedSamples& detached : detached_) {
+    if (!detached.delivered) Complete(detached, true);
   }
-  return cuts_;
+  return detached_;
 }
 
 void ProfiledThread::EndFlush(std::shared_ptr<const LabelTexts> labels) {
   Deliver(labels);
-  cuts_.clear();
+  detached_.clear();
   flushing_ = false;
 }
 
@@ -236,7 +239,7 @@ bool ProfiledThread::HasListeners() {
   return process.windows.AnyOfOthers(serial_);
 }
 
-// Asks V8 for the missing lines.
+// Asks V8 for the missing lines. From JavaScript and in the event loop.
 void ProfiledThread::FillLines(StackTable* table) {
   table->FillLines([this](int script_id, int32_t offset, int* column) {
     return sampler_->LineOf(script_id, offset, column);
@@ -251,12 +254,12 @@ void ProfiledThread::PrepareFlush() {
   FillLines(table);
 }
 
-void ProfiledThread::Complete(const Cut& cut, bool may_ask) {
-  StackTable* table = &cut.batch->table;
-  if (cut.gone_modules == sampler_->gone_modules()) {
+void ProfiledThread::Complete(const DetachedSamples& detached, bool may_ask) {
+  StackTable* table = &detached.batch->table;
+  if (detached.collected_modules == sampler_->collected_modules()) {
     sampler_->NameForeign(table);
   }
-  // It may have been detached before its files were indexed.
+  // Its files may have been indexed only after it was detached.
   sampler_->CountUnresolved(
       table->NameAllNatives(may_ask ? kSymbolsWaitMs : 0));
   if (may_ask) FillLines(table);
@@ -264,30 +267,32 @@ void ProfiledThread::Complete(const Cut& cut, bool may_ask) {
 }
 
 void ProfiledThread::Deliver(const std::shared_ptr<const LabelTexts>& labels) {
-  for (Cut& cut : cuts_) {
-    if (!cut.delivered) Complete(cut, false);
+  for (DetachedSamples& detached : detached_) {
+    if (!detached.delivered) Complete(detached, false);
   }
   Process& process = TheProcess();
   std::lock_guard<std::mutex> lock(process.mutex);
-  for (Cut& cut : cuts_) {
-    if (cut.delivered) continue;
-    cut.batch->labels = labels;
-    cut.delivered = true;
-    process.windows.Deliver(cut.batch, serial_, cut.since);
+  for (DetachedSamples& detached : detached_) {
+    if (detached.delivered) continue;
+    detached.batch->labels = labels;
+    detached.delivered = true;
+    process.windows.Deliver(detached.batch, serial_, detached.since);
   }
-  process.windows.Answer(serial_, since_);
+  process.windows.Acknowledge(serial_, since_);
   AskReadyOwnersLocked();
 }
 
 // --- Requests to other threads ---
 
 bool ProfiledThread::HasUndeliveredLocked() const {
-  return sampler_->signals() != cut_signals_ ||
-         std::any_of(cuts_.begin(), cuts_.end(),
-                     [](const Cut& cut) { return !cut.delivered; });
+  return sampler_->signals() != detached_signals_ ||
+         std::any_of(detached_.begin(), detached_.end(),
+                     [](const DetachedSamples& detached) {
+                       return !detached.delivered;
+                     });
 }
 
-// Threads without samples are not woken: for them the epoch has begun.
+// Does not wake threads without samples: their epoch is set here.
 void ProfiledThread::BeginEpochLocked(ProfiledThread* own, uint32_t tasks,
                                       bool session_changes) {
   Process& process = TheProcess();
@@ -296,7 +301,7 @@ void ProfiledThread::BeginEpochLocked(ProfiledThread* own, uint32_t tasks,
     if (!busy) thread->since_ = process.windows.epoch();
     if (thread != own && (busy || session_changes)) {
       thread->AskLocked((busy ? tasks : 0u) |
-                        (session_changes ? uint32_t{kFollow} : 0u));
+                        (session_changes ? uint32_t{kJoinOrLeave} : 0u));
     }
   }
   SetFlushWantedLocked();
@@ -315,7 +320,7 @@ void ProfiledThread::AskReadyOwnersLocked() {
   for (const uint64_t owner : process.windows.TakeReadyOwners()) {
     for (ProfiledThread* thread : process.threads) {
       if (thread->serial_ != owner) continue;
-      thread->tasks_.fetch_or(kLook);
+      thread->tasks_.fetch_or(kCheckWindows);
       thread->sampler_->WakeUp();
     }
   }
@@ -338,7 +343,7 @@ void ProfiledThread::AskLocked(uint32_t tasks) {
 void ProfiledThread::OnWoken() {
   if (wake_ == nullptr) return;
   PrepareFlush();
-  // Naming needs JavaScript: a flush does it.
+  // A flush names WebAssembly code, because that needs JavaScript.
   if (sampler_->WantsWasmNames()) tasks_.fetch_or(kFlush);
   uv_handle_t* timer = reinterpret_cast<uv_handle_t*>(flush_timer_);
   if (sampler_->flush_requested() && !uv_is_active(timer)) {
@@ -361,22 +366,22 @@ void ProfiledThread::OnInterrupt(v8::Isolate* isolate, void* self) {
   if (thread->sampler_->isolate() != isolate) return;
   thread->interrupt_queued_.store(false);
   const uint32_t tasks = thread->tasks_.load();
-  // Samples that JavaScript reads must not change; the flush under way serves
-  // as well.
+  // Samples that JavaScript reads must not change; the flush that runs does
+  // what was asked for.
   if (tasks == 0 || thread->flushing_) return;
-  if ((tasks & kFollow) != 0) thread->Follow();
-  thread->CutSamples();
-  const bool overdue =
-      thread->cuts_.size() > kMaxCuts ||
-      (!thread->cuts_.empty() &&
-       ClockNs(CLOCK_MONOTONIC) - thread->oldest_cut_ns_ > kMaxCutAgeNs);
-  if ((tasks & kForce) == 0 && !overdue) return;
-  thread->tasks_.fetch_and(~uint32_t{kForce});
+  if ((tasks & kJoinOrLeave) != 0) thread->JoinOrLeaveSession();
+  thread->DetachSamples();
+  const bool overdue = thread->detached_.size() > kMaxDetachedBatches ||
+                       (!thread->detached_.empty() &&
+                        ClockNs(CLOCK_MONOTONIC) - thread->oldest_detached_ns_ >
+                            kMaxDetachedAgeNs);
+  if ((tasks & kFlushWithoutLabels) == 0 && !overdue) return;
+  thread->tasks_.fetch_and(~uint32_t{kFlushWithoutLabels});
   thread->Deliver(nullptr);
   Process& process = TheProcess();
   std::lock_guard<std::mutex> lock(process.mutex);
-  // Its own windows have yet to read them.
-  if (!process.windows.AnyOf(thread->serial_)) thread->cuts_.clear();
+  // If the thread has windows, its next flush adds the samples to them.
+  if (!process.windows.AnyOf(thread->serial_)) thread->detached_.clear();
 }
 
 }  // namespace otelpyroscope

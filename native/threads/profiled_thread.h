@@ -25,19 +25,19 @@
 
 namespace otelpyroscope {
 
-// All functions are for the thread itself, in the event loop, from JavaScript,
-// or, without calling JavaScript, in an interrupt of V8. State that threads
-// share is under one lock of the process. No call into V8 or Node is made with
-// that lock held except RequestInterrupt(), and it is never taken in callbacks
-// of the collector or of code events, which hold V8's locks, nor in the signal
-// handler.
+// All functions are for the thread itself, from JavaScript or in its event
+// loop, except those that may also run in an interrupt of V8, where no
+// JavaScript may be called. State that threads share is under one lock of the
+// process. No call into V8 or Node is made with that lock held except
+// RequestInterrupt(), and it is never taken in callbacks of the collector or of
+// code events, which hold V8's locks, nor in the signal handler.
 class ProfiledThread final : private Sampler::Owner {
  public:
   // Detached samples, taken since epoch `since`.
-  struct Cut {
+  struct DetachedSamples {
     uint64_t since = 0;
-    bool delivered = false;     // to other threads' windows
-    uint64_t gone_modules = 0;  // see Sampler::NameForeign()
+    bool delivered = false;          // to other threads' windows
+    uint64_t collected_modules = 0;  // see Sampler::NameForeign()
     std::shared_ptr<SampleBatch> batch;
   };
 
@@ -49,9 +49,9 @@ class ProfiledThread final : private Sampler::Owner {
     uint64_t interval_ns = 0;  // that of the session
   };
 
+  // Returns this thread's object, or null if there are too many threads.
   // `wake(data)` is called in the event loop when JavaScript should call
-  // Follow(), flush, and check its windows. Returns null if there are too many
-  // threads. From JavaScript.
+  // JoinOrLeaveSession(), flush, and check its windows. From JavaScript.
   static ProfiledThread* Acquire(v8::Isolate* isolate, uv_loop_t* loop,
                                  std::string name, void (*wake)(void*),
                                  void* data);
@@ -65,38 +65,40 @@ class ProfiledThread final : private Sampler::Owner {
 
   // Joins or leaves the current session: starts to sample, or stops. kRefused:
   // the system gives no timer. From JavaScript, and in an interrupt.
-  State Follow();
+  State JoinOrLeaveSession();
 
   // Opens a window, and starts to sample. From JavaScript, as all functions on
   // windows.
   Opened OpenWindow(uint64_t interval_ns, size_t max_frames);
-  // The window needs no more samples; stops sampling if it was the last.
+  // Marks the window as needing no more samples; stops sampling if it was the
+  // last.
   void BeginClose(uint32_t window);
   // Rotates the window: ends its segment, which is the last one after
-  // BeginClose(). Flush before. Returns the number of the ended segment.
-  uint64_t Turn(uint32_t window);
+  // BeginClose(). Returns the number of the ended segment. Called after a
+  // flush.
+  uint64_t Rotate(uint32_t window);
   // Whether no thread is awaited for the segment.
   bool IsComplete(uint32_t window, uint64_t segment);
   // Asks the awaited threads to flush without labels, by an interrupt.
-  void Force(uint32_t window, uint64_t segment);
+  void RequestFlushWithoutLabels(uint32_t window, uint64_t segment);
   // Takes the samples of other threads: see ProfileWindows::Take().
   ProfileWindows::Taken Take(uint32_t window, uint64_t segment);
 
   // Detaches the samples, and returns all that wait. Nothing is added until
   // EndFlush(), which delivers them to the windows of other threads and forgets
   // them. From JavaScript.
-  const std::deque<Cut>& BeginFlush();
+  const std::deque<DetachedSamples>& BeginFlush();
   void EndFlush(std::shared_ptr<const LabelTexts> labels);
   // Whether windows of other threads need samples, and so labels.
   bool HasListeners();
 
  private:
   enum Task : uint32_t {
-    kFollow = 1,
-    kCut = 2,
+    kJoinOrLeave = 1,
+    kDetach = 2,
     kFlush = 4,
-    kForce = 8,  // flush without labels
-    kLook = 16,  // check its windows
+    kFlushWithoutLabels = 8,
+    kCheckWindows = 16,
   };
 
   ProfiledThread() = default;
@@ -108,11 +110,17 @@ class ProfiledThread final : private Sampler::Owner {
   // Stops, and starts for the session unless that is 0. Returns an errno or 0.
   // From JavaScript, and in an interrupt.
   int StartFor(uint64_t session, uint64_t interval_ns, size_t max_frames);
-  void CutSamples();
+  // Moves the added-up samples out of the sampler. From JavaScript, and in an
+  // interrupt.
+  void DetachSamples();
+  // Delivers what is detached; null: the labels are unknown. From JavaScript,
+  // and in an interrupt.
   void Deliver(const std::shared_ptr<const LabelTexts>& labels);
   void FillLines(StackTable* table);
   void PrepareFlush();
-  void Complete(const Cut& cut, bool may_ask);
+  // Names functions and fills lines. `may_ask`: V8 may be called, and the
+  // index of symbols be waited for; false in an interrupt.
+  void Complete(const DetachedSamples& detached, bool may_ask);
 
   // Called with the process's lock held.
   bool HasUndeliveredLocked() const;
@@ -127,8 +135,8 @@ class ProfiledThread final : private Sampler::Owner {
   static constexpr uint64_t kFlushMs = 500;
   // Detached batches of a thread that does not return to its event loop, and
   // the age of the oldest one; beyond that, they are flushed without labels.
-  static constexpr size_t kMaxCuts = 16;
-  static constexpr uint64_t kMaxCutAgeNs = 30'000'000'000;
+  static constexpr size_t kMaxDetachedBatches = 16;
+  static constexpr uint64_t kMaxDetachedAgeNs = 30'000'000'000;
   // How long a flush right after the start waits for the index of the loaded
   // files, and any flush for the index of files loaded since the last one.
   // Without it, functions are "(native code)" or "(unresolved)" this time.
@@ -147,10 +155,10 @@ class ProfiledThread final : private Sampler::Owner {
   // Under the process's lock.
   uint64_t serial_ = 0;  // 0: not in use
   std::string name_;
-  uint64_t since_ = 0;        // epoch in which samples were last detached
-  uint64_t cut_signals_ = 0;  // signals at that time
-  uint64_t oldest_cut_ns_ = 0;
-  std::deque<Cut> cuts_;
+  uint64_t since_ = 0;             // epoch in which samples were last detached
+  uint64_t detached_signals_ = 0;  // signals at that time
+  uint64_t oldest_detached_ns_ = 0;  // time of the first of `detached_`
+  std::deque<DetachedSamples> detached_;
 };
 
 }  // namespace otelpyroscope

@@ -3,7 +3,7 @@ import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import path from 'node:path';
 import { ProfilerError } from '../util/errors.js';
 
-/** What the label side (active-labels.ts) needs of the addon. */
+/** The part of the addon that the labels (active-labels.ts) use. */
 export interface NativeLabels {
   /**
    * Length 1: the label id that the signal handler records if the label source is `'label-word'`.
@@ -19,9 +19,9 @@ export interface NativeLabels {
   /** Names the AsyncLocalStorage whose store (a small integer) is the label id; null forgets it. */
   setLabelStorage(storage: object | null): void;
   /**
-   * The id that the handler would read from the continuation now, through reads that cannot
-   * fault; 0 where there is none, or where the memory layout is not the expected one.
-   * Also learns the layout: until one call has returned a non-zero id the source
+   * Returns the id that the handler would read from the continuation now, by reads that cannot
+   * fault; 0 if there is none, or if the memory layout is not the expected one.
+   * Also learns the layout: until one call has returned a non-zero id, the source
    * `'continuation'` is refused.
    */
   probeContinuationLabel(): number;
@@ -30,22 +30,22 @@ export interface NativeLabels {
   /**
    * Overwrites the id that the handler would read from the continuation now with `id`, for all
    * async contexts that share the context frame. Returns false, and does nothing, if there is none.
-   * Undefined where the addon cannot.
+   * Undefined if the addon cannot do it.
    */
   replaceLabel?: (this: void, id: number) => boolean;
 }
 
-/** CPU that one thread has used in some time, by function, stack and label id. */
+/** CPU that one thread has used in a time, by function, stack and label id. */
 export interface NativeBatch {
   /** '' for the main thread. */
   readonly threadName: string;
-  /** Of function `i`: its name at `2 * i` and its URL ('' for none) at `2 * i + 1`. */
+  /** The name of function `i` is at `2 * i`, its URL ('' for none) at `2 * i + 1`. */
   readonly names: readonly string[];
-  /** Of function `i`: the 1-based line where it starts, 0 for unknown. */
+  /** The 1-based line where function `i` starts is at `i`; 0 for unknown. */
   readonly startLines: Uint32Array;
-  /** Of function `i`: the 1-based column where it starts, 0 for unknown. */
+  /** The 1-based column where function `i` starts is at `i`; 0 for unknown. */
   readonly startColumns: Uint32Array;
-  /** Of frame `i`: its function at `2 * i`, and at `2 * i + 1` the 1-based line, 0 for unknown. */
+  /** The function of frame `i` is at `2 * i`, its 1-based line (0 for unknown) at `2 * i + 1`. */
   readonly frames: Uint32Array;
   /**
    * One record after the other: weight (sampling intervals of CPU time), number n of frames, label
@@ -73,7 +73,7 @@ export type NativeMetrics = Record<
   number
 >;
 
-/** What another thread has sampled, with what its label ids stand for there. */
+/** Samples of another thread, with the labels of its label ids. */
 export interface NativeForeignBatch extends NativeBatch {
   /** Pairs of label id and number of texts. */
   readonly labelSets: Uint32Array;
@@ -88,45 +88,46 @@ export interface NativeTaken {
 }
 
 export interface NativeFlush {
-  /** All label ids in what is handed on now. */
+  /** All label ids in the samples that are flushed. */
   readonly labelIds: Uint32Array;
-  /** That, where it was asked for. */
+  /** The samples; empty unless they were asked for. */
   readonly batches: readonly NativeBatch[];
-  /** Whether windows of other threads want it. */
+  /** Whether windows of other threads need the samples, and so the labels. */
   readonly hasListeners: boolean;
 }
 
-/**
- * This thread's part in the profile of the process; see native/threads/profiled_thread.h. A window is one
- * profiler's, a segment of it the time from one collect to the next.
- */
-export interface NativeSampler extends NativeLabels {
+/** The native half of a profiled thread; see native/threads/profiled_thread.h. */
+export interface NativeThread extends NativeLabels {
   /**
-   * Begins or ends sampling, as the windows of all threads ask for; `'refused'`: the kernel gives
-   * no timer. Where V8's heap cannot be read (ARCHITECTURE, "Whose code it is"), the first
-   * beginning blocks while V8 lists all code; V8's code events are then followed until `forget()`,
-   * so that the next one does not.
+   * Starts to sample if a session has begun, stops if it has ended; `'refused'`: the kernel gives
+   * no timer. Where V8's heap cannot be read (ARCHITECTURE, "Whose code it is"), the first start
+   * blocks while V8 lists all code; V8's code events are then listened to until `forget()`, so that
+   * the next start does not.
    */
-  follow(): 'idle' | 'sampling' | 'refused';
+  joinOrLeaveSession(): 'idle' | 'sampling' | 'refused';
+  /** Stops sampling, and forgets the code. */
   forget(): void;
   /**
-   * Opens a window and samples this thread. Returns its number and the interval in microseconds,
-   * that of the first window in the process; or why the kernel refused.
+   * Opens a window and samples this thread. Returns its number and the session's interval in
+   * microseconds, which the first window of the process has set; or why the kernel refused.
    */
   openWindow(intervalMicros: number, maxFrames: number): Uint32Array | string;
-  /** The window needs no more samples: ends sampling where it was the last in the process. */
+  /** Marks the window as needing no more samples; ends the session if it was the last. */
   beginClose(window: number): void;
-  /** Ends the segment under way, to be called after a flush. Returns its number. */
-  turn(window: number): number;
-  /** Whether all threads have handed in what they had sampled in the segment. */
+  /** Ends the current segment and returns its number; begins the next. Call this after a flush. */
+  rotate(window: number): number;
+  /** Whether all threads have delivered their samples of the ended segment. */
   isComplete(window: number, segment: number): boolean;
-  /** Has those that have not hand it in without labels, as soon as they run JavaScript. */
-  force(window: number, segment: number): void;
-  /** What other threads have handed in for an ended segment; 0: so far, for the one under way. */
+  /** Asks the threads that have not to flush without labels, once they run JavaScript. */
+  requestFlushWithoutLabels(window: number, segment: number): void;
+  /** Takes the samples of other threads: of an ended segment, or so far of the current one (0). */
   take(window: number, segment: number): NativeTaken;
-  /** Begins to hand on what was sampled; `endFlush` must follow. With `read`, returns it too. */
+  /** Detaches this thread's samples, and returns them if `read` is true. `endFlush` must follow. */
   beginFlush(read: boolean): NativeFlush;
-  /** Gives it to other threads, with label sets as in NativeForeignBatch, and forgets it. */
+  /**
+   * Delivers the detached samples to the windows of other threads, with label sets as in
+   * NativeForeignBatch, and forgets them.
+   */
   endFlush(labelSets?: Uint32Array, labelTexts?: readonly string[]): void;
   metrics(): NativeMetrics;
 }
@@ -134,33 +135,33 @@ export interface NativeSampler extends NativeLabels {
 interface NativeModule {
   /** The `NODE_MODULE_VERSION` of the headers that the binary was compiled with. */
   readonly abi: number;
-  /** Whether the running V8 is built as those headers say: pointers compressed or not, and so on. */
+  /** Whether the running V8 was built as those headers were: with compressed pointers or not. */
   readonly sameBuild: boolean;
   /**
-   * The sampler of this thread; undefined when too many threads have one. `wake` is called from
-   * the event loop when it is time to follow, to flush, and to look after one's windows. `clone`
-   * is called in `beginFlush()` with modules of WebAssembly, for V8 tells what their functions are
-   * called when they are cloned.
+   * Returns this thread's object, or undefined if too many threads have one. `wake` is called from
+   * the event loop when the thread should call `joinOrLeaveSession()`, flush, and check its
+   * windows. `clone` is called in `beginFlush()` with WebAssembly modules: V8 reports the names of
+   * their functions when they are cloned.
    */
   open(
     threadName: string,
     wake: () => void,
     clone: (module: object) => object,
-  ): NativeSampler | undefined;
+  ): NativeThread | undefined;
 }
 
-/** Node.js's own, whatever the application puts in its place later. */
+/** Node.js's own function, even if the application replaces it later. */
 const { structuredClone: cloneModule } = globalThis;
-/** Unless the code was bundled into a file of somebody else's. */
+/** The package's folder, unless the code was bundled into another package's file. */
 const PACKAGE_ROOT = path.resolve(__dirname, '../..');
 const SUPPORTED_PLATFORM = 'linux';
 const SUPPORTED_ARCHITECTURES = ['x64', 'arm64'];
 
 /**
- * Loads the binary and opens this thread's sampler; to be called once per thread.
- * Throws a ProfilerError: ERR_UNSUPPORTED_PLATFORM, or ERR_NATIVE_MISSING.
+ * Loads the binary and returns this thread's object. Call this once per thread.
+ * Throws a ProfilerError: ERR_UNSUPPORTED_PLATFORM, ERR_NATIVE_MISSING or ERR_TIMER_REFUSED.
  */
-export function openNativeSampler(threadName: string, wake: () => void): NativeSampler {
+export function openNativeThread(threadName: string, wake: () => void): NativeThread {
   const { platform, arch } = process;
   if (platform !== SUPPORTED_PLATFORM || !SUPPORTED_ARCHITECTURES.includes(arch)) {
     throw new ProfilerError(
@@ -169,11 +170,11 @@ export function openNativeSampler(threadName: string, wake: () => void): NativeS
         'labels and spans work without it',
     );
   }
-  const sampler = loadModule().open(threadName, wake, cloneModule);
-  if (sampler === undefined) {
+  const thread = loadModule().open(threadName, wake, cloneModule);
+  if (thread === undefined) {
     throw new ProfilerError('ERR_TIMER_REFUSED', 'too many threads of this process have a sampler');
   }
-  return sampler;
+  return thread;
 }
 
 function loadModule(): NativeModule {
@@ -223,7 +224,7 @@ function remedy(): string {
   );
 }
 
-/** Where the binary may be: as the package ships or installs it, then as a plain node-gyp build leaves it. */
+/** Returns where the binary may be: where the package installs it, or where node-gyp builds it. */
 function candidates(abi: string): string[] {
   const folder = `${process.platform}-${process.arch}`;
   return [
@@ -232,7 +233,7 @@ function candidates(abi: string): string[] {
   ];
 }
 
-/** By the loader that the executable asks for; `process.report` says it as well, but takes 6 ms. */
+/** Reads which loader the executable asks for; `process.report` has it as well, but takes 6 ms. */
 function libc(): 'glibc' | 'musl' {
   const head = Buffer.alloc(4_096);
   try {
@@ -243,7 +244,7 @@ function libc(): 'glibc' | 'musl' {
       closeSync(file);
     }
   } catch {
-    // Then the usual one.
+    // The file cannot be read: most likely glibc.
   }
   return head.includes('/ld-musl-') ? 'musl' : 'glibc';
 }

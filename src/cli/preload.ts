@@ -8,7 +8,7 @@ import {
   takeRunSettings,
   type RunSettings,
 } from '../options/options.js';
-import { sharedSampler } from '../profiler/profile-windows.js';
+import { profileWindows } from '../profiler/profile-windows.js';
 import { startViewer } from '../viewer-server/server.js';
 import { register } from '../otel/register.js';
 import { CPU_PROFILE } from '../util/profile-types.js';
@@ -31,13 +31,13 @@ if (settings !== undefined) {
 }
 
 function profileToTheEnd({ out, intervalMicros }: RunSettings): void {
-  const window = sharedSampler.open(resolveCpuProfilerOptions({ intervalMicros }));
+  const window = profileWindows.open(resolveCpuProfilerOptions({ intervalMicros }));
   let written = false;
   const finish = (): void => {
     if (written) return;
     written = true;
     try {
-      writeFileSync(out, sharedSampler.closeSync(window));
+      writeFileSync(out, profileWindows.closeSync(window));
     } catch (error) {
       printMessage(`the profile is lost: ${(error as Error).message}`);
     }

@@ -6,12 +6,12 @@ import {
   type CpuProfilerOptions,
   type ResolvedCpuProfilerOptions,
 } from '../options/options.js';
-import { sharedSampler, type ProfileWindow } from './profile-windows.js';
+import { profileWindows, type ProfileWindow } from './profile-windows.js';
 
 // A profile covers all threads that have loaded the package, whichever starts it.
-sharedSampler.join();
+profileWindows.join();
 
-/** What the sampler of this thread has counted since it started; plain numbers. */
+/** Counts of this thread's sampler since it started; plain numbers. */
 export interface ProfilerMetrics {
   /** Timer signals that arrived. */
   signals: number;
@@ -23,7 +23,7 @@ export interface ProfilerMetrics {
   truncatedStacks: number;
   /** Samples taken under a label. */
   labelledSamples: number;
-  /** Samples older than a change of V8's heap: only code that is known to be where it was is named. */
+  /** Samples older than a change of V8's heap: only code that has certainly not moved is named. */
   staleSamples: number;
   /** Frames whose address belongs to no known function. */
   unresolvedFrames: number;
@@ -33,9 +33,9 @@ export interface ProfilerMetrics {
   layoutFallbacks: number;
   /** Code ranges known: of functions that samples have hit. */
   codeEntries: number;
-  /** Memory that they take, in bytes, roughly. */
+  /** Memory of these ranges, in bytes, roughly. */
   codeBytes: number;
-  /** Label sets of spans and flows that have not ended. */
+  /** Label sets of spans and `withLabels` calls that have not ended. */
   activeLabelSets: number;
   /** Label sets lost to the limit of the table, since the package was loaded. */
   droppedLabelSets: number;
@@ -48,15 +48,15 @@ export interface ProfilerMetrics {
   handlerNanos: number;
   /** CPU time turning samples into stacks, in nanoseconds. */
   drainNanos: number;
-  /** Time noting V8's code events, in nanoseconds; 0 where they need not be followed. */
+  /** Time recording V8's code events, in nanoseconds; 0 if they are not listened to. */
   jitEventNanos: number;
 }
 
 /**
- * Takes CPU profiles of the process, in pprof format, with the labels in force in every sample.
+ * Takes CPU profiles of the process, in pprof format, with the current labels in every sample.
  *
- * All threads that have loaded the package are in it, before or after `start()`; samples of workers
- * have the label `thread_name`. What the other threads of the process have used is in it as
+ * A profile contains all threads that have loaded the package, before or after `start()`; samples
+ * of workers have the label `thread_name`. The CPU of all other threads of the process is in it as
  * `(other threads)`. Any number of profilers may run at once, in any threads, each with a window of
  * its own; they share one sampler in each thread.
  */
@@ -85,7 +85,7 @@ export class CpuProfiler {
     if (this.#window !== undefined) {
       throw new ProfilerError('ERR_ALREADY_STARTED', 'this profiler has been started already');
     }
-    this.#window = sharedSampler.open(this.#options);
+    this.#window = profileWindows.open(this.#options);
   }
 
   /**
@@ -94,7 +94,7 @@ export class CpuProfiler {
    * with a ProfilerError: ERR_NOT_STARTED.
    */
   async collect(): Promise<Uint8Array> {
-    return sharedSampler.collect(this.#runningWindow());
+    return profileWindows.collect(this.#runningWindow());
   }
 
   /**
@@ -104,7 +104,7 @@ export class CpuProfiler {
   async stop(): Promise<Uint8Array> {
     const window = this.#runningWindow();
     this.#window = undefined;
-    return sharedSampler.close(window);
+    return profileWindows.close(window);
   }
 
   /** Counts of this thread's sampler since it was started; zeros before the first start. */
@@ -125,7 +125,7 @@ export class CpuProfiler {
       handlerNanos: 0,
       drainNanos: 0,
       jitEventNanos: 0,
-      ...sharedSampler.metrics(),
+      ...profileWindows.metrics(),
       activeLabelSets: activeLabels.activeLabelSets,
       droppedLabelSets: activeLabels.droppedLabelSets,
     };

@@ -1,4 +1,4 @@
-/** The windows of this thread's profilers, over the samplers of all threads of the process. */
+/** The windows of this thread's profilers, with the samples of all threads of the process. */
 import { CPU_PROFILE } from '../util/profile-types.js';
 import { promisify } from 'node:util';
 import { gzip, gzipSync } from 'node:zlib';
@@ -10,20 +10,23 @@ import { ProfileBuilder, type ProfileTimes, type SampleBatch } from '../pprof/pr
 import { threadSingleton } from '../util/thread-singleton.js';
 import { atOnce, inSlices } from '../util/time-slices.js';
 import { SourceMaps } from '../source-maps/source-maps.js';
-import { ForeignLabels, othersBatch, ThreadSampler } from './profiled-thread.js';
+import { ForeignLabels, othersBatch, ProfiledThread } from './profiled-thread.js';
 
 const gzipAsync = promisify(gzip);
 
 /**
- * How long the end of a window waits for threads that do not come back to their event loop, in
- * milliseconds. What they have goes into the next window; at the last, into this one without the
- * labels that only their JavaScript knows.
+ * How long the end of a segment waits for threads that do not return to their event loop, in
+ * milliseconds. Their samples go into the next segment; those of the last segment stay in it,
+ * without the labels that only the thread's own JavaScript can look up.
  */
-const ANSWER_MS = 1_000;
-/** How long those may then take to be interrupted; in native code they cannot be. */
-const FORCED_ANSWER_MS = 250;
-/** The same as `ANSWER_MS` when the process ends, which is not to be held up, in milliseconds. */
-const EXIT_ANSWER_MS = 100;
+const ACKNOWLEDGE_MS = 1_000;
+/**
+ * How long the last segment then waits for V8 to interrupt them, in milliseconds; V8 cannot
+ * interrupt native code.
+ */
+const INTERRUPT_MS = 250;
+/** `ACKNOWLEDGE_MS` for the end of the process, which must not be delayed, in milliseconds. */
+const EXIT_ACKNOWLEDGE_MS = 100;
 
 /** The samples from `start()` or one `collect()` of a profiler to the next. */
 class ProfileSegment {
@@ -41,8 +44,8 @@ class ProfileSegment {
     this.#builder.add(batch);
   }
 
-  /** Adds what other threads have handed in for this segment; 0: so far, not ended yet. */
-  addOthers({ native }: ThreadSampler, window: number, segment: number): void {
+  /** Adds the samples of other threads: of an ended segment, or so far of the current one (0). */
+  addOthers({ native }: ProfiledThread, window: number, segment: number): void {
     const { batches, others } = native.take(window, segment);
     for (const batch of batches) this.add(this.#foreignLabels.resolve(batch));
     if (others > 0) this.add(othersBatch(others));
@@ -52,7 +55,7 @@ class ProfileSegment {
     this.#durationNanos = process.hrtime.bigint() - this.#startClock;
   }
 
-  /** Resolves to the gzipped profile, with original names, files and lines where `maps` are given. */
+  /** Resolves to the gzipped profile, with original names, files and lines if `maps` are given. */
   async encode(periodNanos: number, maps: SourceMaps | undefined): Promise<Uint8Array> {
     await inSlices(this.#builder.merge());
     const originals = await maps?.load(this.#builder.urls());
@@ -61,7 +64,7 @@ class ProfileSegment {
     );
   }
 
-  /** The same without the event loop, and so with no more maps than can be read meanwhile. */
+  /** Does the same without the event loop, and so only with the maps that can be read at once. */
   encodeSync(periodNanos: number, maps: SourceMaps | undefined): Uint8Array {
     atOnce(this.#builder.merge());
     const originals = maps?.loadSync(this.#builder.urls());
@@ -73,17 +76,17 @@ class ProfileSegment {
   }
 }
 
-/** The end of a segment: what waits for the other threads, and then is their part and ours. */
+/** A segment that has ended, while it waits for the samples of other threads. */
 interface EndedSegment {
-  /** Whether all threads have handed in what they had. */
+  /** Whether all threads have delivered their samples. */
   readonly isComplete: () => boolean;
-  /** Has those that have not hand it in without labels. */
-  readonly force: () => void;
-  /** The segment with what has been handed in. */
+  /** Asks the threads that have not to flush without labels. */
+  readonly requestFlushWithoutLabels: () => void;
+  /** Returns the segment with all samples that were delivered. */
   readonly take: () => ProfileSegment;
 }
 
-/** One profiler's. */
+/** The window of one CpuProfiler. */
 export class ProfileWindow {
   current: ProfileSegment;
 
@@ -96,8 +99,8 @@ export class ProfileWindow {
     this.current = new ProfileSegment(lineNumbers);
   }
 
-  /** Ends the segment under way and begins the next. */
-  turn(): ProfileSegment {
+  /** Ends the current segment, which it returns, and begins the next. */
+  rotate(): ProfileSegment {
     const ended = this.current;
     ended.end();
     this.current = new ProfileSegment(this.lineNumbers);
@@ -106,32 +109,33 @@ export class ProfileWindow {
 }
 
 /**
- * The sampler of this thread and the windows of its profilers. Shared by all of them, those of
- * another copy of the package included: a thread has one sampler.
+ * The windows of this thread's profilers, and its part in the session. One object per thread, which
+ * all copies of the package share.
  */
-export class SharedSampler {
-  #thread: ThreadSampler | undefined;
+export class ProfileWindows {
+  #thread: ProfiledThread | undefined;
   readonly #windows = new Set<ProfileWindow>();
-  readonly #looking = new Set<() => void>();
+  /** Conditions that are checked whenever other threads may have delivered samples. */
+  readonly #checks = new Set<() => void>();
   readonly #maps = new SourceMaps();
 
-  /** Takes part in profiles that other threads take, now or later. Never throws. */
+  /** Lets this thread be sampled in the windows of other threads, now or later. Never throws. */
   join(): void {
     try {
       this.#thread ??= this.#createThread();
     } catch {
-      // No binary, or none for this system: start() says so to whoever wants a profile.
+      // There is no binary, or none for this system: start() throws the reason.
     }
   }
 
-  /** Opens a window and starts sampling where it is the first. Throws ProfilerError. */
+  /** Opens a window; starts to sample if it is the first. Throws ProfilerError. */
   open(options: ResolvedCpuProfilerOptions): ProfileWindow {
     const thread = (this.#thread ??= this.#createThread());
     thread.connect();
     thread.flush();
     const opened = thread.native.openWindow(options.intervalMicros, options.maxFrames);
     if (typeof opened === 'string') {
-      thread.follow();
+      thread.joinOrLeaveSession();
       throw new ProfilerError(
         'ERR_TIMER_REFUSED',
         `the system refuses a CPU timer for this thread: ${opened}`,
@@ -154,59 +158,59 @@ export class SharedSampler {
   }
 
   collect(window: ProfileWindow): Promise<Uint8Array> {
-    return this.#turn(window, false);
+    return this.#rotate(window, false);
   }
 
-  /** Closes the window, and stops sampling where it was the last. */
+  /** Closes the window; stops sampling if it was the last. */
   close(window: ProfileWindow): Promise<Uint8Array> {
     this.#beginClose(window);
-    return this.#turn(window, true);
+    return this.#rotate(window, true);
   }
 
   /**
-   * `close` for the end of the process, when no more turns of the event loop are to come: blocks
-   * until the other threads have answered, or the time is up.
+   * `close` for the end of the process, when the event loop runs no more: blocks until the other
+   * threads have acknowledged, or the time is up.
    */
   closeSync(window: ProfileWindow): Uint8Array {
     this.#beginClose(window);
-    const { isComplete, force, take } = this.#endSegment(window, true);
-    if (!becomeSync(isComplete, EXIT_ANSWER_MS)) {
-      force();
-      becomeSync(isComplete, FORCED_ANSWER_MS);
+    const { isComplete, requestFlushWithoutLabels, take } = this.#endSegment(window, true);
+    if (!waitUntilSync(isComplete, EXIT_ACKNOWLEDGE_MS)) {
+      requestFlushWithoutLabels();
+      waitUntilSync(isComplete, INTERRUPT_MS);
     }
     return take().encodeSync(window.intervalMicros * 1_000, window.maps);
   }
 
-  /** Of this thread's sampler, where it has one, and of the source maps of its profiles. */
+  /** Counts of this thread's sampler, if it has one, and of the source maps of its profiles. */
   metrics(): Partial<NativeMetrics & { skippedSourceMaps: number }> {
     return { ...this.#thread?.native.metrics(), skippedSourceMaps: this.#maps.skipped };
   }
 
-  async #turn(window: ProfileWindow, last: boolean): Promise<Uint8Array> {
-    const { isComplete, force, take } = this.#endSegment(window, last);
-    if (!(await this.#become(isComplete, ANSWER_MS)) && last) {
-      force();
-      await this.#become(isComplete, FORCED_ANSWER_MS);
+  async #rotate(window: ProfileWindow, last: boolean): Promise<Uint8Array> {
+    const { isComplete, requestFlushWithoutLabels, take } = this.#endSegment(window, last);
+    if (!(await this.#waitUntil(isComplete, ACKNOWLEDGE_MS)) && last) {
+      requestFlushWithoutLabels();
+      await this.#waitUntil(isComplete, INTERRUPT_MS);
     }
     return take().encode(window.intervalMicros * 1_000, window.maps);
   }
 
   #beginClose(window: ProfileWindow): void {
     this.#thread?.native.beginClose(window.id);
-    this.#thread?.follow();
+    this.#thread?.joinOrLeaveSession();
   }
 
   #endSegment(window: ProfileWindow, last: boolean): EndedSegment {
-    const thread = this.#thread as ThreadSampler;
+    const thread = this.#thread as ProfiledThread;
     const { native } = thread;
     thread.flush();
-    const segment = native.turn(window.id);
-    const ended = window.turn();
+    const segment = native.rotate(window.id);
+    const ended = window.rotate();
     if (last) this.#windows.delete(window);
     return {
       isComplete: () => native.isComplete(window.id, segment),
-      force: () => {
-        native.force(window.id, segment);
+      requestFlushWithoutLabels: () => {
+        native.requestFlushWithoutLabels(window.id, segment);
       },
       take: () => {
         ended.addOthers(thread, window.id, segment);
@@ -215,47 +219,47 @@ export class SharedSampler {
     };
   }
 
-  /** Resolves to whether the condition has come true before the time was up. */
-  async #become(condition: () => boolean, limitMs: number): Promise<boolean> {
+  /** Resolves to whether the condition became true before the time was up. */
+  async #waitUntil(condition: () => boolean, limitMs: number): Promise<boolean> {
     if (condition()) return true;
     return new Promise((resolve) => {
       const done = (result: boolean): void => {
         clearTimeout(timer);
-        this.#looking.delete(look);
+        this.#checks.delete(check);
         resolve(result);
       };
-      const look = (): void => {
+      const check = (): void => {
         if (condition()) done(true);
       };
       const timer = setTimeout(() => {
         done(false);
       }, limitMs);
-      this.#looking.add(look);
+      this.#checks.add(check);
     });
   }
 
-  #createThread(): ThreadSampler {
+  #createThread(): ProfiledThread {
     const windows = this.#windows;
-    return new ThreadSampler({
-      get wanted() {
+    return new ProfiledThread({
+      get anyOpen() {
         return windows.size > 0;
       },
       add: (batch) => {
         for (const { current } of windows) current.add(batch);
       },
-      look: () => {
-        // What waits is kept small: the native side is full at some time, a profile is not.
+      onDelivered: () => {
+        // Takes samples before the segment ends: native code keeps only `kMaxQueuedStacks` of them.
         for (const { current, id } of windows) {
           if (this.#thread !== undefined) current.addOthers(this.#thread, id, 0);
         }
-        for (const look of [...this.#looking]) look();
+        for (const check of [...this.#checks]) check();
       },
     });
   }
 }
 
-/** Whether the condition has come true before the time was up; sleeps meanwhile. */
-function becomeSync(condition: () => boolean, limitMs: number): boolean {
+/** Returns whether the condition became true before the time was up; sleeps meanwhile. */
+function waitUntilSync(condition: () => boolean, limitMs: number): boolean {
   const sleeper = new Int32Array(new SharedArrayBuffer(4));
   const end = performance.now() + limitMs;
   while (!condition()) {
@@ -265,5 +269,5 @@ function becomeSync(condition: () => boolean, limitMs: number): boolean {
   return true;
 }
 
-/** The one of this thread. */
-export const sharedSampler = threadSingleton('sampler.v2', () => new SharedSampler());
+/** The windows of this thread. */
+export const profileWindows = threadSingleton('sampler.v2', () => new ProfileWindows());

@@ -1,35 +1,40 @@
-/** This thread's part in the profile of the process: it joins, hands its samples on, and leaves. */
+/** Connects this thread to the profile of the process: joins sessions and delivers samples. */
 import * as workerThreads from 'node:worker_threads';
 import { activeLabels } from '../labels/active-labels.js';
 import { warnOnce } from '../util/diagnostics.js';
 import { OTHER_THREADS } from '../util/pseudo-frames.js';
 import { cutValue, labelsOfSet, type Labels, type LabelSet } from '../labels/label-set.js';
-import { openNativeSampler, type NativeForeignBatch, type NativeSampler } from '../addon/loader.js';
+import { openNativeThread, type NativeForeignBatch, type NativeThread } from '../addon/loader.js';
 import type { LabelsById, SampleBatch } from '../pprof/profile-builder.js';
 
 /**
- * How long a stopped sampler goes on to follow what code V8 makes, in milliseconds. Scrapes start
+ * How long a stopped sampler keeps listening to V8's code events, in milliseconds. Scrapes start
  * and stop one every 15 s: without this, each would block while V8 lists all code, and would not
- * know the loops that V8 has replaced on the stack, which it never lists.
+ * name loops that V8 has replaced on the stack, which it never lists.
  */
 const FORGET_AFTER_MS = 60_000;
-/** Equal label sets of other threads that a window knows again; more only make the profile larger. */
+/**
+ * Different label sets of other threads that a window keeps to find equal ones; with more, only the
+ * profile is larger.
+ */
 const MAX_FOREIGN_LABELS = 65_536;
 
 const THREAD_NAME = 'thread_name';
 const NO_LABELS: Labels = Object.freeze({});
 
-/** Where this thread's samples go to, beside the windows of other threads. */
+/** The windows of this thread's own profilers. */
 export interface OwnWindows {
-  /** Whether there are any. */
-  readonly wanted: boolean;
+  /** Whether any is open. */
+  readonly anyOpen: boolean;
+  /** Adds samples of this thread to all of them. */
   add(batch: SampleBatch): void;
-  /** Called in turns of the event loop: other threads may have handed in something. */
-  look(): void;
+  /** Called in the event loop when other threads may have delivered samples. */
+  onDelivered(): void;
 }
 
-export class ThreadSampler {
-  readonly native: NativeSampler;
+/** The JavaScript half of native/threads/profiled_thread.h. */
+export class ProfiledThread {
+  readonly native: NativeThread;
   readonly #own: OwnWindows;
   readonly #threadName = nameOfThread();
   readonly #named = new WeakMap<Labels, Labels>();
@@ -37,17 +42,17 @@ export class ThreadSampler {
   #sampling = false;
   #forgetTimer: NodeJS.Timeout | undefined;
 
-  /** Throws a ProfilerError where there is no sampler. */
+  /** Throws a ProfilerError if there is no sampler. */
   constructor(own: OwnWindows) {
     this.#own = own;
-    this.native = openNativeSampler(this.#threadName, () => this.#onWake());
+    this.native = openNativeThread(this.#threadName, () => this.#onWake());
     activeLabels.connectEarly(this.native);
-    this.follow();
+    this.joinOrLeaveSession();
   }
 
-  /** Samples this thread, or stops to, as the profilers of all threads ask for. */
-  follow(): void {
-    const state = this.native.follow();
+  /** Starts to sample this thread if a session has begun, stops if it has ended. */
+  joinOrLeaveSession(): void {
+    const state = this.native.joinOrLeaveSession();
     if (state === 'refused') {
       warnOnce('thread-refused', 'the system refuses a CPU timer for this thread');
     }
@@ -55,7 +60,7 @@ export class ThreadSampler {
     else this.#disconnect();
   }
 
-  /** To be called when the thread samples, or is about to. */
+  /** Lets the sampler read labels. Call this when the thread samples, or is about to. */
   connect(): void {
     if (this.#sampling) return;
     this.#sampling = true;
@@ -65,10 +70,10 @@ export class ThreadSampler {
     if (this.#threadName !== '') process.on('exit', this.#onExit);
   }
 
-  /** Hands on what was sampled: to the windows of this thread and to those of others. */
+  /** Flushes: delivers this thread's samples to its own windows and to those of other threads. */
   flush(): void {
     activeLabels.beginCollect();
-    const { labelIds, batches, hasListeners } = this.native.beginFlush(this.#own.wanted);
+    const { labelIds, batches, hasListeners } = this.native.beginFlush(this.#own.anyOpen);
     const sets = new Map<number, LabelSet>();
     try {
       for (const id of labelIds) {
@@ -95,15 +100,15 @@ export class ThreadSampler {
 
   #onWake(): void {
     try {
-      this.follow();
+      this.joinOrLeaveSession();
       this.flush();
-      this.#own.look();
+      this.#own.onDelivered();
     } catch (error) {
-      warnOnce('thread-sampler', 'samples of this thread may be lost', error);
+      warnOnce('profiled-thread', 'samples of this thread may be lost', error);
     }
   }
 
-  /** Made when the samples are merged, which is done in slices; those of workers are named. */
+  /** Makes labels only when the samples are merged, in slices; adds the name of a worker. */
   #labelsBehind(sets: ReadonlyMap<number, LabelSet>): LabelsById {
     const isNamed = this.#threadName !== '';
     return {
@@ -125,11 +130,11 @@ export class ThreadSampler {
   }
 }
 
-/** Makes one object of equal label sets that other threads send again and again. */
+/** Makes one object of equal label sets, which other threads deliver repeatedly. */
 export class ForeignLabels {
   readonly #known = new Map<string, Labels>();
 
-  /** The batch with its labels as this thread's batches have them. */
+  /** Returns the batch with its labels in the form that this thread's batches have. */
   resolve(batch: NativeForeignBatch): SampleBatch {
     const { labelSets, labelTexts, threadName } = batch;
     const labels = new Map<number, Labels>();
@@ -164,7 +169,7 @@ export class ForeignLabels {
   }
 }
 
-/** CPU of the threads that nobody samples: the pool's, V8's, those of addons. */
+/** Returns a batch of the CPU of threads that are not sampled: the pool's, V8's, addons'. */
 export function othersBatch(intervals: number): SampleBatch {
   return {
     names: [OTHER_THREADS, ''],
@@ -187,7 +192,7 @@ function encodeLabels(labelSets: ReadonlyMap<number, LabelSet>): [Uint32Array, s
   return [Uint32Array.from(sets), texts];
 }
 
-/** '' for the main thread; a worker's own name where it has one that this Node.js tells. */
+/** Returns '' for the main thread, and a worker's own name if this Node.js exposes one. */
 function nameOfThread(): string {
   const { isMainThread, threadId } = workerThreads;
   if (isMainThread) return '';

@@ -77,14 +77,14 @@ TEST(windows_put_late_samples_into_their_segment_while_it_waits) {
   ProfileWindows windows;
   const uint32_t window = windows.Open(kOwner, kInterval, {});
   const uint64_t first = windows.epoch();
-  const uint64_t segment = windows.Turn(window, {}, {kWorker});
+  const uint64_t segment = windows.Rotate(window, {}, {kWorker});
   EXPECT(!windows.IsComplete(window, segment));
   windows.Deliver(Batch(7), kWorker, first);
   windows.Deliver(Batch(2), kWorker, windows.epoch());
-  windows.Answer(kWorker, first);  // not of this epoch
+  windows.Acknowledge(kWorker, first);  // not of this epoch
   EXPECT(!windows.IsComplete(window, segment));
   EXPECT(windows.TakeReadyOwners().empty());
-  windows.Answer(kWorker, windows.epoch());
+  windows.Acknowledge(kWorker, windows.epoch());
   EXPECT(windows.IsComplete(window, segment));
   EXPECT_EQ(windows.TakeReadyOwners().size(), 1);
   EXPECT_EQ(Weight(windows.Take(window, segment)), 7);
@@ -97,17 +97,17 @@ TEST(windows_put_late_samples_into_their_segment_while_it_waits) {
 TEST(windows_give_the_cpu_that_nobody_sampled_once) {
   ProfileWindows windows;
   const uint32_t window = windows.Open(kOwner, kInterval, Clock{1000, 500});
-  uint64_t segment = windows.Turn(window, Clock{1104, 560}, {});
+  uint64_t segment = windows.Rotate(window, Clock{1104, 560}, {});
   EXPECT_EQ(windows.Take(window, segment).others, 4);  // 44 ns
   // 48 ns in all: the rest of before makes one more.
-  segment = windows.Turn(window, Clock{1118, 570}, {});
+  segment = windows.Rotate(window, Clock{1118, 570}, {});
   EXPECT_EQ(windows.Take(window, segment).others, 1);
   // Signals that came late take it back: nothing, and never less.
-  segment = windows.Turn(window, Clock{1120, 600}, {});
+  segment = windows.Rotate(window, Clock{1120, 600}, {});
   EXPECT_EQ(windows.Take(window, segment).others, 0);
-  segment = windows.Turn(window, Clock{1160, 610}, {});
+  segment = windows.Rotate(window, Clock{1160, 610}, {});
   EXPECT_EQ(windows.Take(window, segment).others, 0);
-  segment = windows.Turn(window, Clock{1180, 610}, {});
+  segment = windows.Rotate(window, Clock{1180, 610}, {});
   EXPECT_EQ(windows.Take(window, segment).others, 2);
 }
 
@@ -117,7 +117,7 @@ TEST(windows_give_what_was_never_delivered_at_their_end) {
   windows.Deliver(Batch(3), kOwner, windows.epoch());
   windows.BeginClose(window);
   EXPECT(!windows.AnyOpen());
-  const uint64_t segment = windows.Turn(window, Clock{120, 100}, {kWorker});
+  const uint64_t segment = windows.Rotate(window, Clock{120, 100}, {kWorker});
   const ProfileWindows::Taken taken = windows.Take(window, segment);
   EXPECT_EQ(taken.others, 2 + 7);
   EXPECT(!windows.AnyOf(kOwner));
