@@ -310,8 +310,13 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
       0);
   binding["sampledLabels"] = Napi::Uint8Array::New(
       env, SampledLabels::kSize,
-      Napi::ArrayBuffer::New(env, sampler->sampled_labels()->address(),
+      Napi::ArrayBuffer::New(env, sampler->sampled_labels()->marks(),
                              SampledLabels::kSize),
+      0);
+  binding["labelCpuNanos"] = Napi::Float64Array::New(
+      env, SampledLabels::kSize,
+      Napi::ArrayBuffer::New(env, sampler->sampled_labels()->cpu_ns(),
+                             SampledLabels::kSize * sizeof(double)),
       0);
   return binding;
 }

@@ -16,6 +16,11 @@ export interface NativeLabels {
    * pending samples may still refer to.
    */
   readonly sampledLabels: Uint8Array;
+  /**
+   * Same length. The signal handler adds the CPU time of each sample, in nanoseconds, at
+   * `[id & (length - 1)]`; JavaScript reads it and sets it to 0.
+   */
+  readonly labelCpuNanos: Float64Array;
   /** Names the AsyncLocalStorage whose store (a small integer) is the label id; null forgets it. */
   setLabelStorage(storage: object | null): void;
   /**

@@ -2,8 +2,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { warnOnce } from '../util/diagnostics.js';
 import { LabelWordHook } from './label-word-hook.js';
-import { labelsOfSet, type Labels, type LabelSet } from './label-set.js';
+import { labelsOfSet, type LabelSet } from './label-set.js';
 import { LabelTable } from './label-table.js';
+import type { Labels } from './label-values.js';
 import {
   probeBeforeHook,
   probeContextFrames,
@@ -146,6 +147,11 @@ export class ActiveLabels {
     this.#table.end(set);
   }
 
+  /** Returns the CPU time in nanoseconds of all samples under a span's set so far. */
+  cpuNanosOf(set: LabelSet): number {
+    return this.#table.cpuNanosOf(set);
+  }
+
   /** Returns the labels of a sample with this id; undefined: none, or lost to a limit (counted). */
   labelsOf(id: number): Labels | undefined {
     const set = this.setOf(id);
@@ -167,7 +173,7 @@ export class ActiveLabels {
   connect(native: NativeLabels): LabelSource {
     if (this.#native === native && this.#source !== undefined) return this.#source;
     this.disconnect();
-    this.#table.connect(native.sampledLabels);
+    this.#table.connect(native.sampledLabels, native.labelCpuNanos);
     native.setLabelStorage(this.#storage);
     if (this.#native !== native) this.#hook = undefined;
     this.#native = native;
@@ -246,7 +252,8 @@ export class ActiveLabels {
     this.#table.nextHalf();
     this.#storage.disable();
     this.#storage = new AsyncLocalStorage<number>();
-    if (this.#source !== undefined) this.#native?.setLabelStorage(this.#storage);
+    // Also while disconnected: `replaceLabel` would overwrite ids of the storage that is gone.
+    this.#native?.setLabelStorage(this.#storage);
   }
 }
 

@@ -1,5 +1,6 @@
 /** Label sets of ended spans, stored as numbers so that the collector need not copy them. */
 import { createLabelSet, type LabelSet, type TraceLabels } from './label-set.js';
+import { createSpanDetails, type SpanDetails } from './span-details.js';
 
 /** The three ids of an entry: of the trace, of the local root, and of the span in `span_id`. */
 const TRACE_BYTES = 16;
@@ -34,14 +35,14 @@ export class EndedLabelSets {
   readonly #ids: Int32Array;
   readonly #bytes: Buffer;
   readonly #flags: Uint8Array;
-  /** Two per index: the label `span_name`, and the local root's name. */
-  readonly #names: string[];
+  /** Two per index: the details of the span in `span_name`, and of the local root. */
+  readonly #details: (SpanDetails | string)[];
 
   constructor(size: number) {
     this.#ids = new Int32Array(size);
     this.#bytes = Buffer.alloc(size * BYTES);
     this.#flags = new Uint8Array(size);
-    this.#names = new Array<string>(size * 2).fill('');
+    this.#details = new Array<SpanDetails | string>(size * 2).fill('');
   }
 
   /** Returns the id of the set stored at this index, or 0. */
@@ -65,8 +66,8 @@ export class EndedLabelSets {
       (trace.rootSampled ? ROOT_SAMPLED : 0) |
       (traceIdLabel === '' ? 0 : HAS_TRACE_LABEL) |
       (spanIdLabel === '' ? 0 : ownLabel ? HAS_OWN_LABEL : HAS_ROOT_LABEL);
-    this.#names[2 * index] = trace.spanNameLabel;
-    this.#names[2 * index + 1] = trace.rootName;
+    this.#details[2 * index] = trace.named === undefined ? '' : stored(trace.named);
+    this.#details[2 * index + 1] = stored(trace.root);
     this.#ids[index] = set.id;
     return true;
   }
@@ -81,14 +82,17 @@ export class EndedLabelSets {
     if ((flags & HAS_OWN_LABEL) !== 0) {
       spanIdLabel = this.#formatHex(offset + LABEL_OFFSET, SPAN_BYTES);
     }
+    const named = this.#details[2 * index] as SpanDetails | string;
+    const storedRoot = this.#details[2 * index + 1] as SpanDetails | string;
+    const root = detailsFrom(storedRoot);
     const trace: TraceLabels = {
       traceId,
       rootSpanId,
       rootSampled: (flags & ROOT_SAMPLED) !== 0,
-      rootName: this.#names[2 * index + 1] as string,
+      root,
       traceIdLabel: (flags & HAS_TRACE_LABEL) === 0 ? '' : traceId,
       spanIdLabel,
-      spanNameLabel: this.#names[2 * index] as string,
+      named: named === '' ? undefined : named === storedRoot ? root : detailsFrom(named),
     };
     const set = createLabelSet(trace, undefined);
     set.ended = true;
@@ -104,6 +108,15 @@ export class EndedLabelSets {
   #formatHex(offset: number, bytes: number): string {
     return this.#bytes.toString('hex', offset, offset + bytes);
   }
+}
+
+/** The name alone, once it cannot change: a string that many spans share, and no object. */
+function stored(details: SpanDetails): SpanDetails | string {
+  return details.span === undefined && details.attributes === undefined ? details.name : details;
+}
+
+function detailsFrom(details: SpanDetails | string): SpanDetails {
+  return typeof details === 'string' ? createSpanDetails(details) : details;
 }
 
 /** Writes `text`, lower-case hexadecimal digits of a number of `bytes` bytes; false: it is not. */

@@ -1,13 +1,10 @@
 /** Label sets: the labels that a span and `withLabels` contribute, and the object made of them. */
 import { warnOnce } from '../util/diagnostics.js';
+import { labelLosses, type Labels } from './label-values.js';
+import { attributeLabelsOf, nameOf, type SpanDetails } from './span-details.js';
 
 /** Current labels at most; the youngest of the user's own beyond that are dropped. */
 export const MAX_LABELS = 32;
-/** Longest label value in bytes of UTF-8; longer ones are cut at a character boundary. */
-export const MAX_LABEL_VALUE_BYTES = 2_048;
-
-export type Labels = Readonly<Record<string, string>>;
-
 /** The labels of the spans of one local trace; '' where a label is not set. */
 export interface TraceLabels {
   /** The trace id of the span that these labels were made for. */
@@ -15,11 +12,12 @@ export interface TraceLabels {
   /** The local root, to which ids refer: the trace's first labelled or first sampled span here. */
   readonly rootSpanId: string;
   readonly rootSampled: boolean;
-  /** The name, at its start and cut, of the trace's first labelled span in this process. */
-  readonly rootName: string;
+  /** The trace's first labelled span in this process: its attributes may become labels. */
+  readonly root: SpanDetails;
   readonly traceIdLabel: string;
   readonly spanIdLabel: string;
-  readonly spanNameLabel: string;
+  /** The span whose name is the label `span_name`; undefined where that is not set. */
+  readonly named: SpanDetails | undefined;
 }
 
 /** Labels of the user's own; immutable, shared by all sets that contain them. */
@@ -52,8 +50,14 @@ export interface LabelSet {
   variant: LabelSet | undefined;
   /** …and the user's own labels in that async context. */
   variantFor: UserLabels | undefined;
-  /** The labels as one object, made when they are first read. */
+  /** The labels as one object, as they were when they were last read. */
   labels: Labels | undefined;
+  /** Whether the owner gets the attribute with its CPU time at its end. */
+  reportsCpu: boolean;
+  /** CPU time of samples whose label table entry is gone, of this set and its variants. */
+  cpuNanos: number;
+  /** The last sets made from this one that became current; see label-table.ts. */
+  variants: LabelSet[] | undefined;
 }
 
 /**
@@ -61,11 +65,6 @@ export interface LabelSet {
  * cut, and `end()` of the span there makes no parent's set current again.
  */
 const MAX_PARENTS = 1_024;
-
-const encoder = new TextEncoder();
-
-/** Values cut and labels dropped by the limits since the package was loaded. */
-export const labelLosses = { cutValues: 0, droppedLabels: 0 };
 
 /**
  * Makes a set of the span `owner`, whose end makes `parent` current again; or of no span, made from
@@ -91,6 +90,9 @@ export function createLabelSet(
     variant: undefined,
     variantFor: undefined,
     labels: undefined,
+    reportsCpu: false,
+    cpuNanos: 0,
+    variants: undefined,
   };
   if (base === undefined) set.base = set;
   return set;
@@ -145,56 +147,58 @@ export function createUserLabels(values: Map<string, string>): UserLabels {
   return { values, alone: undefined };
 }
 
-/** Returns the labels of a set as a frozen object: the span's, then the user's own. */
+/**
+ * Returns the labels of a set as a frozen object: the span's, those from attributes, the user's own.
+ * It is the same object as at the last call unless a span was renamed or an attribute set since.
+ */
 export function labelsOfSet(set: LabelSet): Labels {
-  return (set.labels ??= makeLabels(set.trace, set.user));
+  const { labels, trace } = set;
+  if (labels !== undefined && (trace === undefined || areUpToDate(labels, set, trace))) {
+    return labels;
+  }
+  return (set.labels = makeLabels(trace, set.user));
 }
 
-/** Returns `value`, or a copy of as much as fits the limit, which does not keep it in memory. */
-export function cutValue(value: string): string {
-  // A UTF-16 unit takes at most three bytes.
-  if (value.length * 3 <= MAX_LABEL_VALUE_BYTES) return value;
-  const bytes = Buffer.allocUnsafe(MAX_LABEL_VALUE_BYTES);
-  const { read, written } = encoder.encodeInto(value, bytes);
-  if (read === value.length) return value;
-  labelLosses.cutValues++;
-  warnOnce(
-    'label-value',
-    `a label value was longer than ${String(MAX_LABEL_VALUE_BYTES)} bytes and was cut`,
+function areUpToDate(labels: Labels, { user }: LabelSet, { named, root }: TraceLabels): boolean {
+  if (named !== undefined && labels.span_name !== nameOf(named)) return false;
+  if (root.attributeNames.length === 0) return true;
+  const attributes = attributeLabelsOf(root);
+  return root.attributeNames.every(
+    (name) => user?.values.has(name) === true || labels[name] === attributes?.[name],
   );
-  // Not slice(): V8 would make the result a reference to the whole string.
-  return bytes.toString('utf8', 0, written);
 }
 
 function makeLabels(trace: TraceLabels | undefined, user: UserLabels | undefined): Labels {
-  if (user === undefined && trace !== undefined && hasAllLabels(trace)) {
+  const attributes = trace === undefined ? undefined : attributeLabelsOf(trace.root);
+  const name = trace?.named === undefined ? '' : nameOf(trace.named);
+  if (
+    user === undefined &&
+    attributes === undefined &&
+    trace !== undefined &&
+    trace.traceIdLabel !== '' &&
+    trace.spanIdLabel !== '' &&
+    name !== ''
+  ) {
     // Nearly always. A literal has a known shape: it is several times as fast to make and to read
     // as an object without a prototype that gets property after property.
-    const { traceIdLabel, spanIdLabel, spanNameLabel } = trace;
-    return Object.freeze({
-      trace_id: traceIdLabel,
-      span_id: spanIdLabel,
-      span_name: spanNameLabel,
-    });
+    const { traceIdLabel, spanIdLabel } = trace;
+    return Object.freeze({ trace_id: traceIdLabel, span_id: spanIdLabel, span_name: name });
   }
   const labels = Object.create(null) as Record<string, string>;
   if (trace !== undefined) {
     if (trace.traceIdLabel !== '') labels.trace_id = trace.traceIdLabel;
     if (trace.spanIdLabel !== '') labels.span_id = trace.spanIdLabel;
-    if (trace.spanNameLabel !== '') labels.span_name = trace.spanNameLabel;
+    if (name !== '') labels.span_name = name;
+    Object.assign(labels, attributes);
   }
   if (user !== undefined) {
     let room = MAX_LABELS - Object.keys(labels).length;
-    for (const [name, value] of user.values) {
-      if (room-- > 0) labels[name] = value;
+    for (const [label, value] of user.values) {
+      if (label in labels || room-- > 0) labels[label] = value;
       else countDropped(1);
     }
   }
   return Object.freeze(labels);
-}
-
-function hasAllLabels(trace: TraceLabels): boolean {
-  return trace.traceIdLabel !== '' && trace.spanIdLabel !== '' && trace.spanNameLabel !== '';
 }
 
 function countDropped(count: number): void {

@@ -2,11 +2,15 @@
 import { warnOnce } from '../util/diagnostics.js';
 import { EndedLabelSets } from './ended-label-sets.js';
 import type { LabelSet } from './label-set.js';
+import { nameOf, type SpanDetails } from './span-details.js';
 
 /** Ids that resolve at one time; a new id takes the index of the one this many older. */
 export const LABEL_TABLE_SIZE = 32_768;
 /** Overwritten sets kept because uncollected samples refer to them; the oldest is dropped first. */
 export const MAX_PINNED_SETS = 32_768;
+
+/** Sets made from one span's whose CPU time is added up at its end; that of older ones is before. */
+export const MAX_VARIANTS = 64;
 
 const MASK = LABEL_TABLE_SIZE - 1;
 
@@ -37,6 +41,8 @@ export class LabelTable {
   #collecting = false;
   /** The addon's flags, one per index: a sample took an id of it since the last collection. */
   #sampled: Uint8Array | undefined;
+  /** CPU time in nanoseconds of the samples under each entry's id; the addon adds it up. */
+  #cpuNanos: Float64Array | undefined;
   #half = 0;
   #nextId: number;
   #active = 0;
@@ -114,6 +120,7 @@ export class LabelTable {
     const id = this.#nextId++;
     const index = id & MASK;
     this.#evict(index);
+    if (set.base !== set && set.id === 0) this.#addVariant(set);
     set.id = id;
     this.#sets[index] = set;
     if (!set.ended) this.#active++;
@@ -131,14 +138,24 @@ export class LabelTable {
     if (this.#endedSets.store(index, set)) this.#sets[index] = undefined;
   }
 
-  /** Uses these flags from now on; their length must be LABEL_TABLE_SIZE. */
-  connect(sampled: Uint8Array): void {
+  /** Returns the CPU time in nanoseconds of the samples under a span's set and its variants. */
+  cpuNanosOf(set: LabelSet): number {
+    let nanos = set.cpuNanos + this.#entryNanos(set);
+    for (const variant of set.variants ?? []) nanos += this.#entryNanos(variant);
+    return nanos;
+  }
+
+  /** Uses these arrays of the addon from now on; their length must be LABEL_TABLE_SIZE. */
+  connect(sampled: Uint8Array, cpuNanos: Float64Array): void {
     if (sampled.length !== LABEL_TABLE_SIZE) {
       throw new Error(
         `the addon's label table has ${String(sampled.length)} entries, this package's ${String(LABEL_TABLE_SIZE)}`,
       );
     }
     this.#sampled = sampled;
+    // The memory may have been another thread's before.
+    if (this.#cpuNanos !== cpuNanos) cpuNanos.fill(0);
+    this.#cpuNanos = cpuNanos;
   }
 
   /**
@@ -168,6 +185,7 @@ export class LabelTable {
     const isWanted = this.#collecting || (sampled !== undefined && sampled[index] !== 0);
     const old = this.#sets[index];
     const ended = this.#endedSets;
+    this.#takeNanos(index, old);
     if (old !== undefined) {
       if (!old.ended) {
         this.#active--;
@@ -180,6 +198,27 @@ export class LabelTable {
       else ended.forget(index);
     }
     if (sampled !== undefined) sampled[index] = 0;
+  }
+
+  #entryNanos(set: LabelSet): number {
+    const index = set.id & MASK;
+    return this.#sets[index] === set ? (this.#cpuNanos?.[index] ?? 0) : 0;
+  }
+
+  /** Adds the CPU time of an entry to the span's set, and resets it. */
+  #takeNanos(index: number, set: LabelSet | undefined): void {
+    const cpuNanos = this.#cpuNanos;
+    if (cpuNanos === undefined || cpuNanos[index] === 0) return;
+    if (set !== undefined) set.base.cpuNanos += cpuNanos[index] as number;
+    cpuNanos[index] = 0;
+  }
+
+  #addVariant(set: LabelSet): void {
+    const variants = (set.base.variants ??= []);
+    variants.push(set);
+    if (variants.length <= MAX_VARIANTS) return;
+    const oldest = variants.shift() as LabelSet;
+    if (this.#sets[oldest.id & MASK] === oldest) this.#takeNanos(oldest.id & MASK, oldest);
   }
 
   #pin(set: LabelSet): void {
@@ -213,6 +252,20 @@ export class LabelTable {
 function hasSameLabels(a: LabelSet, b: LabelSet): boolean {
   if (a.trace === undefined || b.trace === undefined) return false;
   if (a.user !== undefined || b.user !== undefined) return false;
-  const other: object = b.trace;
-  return Object.entries(a.trace).every(([name, value]) => Reflect.get(other, name) === value);
+  const [one, other] = [a.trace, b.trace];
+  return (
+    one.traceId === other.traceId &&
+    one.rootSpanId === other.rootSpanId &&
+    one.rootSampled === other.rootSampled &&
+    one.traceIdLabel === other.traceIdLabel &&
+    one.spanIdLabel === other.spanIdLabel &&
+    hasSameDetails(one.root, other.root) &&
+    (one.named === undefined
+      ? other.named === undefined
+      : other.named !== undefined && hasSameDetails(one.named, other.named))
+  );
+}
+
+function hasSameDetails(a: SpanDetails, b: SpanDetails): boolean {
+  return a === b || (nameOf(a) === nameOf(b) && a.attributes === b.attributes);
 }

@@ -3,31 +3,25 @@ import { activeLabels } from './active-labels.js';
 import {
   createLabelSet,
   createUserLabels,
-  cutValue,
   labelsOfSet,
   mergeUserLabels,
   type LabelSet,
   type TraceLabels,
 } from './label-set.js';
+import { cutValue } from './label-values.js';
+import { createSpanDetails } from './span-details.js';
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_.]*$/;
 const RESERVED: ReadonlySet<string> = new Set(['__name__', 'profile_id', 'thread_name']);
-
-/** The labels that spans set, and their properties in `TraceLabels`. */
-const SPAN_LABELS: ReadonlyMap<string, 'traceIdLabel' | 'spanIdLabel' | 'spanNameLabel'> = new Map([
-  ['trace_id', 'traceIdLabel'],
-  ['span_id', 'spanIdLabel'],
-  ['span_name', 'spanNameLabel'],
-] as const);
 
 const NO_TRACE: TraceLabels = {
   traceId: '',
   rootSpanId: '',
   rootSampled: false,
-  rootName: '',
+  root: createSpanDetails(''),
   traceIdLabel: '',
   spanIdLabel: '',
-  spanNameLabel: '',
+  named: undefined,
 };
 
 /**
@@ -86,12 +80,13 @@ function mergedOverCurrent(labels: Record<string, string>): LabelSet | undefined
   let trace: { -readonly [K in keyof TraceLabels]: TraceLabels[K] } | undefined;
   const values = new Map<string, string>();
   for (const [name, value] of Object.entries(labels)) {
-    const spanLabel = SPAN_LABELS.get(name);
-    if (spanLabel === undefined) {
-      values.set(name, cutValue(value));
-    } else {
+    if (name === 'trace_id' || name === 'span_id' || name === 'span_name') {
       trace ??= { ...(current?.trace ?? NO_TRACE) };
-      trace[spanLabel] = cutValue(value);
+      if (name === 'trace_id') trace.traceIdLabel = cutValue(value);
+      else if (name === 'span_id') trace.spanIdLabel = cutValue(value);
+      else trace.named = value === '' ? undefined : createSpanDetails(cutValue(value));
+    } else {
+      values.set(name, cutValue(value));
     }
   }
   const added = values.size === 0 ? undefined : createUserLabels(values);

@@ -83,6 +83,14 @@ export function parseScope(text: string): Scope {
   return found;
 }
 
+/** Parses `name,name`. */
+export function parseNames(text: string): string[] {
+  return text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+}
+
 /** Parses JSON, for a check that requires an object. */
 export function parseJson(text: string): unknown {
   try {

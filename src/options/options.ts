@@ -19,6 +19,10 @@ export interface LabelOptions extends DeprecatedLabelOptions {
   spanNameScope?: Scope | undefined;
   /** Whether sampled spans set `trace_id`; false for Pyroscope before 2.1. Default true. */
   traceIdLabel?: boolean | undefined;
+  /** Attributes of the local root that become labels of that name; at most 8. Default none. */
+  attributeLabels?: readonly string[] | undefined;
+  /** Whether spans with samples get `pyroscope.cpu_time_ms` at their end. Default true. */
+  cpuTimeAttribute?: boolean | undefined;
 }
 
 /** `LabelOptions` with every default filled in. */
@@ -26,6 +30,8 @@ export interface ResolvedLabelOptions {
   readonly spanIdScope: Scope;
   readonly spanNameScope: Scope;
   readonly traceIdLabel: boolean;
+  readonly attributeLabels: readonly string[];
+  readonly cpuTimeAttribute: boolean;
 }
 
 /** How the CPU is sampled. */
@@ -54,7 +60,17 @@ export const MAX_INTERVAL_MICROS = 1_000_000;
 export const DEFAULT_MAX_FRAMES = 128;
 export const MAX_MAX_FRAMES = 1_024;
 
-const LABEL_OPTION_NAMES = ['spanIdScope', 'spanNameScope', 'traceIdLabel'];
+const LABEL_OPTION_NAMES = [
+  'spanIdScope',
+  'spanNameScope',
+  'traceIdLabel',
+  'attributeLabels',
+  'cpuTimeAttribute',
+];
+export const MAX_ATTRIBUTE_LABELS = 8;
+const ATTRIBUTE_NAME = /^[A-Za-z_][A-Za-z0-9_.]*$/;
+/** Labels that have another source. */
+const OTHER_LABELS = ['__name__', 'profile_id', 'span_id', 'span_name', 'thread_name', 'trace_id'];
 export const CPU_OPTION_NAMES = ['intervalMicros', 'maxFrames', 'lineNumbers', 'sourceMaps'];
 
 /**
@@ -67,6 +83,8 @@ export function resolveLabelOptions(options: LabelOptions = {}): ResolvedLabelOp
     spanIdScope: scope('spanIdScope', options.spanIdScope),
     spanNameScope: scope('spanNameScope', options.spanNameScope),
     traceIdLabel: flag('traceIdLabel', options.traceIdLabel, true),
+    attributeLabels: attributeLabels(options.attributeLabels),
+    cpuTimeAttribute: flag('cpuTimeAttribute', options.cpuTimeAttribute, true),
   };
   warnDeprecated(Object.keys(options).filter(isDeprecatedOption));
   return resolved;
@@ -146,6 +164,25 @@ export function scope(name: string, value: unknown): Scope {
   throw new TypeError(
     `${name} must be Scope.None (0), Scope.RootSpan (1) or Scope.AllSpans (2), got ${describe(value)}`,
   );
+}
+
+/** Returns a checked list of attributes without repeats; throws a TypeError or RangeError. */
+export function attributeLabels(value: unknown): readonly string[] {
+  if (value === undefined) return [];
+  const accepted = `attributeLabels must be an array of attribute names, ${ATTRIBUTE_NAME.source}, that are not ${OTHER_LABELS.join(', ')}`;
+  if (!Array.isArray(value)) throw new TypeError(`${accepted}; got ${describe(value)}`);
+  for (const name of value as unknown[]) {
+    if (typeof name !== 'string' || !ATTRIBUTE_NAME.test(name) || OTHER_LABELS.includes(name)) {
+      throw new TypeError(`${accepted}; got ${describe(name)}`);
+    }
+  }
+  const names = [...new Set(value as string[])];
+  if (names.length > MAX_ATTRIBUTE_LABELS) {
+    throw new RangeError(
+      `attributeLabels must be ${String(MAX_ATTRIBUTE_LABELS)} names at most, got ${String(names.length)}`,
+    );
+  }
+  return Object.freeze(names);
 }
 
 /** Returns a checked boolean; throws a TypeError that names the option. */

@@ -4,11 +4,13 @@ import {
   Environment,
   parseFlag,
   parseJson,
+  parseNames,
   parsePairs,
   parseResourceAttributes,
   parseScope,
 } from './environment.js';
 import {
+  attributeLabels,
   checkNames,
   CPU_OPTION_NAMES,
   describe,
@@ -176,6 +178,18 @@ export function readRegisterEnvironment(): RegisterEnvironment {
     labels: {
       spanIdScope: scopeOf('PYROSCOPE_OTEL_SPAN_ID_SCOPE'),
       spanNameScope: scopeOf('PYROSCOPE_OTEL_SPAN_NAME_SCOPE'),
+      attributeLabels: environment.option(
+        undefined,
+        'PYROSCOPE_OTEL_ATTRIBUTE_LABELS',
+        parseNames,
+        attributeLabels,
+      ),
+      cpuTimeAttribute: environment.option(
+        undefined,
+        'PYROSCOPE_OTEL_CPU_TIME_ATTRIBUTE',
+        parseFlag,
+        (value) => flag('cpuTimeAttribute', value, true),
+      ),
     },
   };
   // If an agent is started, its configuration reports a wrong switch again; `warnOnce` drops that.

@@ -1,10 +1,14 @@
 /** The rules by which a span becomes labels and a profile id (pure). */
 import type { TraceLabels } from '../labels/label-set.js';
+import { createSpanDetails, type ReadableSpan } from '../labels/span-details.js';
 import type { SpanContext } from '@opentelemetry/api';
 import { Scope, type ResolvedLabelOptions } from '../options/options.js';
 
 /** The span attribute with the span id under which a tracing backend finds the profile. */
 export const PROFILE_ID_ATTRIBUTE = 'pyroscope.profile.id';
+
+/** The span attribute with the CPU time of the samples under the span's labels, in milliseconds. */
+export const CPU_TIME_ATTRIBUTE = 'pyroscope.cpu_time_ms';
 
 const SAMPLED = 1;
 
@@ -18,22 +22,25 @@ export function labelsOfSpan(
   name: string,
   options: ResolvedLabelOptions,
   parent: TraceLabels | undefined,
+  readable?: ReadableSpan,
 ): TraceLabels | undefined {
   const sampled = (span.traceFlags & SAMPLED) !== 0;
   const setsTraceId = sampled && options.traceIdLabel;
   const setsSpanId = sampled && options.spanIdScope !== Scope.None;
   const setsSpanName = name !== '' && options.spanNameScope !== Scope.None;
-  if (!setsTraceId && !setsSpanId && !setsSpanName) return parent;
+  const setsAttributes = parent === undefined && sampled && options.attributeLabels.length > 0;
+  if (!setsTraceId && !setsSpanId && !setsSpanName && !setsAttributes) return parent;
 
   if (parent === undefined) {
+    const root = createSpanDetails(name, readable, options.attributeLabels);
     return {
       traceId: span.traceId,
       rootSpanId: span.spanId,
       rootSampled: sampled,
-      rootName: name,
+      root,
       traceIdLabel: setsTraceId ? span.traceId : '',
       spanIdLabel: setsSpanId ? span.spanId : '',
-      spanNameLabel: setsSpanName ? name : '',
+      named: setsSpanName ? root : undefined,
     };
   }
 
@@ -46,13 +53,17 @@ export function labelsOfSpan(
       ? rootSpanId
       : span.spanId
     : parent.spanIdLabel;
-  const ownName = options.spanNameScope === Scope.RootSpan ? parent.rootName : name;
-  const spanNameLabel = setsSpanName && ownName !== '' ? ownName : parent.spanNameLabel;
+  let { named } = parent;
+  if (setsSpanName && options.spanNameScope === Scope.AllSpans) {
+    named = createSpanDetails(name, readable);
+  } else if (setsSpanName && parent.root.name !== '') {
+    named = parent.root;
+  }
   if (
     !becomesRoot &&
     traceIdLabel === parent.traceIdLabel &&
     spanIdLabel === parent.spanIdLabel &&
-    spanNameLabel === parent.spanNameLabel
+    named === parent.named
   ) {
     return parent;
   }
@@ -60,10 +71,10 @@ export function labelsOfSpan(
     traceId: span.traceId,
     rootSpanId,
     rootSampled: sampled || parent.rootSampled,
-    rootName: parent.rootName,
+    root: parent.root,
     traceIdLabel,
     spanIdLabel,
-    spanNameLabel,
+    named,
   };
 }
 

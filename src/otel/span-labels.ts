@@ -2,15 +2,21 @@
 import type { Context, Span, TimeInput } from '@opentelemetry/api';
 import { activeLabels } from '../labels/active-labels.js';
 import { warnOnce } from '../util/diagnostics.js';
-import { hasProfileId, labelsOfSpan, PROFILE_ID_ATTRIBUTE } from './span-label-rules.js';
+import {
+  CPU_TIME_ATTRIBUTE,
+  hasProfileId,
+  labelsOfSpan,
+  PROFILE_ID_ATTRIBUTE,
+} from './span-label-rules.js';
 import {
   createLabelSet,
-  cutValue,
   mergeUserLabels,
   userOnly,
   withUserLabels,
   type LabelSet,
 } from '../labels/label-set.js';
+import { cutValue } from '../labels/label-values.js';
+import { endSpanDetails, type ReadableSpan, type SpanDetails } from '../labels/span-details.js';
 import type { ResolvedLabelOptions } from '../options/options.js';
 import { threadSingleton } from '../util/thread-singleton.js';
 
@@ -106,13 +112,21 @@ function startLabels(
   }
   const parentTrace = parent?.trace;
   // The name is cut because a set may outlive its span for long.
-  const trace = labelsOfSpan(spanContext, cutValue(name), options, parentTrace);
+  const trace = labelsOfSpan(
+    spanContext,
+    cutValue(name),
+    options,
+    parentTrace,
+    span as ReadableSpan,
+  );
   if (trace === undefined) return;
   const user = mergeUserLabels(parent?.user, current?.user);
   if (parent !== undefined && trace === parentTrace && user === parent.user) {
     attachLabels(span, parent);
   } else {
-    takeOwnership(span, createLabelSet(trace, user, parent, spanContext.spanId));
+    const set = createLabelSet(trace, user, parent, spanContext.spanId);
+    set.reportsCpu = options.cpuTimeAttribute;
+    takeOwnership(span, set);
   }
   if (hasProfileId(spanContext, name, options, trace)) {
     span.setAttribute(PROFILE_ID_ATTRIBUTE, spanContext.spanId);
@@ -140,12 +154,29 @@ function takeOwnership(span: LabelledSpan, set: LabelSet): void {
 
 function endingOf(end: End): End {
   return function (this: LabelledSpan, ...args: Parameters<End>): void {
+    setCpuTime(this);
     try {
       end.apply(this, args);
     } finally {
       onSpanEnd(this);
     }
   };
+}
+
+/** Sets the attribute with the CPU time of the span's samples, if it has any. Never throws. */
+function setCpuTime(span: LabelledSpan): void {
+  try {
+    const set = setOf(span);
+    if (set === undefined || set.ended || !set.reportsCpu) return;
+    const nanos = activeLabels.cpuNanosOf(set);
+    if (nanos > 0 && isOwner(span, set)) span.setAttribute(CPU_TIME_ATTRIBUTE, nanos / 1e6);
+  } catch (error) {
+    warnOnce('span-cpu-time', 'a span is without its CPU time', error);
+  }
+}
+
+function isOwner(span: LabelledSpan, set: LabelSet): boolean {
+  return set.owner === span.spanContext().spanId;
 }
 
 /**
@@ -155,7 +186,9 @@ function endingOf(end: End): End {
 export function onSpanEnd(span: LabelledSpan): void {
   try {
     const set = setOf(span);
-    if (set === undefined || set.ended || set.owner !== span.spanContext().spanId) return;
+    if (set === undefined || set.ended || !isOwner(span, set)) return;
+    endDetails(span, set.trace?.root);
+    endDetails(span, set.trace?.named);
     const current = activeLabels.current();
     activeLabels.release(set);
     const parent = set.parent;
@@ -171,6 +204,10 @@ export function onSpanEnd(span: LabelledSpan): void {
       error,
     );
   }
+}
+
+function endDetails(span: LabelledSpan, details: SpanDetails | undefined): void {
+  if (details !== undefined && details.span === span) endSpanDetails(details);
 }
 
 function setOf(span: LabelledSpan): LabelSet | undefined {

@@ -3,7 +3,8 @@ import * as workerThreads from 'node:worker_threads';
 import { activeLabels } from '../labels/active-labels.js';
 import { warnOnce } from '../util/diagnostics.js';
 import { OTHER_THREADS } from '../util/pseudo-frames.js';
-import { cutValue, labelsOfSet, type Labels, type LabelSet } from '../labels/label-set.js';
+import { labelsOfSet, type LabelSet } from '../labels/label-set.js';
+import { cutValue, type Labels } from '../labels/label-values.js';
 import { openNativeThread, type NativeForeignBatch, type NativeThread } from '../addon/loader.js';
 import type { LabelsById, SampleBatch } from '../pprof/profile-builder.js';
 

@@ -30,6 +30,7 @@ function fakeNative({ continuation = false, refused = false } = {}) {
   return {
     labelWord: new Int32Array(1),
     sampledLabels: new Uint8Array(LABEL_TABLE_SIZE),
+    labelCpuNanos: new Float64Array(LABEL_TABLE_SIZE),
     storage: null,
     source: 'label-word',
     setLabelStorage(storage) {
@@ -173,6 +174,24 @@ describe('ActiveLabels', () => {
     await inOld;
     assert.equal(labels.labelsOf(0x3fff_ffff).name, 'old', 'samples of it are still resolved');
     labels.disconnect();
+  });
+
+  it('replaces the storage of the addon also while it is disconnected', () => {
+    const labels = new ActiveLabels(0x3fff_ffff);
+    const native = fakeNative();
+    labels.connect(native);
+    labels.disconnect();
+    const before = native.storage;
+    labels.run(setOf('last'), () => undefined, undefined, []);
+    labels.run(
+      setOf('next'),
+      () => {
+        assert.notEqual(native.storage, before);
+        assert.equal(native.storage.getStore(), 0x4000_0000);
+      },
+      undefined,
+      [],
+    );
   });
 
   it('has its ids read from the continuation if the addon can, and writes no label word then', async () => {

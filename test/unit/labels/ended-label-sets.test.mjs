@@ -10,6 +10,8 @@ const {
   labelsOfSet,
 } = require('../../../lib/labels/label-set.js');
 
+const { createSpanDetails } = require('../../../lib/labels/span-details.js');
+
 const TRACE = '0123456789abcdef00000000fffffffe';
 const ROOT = 'fedcba9876543210';
 const CHILD = '00000000000000a1';
@@ -18,10 +20,10 @@ const traceOf = (changed = {}) => ({
   traceId: TRACE,
   rootSpanId: ROOT,
   rootSampled: true,
-  rootName: 'root',
+  root: createSpanDetails('root'),
   traceIdLabel: TRACE,
   spanIdLabel: ROOT,
-  spanNameLabel: 'root',
+  named: createSpanDetails('root'),
   ...changed,
 });
 
@@ -35,14 +37,20 @@ const endedSet = (id, trace, user) => {
 describe('EndedLabelSets', () => {
   const kinds = {
     'of a local root': {},
-    'of a child with ids and a name of its own': { spanIdLabel: CHILD, spanNameLabel: 'child' },
+    'of a child with ids and a name of its own': {
+      spanIdLabel: CHILD,
+      named: createSpanDetails('child'),
+    },
     'with the smallest ids': { rootSpanId: '0000000000000000', spanIdLabel: '0000000000000001' },
     'with the largest ids': { traceId: 'f'.repeat(32), traceIdLabel: 'f'.repeat(32) },
     'without a trace id label': { traceIdLabel: '' },
     'without a span id label': { spanIdLabel: '' },
-    'without a name': { spanNameLabel: '' },
+    'without a name': { named: undefined },
     'that were not sampled': { rootSampled: false, traceIdLabel: '', spanIdLabel: '' },
-    'with a name of many characters': { rootName: 'é'.repeat(5_000), spanNameLabel: '😀' },
+    'with a name of many characters': {
+      root: createSpanDetails('é'.repeat(5_000)),
+      named: createSpanDetails('😀'),
+    },
   };
   for (const [kind, changed] of Object.entries(kinds)) {
     it(`returns equal labels ${kind}`, () => {
@@ -96,6 +104,18 @@ describe('EndedLabelSets', () => {
       assert.equal(sets.idAt(0), 0);
     });
   }
+
+  it('reads the name of a local root that has not ended later', () => {
+    const sets = new EndedLabelSets(1);
+    const span = { name: 'GET' };
+    const root = createSpanDetails('GET', span);
+    assert.equal(
+      sets.store(0, endedSet(1, traceOf({ root, named: root, spanIdLabel: CHILD }))),
+      true,
+    );
+    span.name = 'GET /cart/:id';
+    assert.equal(labelsOfSet(sets.take(0)).span_name, 'GET /cart/:id');
+  });
 
   it('declines to store labels of the user’s own, and sets without a span', () => {
     const sets = new EndedLabelSets(1);

@@ -10,8 +10,11 @@ const {
   LABEL_TABLE_SIZE,
   LabelTable,
   MAX_PINNED_SETS,
+  MAX_VARIANTS,
 } = require('../../../lib/labels/label-table.js');
 const { createLabelSet } = require('../../../lib/labels/label-set.js');
+
+const { createSpanDetails } = require('../../../lib/labels/span-details.js');
 
 const newSet = () => createLabelSet(undefined, undefined);
 const addEnded = (table, count) => {
@@ -82,10 +85,10 @@ describe('LabelTable', () => {
         traceId,
         rootSpanId: spanId,
         rootSampled: true,
-        rootName: 'root',
+        root: createSpanDetails('root'),
         traceIdLabel: traceId,
         spanIdLabel: spanId,
-        spanNameLabel: 'root',
+        named: createSpanDetails('root'),
       };
       return createLabelSet(trace, undefined, undefined, spanId);
     };
@@ -137,7 +140,7 @@ describe('LabelTable', () => {
     it('keeps an overwritten set that samples refer to, and no other', () => {
       const table = new LabelTable();
       const sampled = new Uint8Array(LABEL_TABLE_SIZE);
-      table.connect(sampled);
+      table.connect(sampled, new Float64Array(LABEL_TABLE_SIZE));
       const spans = [1, 2].map((number) => addSpan(table, number));
       sampled[spans[0].id] = 1;
       for (let i = 0; i < LABEL_TABLE_SIZE; i++) addSpan(table, 10 + i);
@@ -172,7 +175,7 @@ describe('LabelTable', () => {
     beforeEach(() => {
       table = new LabelTable();
       sampled = new Uint8Array(LABEL_TABLE_SIZE);
-      table.connect(sampled);
+      table.connect(sampled, new Float64Array(LABEL_TABLE_SIZE));
     });
 
     it('keeps an overwritten set that a sample refers to, until the sample is collected', () => {
@@ -242,7 +245,10 @@ describe('LabelTable', () => {
     });
 
     it('refuses an array of flags of another length', () => {
-      assert.throws(() => table.connect(new Uint8Array(1_024)), /1024.*32768/);
+      assert.throws(
+        () => table.connect(new Uint8Array(1_024), new Float64Array(1_024)),
+        /1024.*32768/,
+      );
     });
   });
 
@@ -250,7 +256,7 @@ describe('LabelTable', () => {
     const lastOfFirstHalf = 0x3fff_ffff;
     const table = new LabelTable(lastOfFirstHalf - 1);
     const sampled = new Uint8Array(LABEL_TABLE_SIZE);
-    table.connect(sampled);
+    table.connect(sampled, new Float64Array(LABEL_TABLE_SIZE));
     const [open, seen] = [newSet(), newSet()];
     table.add(open);
     assert.equal(table.exhausted, false);
@@ -267,6 +273,64 @@ describe('LabelTable', () => {
     const next = newSet();
     assert.equal(table.add(next), 0x4000_0000);
     assert.equal(table.get(0x4000_0000), next);
+  });
+
+  describe('with CPU times', () => {
+    let table;
+    let cpuNanos;
+    const burn = (set, nanos) => (cpuNanos[set.id & (LABEL_TABLE_SIZE - 1)] += nanos);
+
+    beforeEach(() => {
+      table = new LabelTable();
+      cpuNanos = new Float64Array(LABEL_TABLE_SIZE);
+      table.connect(new Uint8Array(LABEL_TABLE_SIZE), cpuNanos);
+    });
+
+    it('adds up those of a set and of the sets made from it', () => {
+      const set = newSet();
+      table.add(set);
+      burn(set, 10);
+      const variants = Array.from({ length: 3 * MAX_VARIANTS }, () =>
+        createLabelSet(undefined, undefined, undefined, '', set),
+      );
+      for (const variant of variants) {
+        table.add(variant);
+        burn(variant, 1);
+      }
+      assert.equal(table.cpuNanosOf(set), 10 + variants.length);
+      assert.equal(set.variants.length, MAX_VARIANTS);
+      assert.equal(table.cpuNanosOf(newSet()), 0, 'another set');
+    });
+
+    it('keeps those of a set whose index a newer one has, and of its next id', () => {
+      const [set, other] = [newSet(), newSet()];
+      table.add(set);
+      table.add(other);
+      const variant = createLabelSet(undefined, undefined, undefined, '', set);
+      table.add(variant);
+      burn(set, 10);
+      burn(variant, 5);
+      addEnded(table, LABEL_TABLE_SIZE);
+      assert.equal(table.cpuNanosOf(set), 15);
+      table.add(set);
+      table.add(variant);
+      burn(set, 100);
+      burn(variant, 50);
+      assert.equal(table.cpuNanosOf(set), 165);
+      assert.equal(table.cpuNanosOf(other), 0);
+    });
+
+    it('starts at 0 with memory that another thread has used', () => {
+      const set = newSet();
+      table.add(set);
+      const used = new Float64Array(LABEL_TABLE_SIZE).fill(7);
+      table.connect(new Uint8Array(LABEL_TABLE_SIZE), used);
+      assert.equal(table.cpuNanosOf(set), 0);
+      burn(set, 1);
+      used[set.id] = 3;
+      table.connect(new Uint8Array(LABEL_TABLE_SIZE), used);
+      assert.equal(table.cpuNanosOf(set), 3, 'the same memory again');
+    });
   });
 
   it('gives only positive 32-bit integers as ids', () => {

@@ -7,7 +7,7 @@ import { sleep } from '../../support/labels.mjs';
 
 const require = createRequire(import.meta.url);
 const { activeLabels } = require('../../../lib/labels/active-labels.js');
-const { labelLosses } = require('../../../lib/labels/label-set.js');
+const { labelLosses } = require('../../../lib/labels/label-values.js');
 const { LABEL_TABLE_SIZE } = require('../../../lib/labels/label-table.js');
 
 const warned = globalThis[Symbol.for('otelpyroscope.diagnostics.v1')];

@@ -17,6 +17,8 @@ describe('LabelOptions', () => {
       spanIdScope: Scope.RootSpan,
       spanNameScope: Scope.RootSpan,
       traceIdLabel: true,
+      attributeLabels: [],
+      cpuTimeAttribute: true,
     };
     assert.deepEqual(resolveLabelOptions(), defaults);
     assert.deepEqual(resolveLabelOptions({}), defaults);
@@ -24,7 +26,13 @@ describe('LabelOptions', () => {
   });
 
   it('are used as given', () => {
-    const options = { spanIdScope: Scope.None, spanNameScope: Scope.AllSpans, traceIdLabel: false };
+    const options = {
+      spanIdScope: Scope.None,
+      spanNameScope: Scope.AllSpans,
+      traceIdLabel: false,
+      attributeLabels: ['http.route', 'tenant.id'],
+      cpuTimeAttribute: false,
+    };
     assert.deepEqual(resolveLabelOptions(options), options);
     assert.deepEqual([Scope.None, Scope.RootSpan, Scope.AllSpans], [0, 1, 2]);
   });
@@ -39,6 +47,11 @@ describe('LabelOptions', () => {
       [{ spanNameScope: null }, /spanNameScope must be .*got null/],
       [{ spanNameScope: true }, /spanNameScope must be .*got true/],
       [{ traceIdLabel: 1 }, /traceIdLabel must be true or false, got 1/],
+      [{ cpuTimeAttribute: 0 }, /cpuTimeAttribute must be true or false, got 0/],
+      [{ attributeLabels: 'http.route' }, /attributeLabels must be an array .*got "http.route"/],
+      [{ attributeLabels: ['http-route'] }, /attributeLabels must be .*got "http-route"/],
+      [{ attributeLabels: ['span_name'] }, /attributeLabels must be .*got "span_name"/],
+      [{ attributeLabels: [7] }, /attributeLabels must be .*got 7/],
       [
         { spanIDScope: 1 },
         /unknown option "spanIDScope".*spanIdScope, spanNameScope, traceIdLabel/,

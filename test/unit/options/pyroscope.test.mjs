@@ -177,9 +177,24 @@ describe('PyroscopeConfig', () => {
     process.env.PYROSCOPE_OTEL_SPAN_ID_SCOPE = 'ALL';
     process.env.PYROSCOPE_OTEL_SPAN_NAME_SCOPE = 'some';
     const { labels, enabled, hasServer } = readRegisterEnvironment();
-    assert.deepEqual(labels, { spanIdScope: Scope.AllSpans, spanNameScope: undefined });
+    assert.deepEqual(labels, {
+      spanIdScope: Scope.AllSpans,
+      spanNameScope: undefined,
+      attributeLabels: [],
+      cpuTimeAttribute: true,
+    });
     assert.deepEqual([enabled, hasServer], [true, false]);
     assert.match(log.messages.join(), /SPAN_NAME_SCOPE: must be none, root or all, got "some"/);
+  });
+
+  it('contains the attributes that become labels, and reports wrong ones', () => {
+    process.env.PYROSCOPE_OTEL_ATTRIBUTE_LABELS = ' http.route, tenant.id,';
+    process.env.PYROSCOPE_OTEL_CPU_TIME_ATTRIBUTE = 'false';
+    const { attributeLabels, cpuTimeAttribute } = readRegisterEnvironment().labels;
+    assert.deepEqual([attributeLabels, cpuTimeAttribute], [['http.route', 'tenant.id'], false]);
+    process.env.PYROSCOPE_OTEL_ATTRIBUTE_LABELS = 'a,b,c,d,e,f,g,h,i';
+    assert.deepEqual(readRegisterEnvironment().labels.attributeLabels, []);
+    assert.match(log.messages.join(), /ATTRIBUTE_LABELS: attributeLabels must be 8 names at most/);
   });
 
   it('does not take a name that objects inherit for an option or a value', () => {

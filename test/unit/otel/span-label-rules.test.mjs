@@ -5,6 +5,7 @@ import { Scope } from 'otelpyroscope';
 
 const require = createRequire(import.meta.url);
 const { hasProfileId, labelsOfSpan } = require('../../../lib/otel/span-label-rules.js');
+const { nameOf } = require('../../../lib/labels/span-details.js');
 const { resolveLabelOptions } = require('../../../lib/options/options.js');
 
 const defaults = resolveLabelOptions();
@@ -14,11 +15,8 @@ const all = resolveLabelOptions({
 });
 const none = resolveLabelOptions({ spanIdScope: Scope.None, spanNameScope: Scope.None });
 const span = (spanId, traceFlags = 1) => ({ traceId: 'trace', spanId, traceFlags });
-const shown = ({ traceIdLabel, spanIdLabel, spanNameLabel }) => [
-  traceIdLabel,
-  spanIdLabel,
-  spanNameLabel,
-];
+const nameIn = ({ named }) => (named === undefined ? '' : nameOf(named));
+const shown = (labels) => [labels.traceIdLabel, labels.spanIdLabel, nameIn(labels)];
 
 describe('labelsOfSpan', () => {
   it("returns the parent's object if no label changes", () => {
@@ -42,8 +40,8 @@ describe('labelsOfSpan', () => {
   it('inherits the name if the root has none', () => {
     const root = labelsOfSpan(span('r'), '', defaults, undefined);
     const child = labelsOfSpan(span('c'), 'child', all, root);
-    assert.equal(child.spanNameLabel, 'child');
-    assert.equal(labelsOfSpan(span('g'), 'grandchild', defaults, child).spanNameLabel, 'child');
+    assert.equal(nameIn(child), 'child');
+    assert.equal(nameIn(labelsOfSpan(span('g'), 'grandchild', defaults, child)), 'child');
   });
 
   it('takes only the name from an unsampled root', () => {
@@ -54,6 +52,32 @@ describe('labelsOfSpan', () => {
     assert.equal(hasProfileId(span('c'), 'child', defaults, child), true);
     assert.equal(labelsOfSpan(span('g'), 'grandchild', defaults, child), child);
     assert.equal(labelsOfSpan(span('u', 0), 'unsampled', defaults, child), child);
+  });
+
+  it('has the name that the span has when the labels are read', () => {
+    const sdkSpan = { name: 'GET' };
+    const root = labelsOfSpan(span('r'), 'GET', defaults, undefined, sdkSpan);
+    const child = labelsOfSpan(span('c'), 'child', all, root, { name: 'child' });
+    const grandchild = labelsOfSpan(span('g'), 'grandchild', defaults, child);
+    sdkSpan.name = 'GET /cart/:id';
+    assert.deepEqual([root, child, grandchild].map(nameIn), [
+      'GET /cart/:id',
+      'child',
+      'GET /cart/:id',
+    ]);
+  });
+
+  it('applies to a sampled root if only its attributes become labels', () => {
+    const options = resolveLabelOptions({
+      spanIdScope: Scope.None,
+      spanNameScope: Scope.None,
+      traceIdLabel: false,
+      attributeLabels: ['http.route'],
+    });
+    const root = labelsOfSpan(span('r'), 'GET', options, undefined, { name: 'GET' });
+    assert.deepEqual(root.root.attributeNames, ['http.route']);
+    assert.equal(labelsOfSpan(span('c'), 'child', options, root), root);
+    assert.equal(labelsOfSpan(span('r', 0), 'GET', options, undefined), undefined);
   });
 
   it('reads only the sampled bit of the flags', () => {

@@ -1,6 +1,6 @@
 /** The rules by which spans label the code under them, on the spans of a real SDK. */
 import assert from 'node:assert/strict';
-import { getLabels, Scope, TracerProvider } from 'otelpyroscope';
+import { getLabels, Scope, TracerProvider, withLabels } from 'otelpyroscope';
 import { byName, sleep, startTracing, waysIn, waysOf } from '../../../support/labels.mjs';
 
 const PROFILE_ID = 'pyroscope.profile.id';
@@ -245,20 +245,117 @@ export function labelRules(sdk, contextManager) {
     });
   });
 
-  it('keeps the name that a span had at its start', () => {
+  it('has the name that a span has when the labels are read', async () => {
     const program = start({ options: { spanNameScope: Scope.AllSpans } });
     const { tracer, context, trace } = program;
-    tracer.startActiveSpan('GET', (span) => {
-      span.updateName('GET /users/:id');
+    let later;
+    await tracer.startActiveSpan('GET', async (span) => {
       assert.equal(getLabels().span_name, 'GET');
+      span.updateName('GET /users/:id');
+      assert.equal(getLabels().span_name, 'GET /users/:id');
       context.with(trace.setSpan(context.active(), span), () => {
-        assert.equal(getLabels().span_name, 'GET');
+        assert.equal(getLabels().span_name, 'GET /users/:id');
       });
       tracer.startActiveSpan('child', (child) => {
         child.updateName('renamed');
-        assert.equal(getLabels().span_name, 'child');
+        child.updateName('renamed twice');
+        assert.equal(getLabels().span_name, 'renamed twice');
+        child.end();
+        assert.equal(getLabels().span_name, 'GET /users/:id');
       });
+      later = sleep(2).then(() => getLabels().span_name);
+      span.updateName('GET /users/:id/cart');
+      span.end();
+      span.updateName('too late');
     });
+    assert.equal(await later, 'GET /users/:id/cart');
+  });
+
+  it("has the root's last name under a child that goes on after it", async () => {
+    const { tracer, context, trace } = start({ options: { spanIdScope: Scope.AllSpans } });
+    await tracer.startActiveSpan('GET', async (root) => {
+      const child = tracer.startSpan('child');
+      const inChild = context.with(trace.setSpan(context.active(), child), async () => {
+        assert.equal(getLabels().span_name, 'GET');
+        await sleep(2);
+        assert.deepEqual(getLabels(), {
+          ...rootLabels(root, 'GET /cart/:id'),
+          span_id: idOf(child),
+        });
+        child.end();
+      });
+      root.updateName('GET /cart/:id');
+      root.end();
+      await inChild;
+    });
+  });
+
+  it('has the name at the start where the span has no readable one', () => {
+    const spanOf = (fields) => ({
+      spanContext: () => ({ traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), traceFlags: 1 }),
+      setAttribute: () => undefined,
+      end: () => undefined,
+      ...fields,
+    });
+    const throwing = Object.defineProperty(spanOf({}), 'name', {
+      get: () => {
+        throw new Error('not here');
+      },
+    });
+    const hostile = new Proxy(spanOf({ name: 'proxied' }), {
+      get: (target, name, receiver) => {
+        if (name === 'attributes') throw new Error('not here');
+        return Reflect.get(target, name, receiver);
+      },
+    });
+    const { context, trace } = start();
+    for (const [span, name] of [
+      [spanOf({}), 'start'],
+      [spanOf({ name: 7 }), 'start'],
+      [Object.freeze(spanOf({})), 'start'],
+      [throwing, 'start'],
+      [hostile, 'proxied'],
+    ]) {
+      const provider = new TracerProvider(
+        { getTracer: () => ({ startSpan: () => span }) },
+        { attributeLabels: ['http.route'] },
+      );
+      const own = provider.getTracer('test').startSpan('start', {}, context.active());
+      context.with(trace.setSpan(context.active(), own), () => {
+        assert.equal(getLabels().span_name, name);
+      });
+      own.end();
+    }
+  });
+
+  it("sets labels of the local root's attributes, as they are when the labels are read", async () => {
+    const attributeLabels = ['http.route', 'tenant.id', 'retries', 'cached', 'tags', 'empty'];
+    const { tracer } = start({ options: { attributeLabels } });
+    let later;
+    await tracer.startActiveSpan('GET', async (root) => {
+      root.setAttribute('tenant.id', 'blue');
+      root.setAttribute('tags', ['a', 'b']);
+      root.setAttribute('empty', '');
+      assert.deepEqual(getLabels(), { ...rootLabels(root, 'GET'), 'tenant.id': 'blue' });
+      tracer.startActiveSpan('child', (child) => {
+        child.setAttribute('tenant.id', 'red');
+        root.setAttribute('retries', 3);
+        root.setAttribute('cached', false);
+        assert.deepEqual(getLabels(), {
+          ...rootLabels(root, 'GET'),
+          'tenant.id': 'blue',
+          retries: '3',
+          cached: 'false',
+        });
+        child.end();
+      });
+      withLabels({ 'tenant.id': 'mine' }, () => assert.equal(getLabels()['tenant.id'], 'mine'));
+      later = sleep(2).then(() => getLabels()['http.route']);
+      root.setAttribute('http.route', '/cart/:id');
+      root.end();
+      root.setAttribute('http.route', 'too late');
+    });
+    assert.equal(await later, '/cart/:id');
   });
 
   it("sets no span_name for a span without a name, and inherits the parent's", () => {
