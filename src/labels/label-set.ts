@@ -54,9 +54,11 @@ export interface LabelSet {
   labels: Labels | undefined;
   /** Whether the owner gets the attribute with its CPU time at its end. */
   reportsCpu: boolean;
-  /** CPU time of samples whose label table entry is gone, of this set and its variants. */
+  /** The set whose owner this set's CPU time counts for: they differ in the user's labels alone. */
+  cpuOwner: LabelSet;
+  /** CPU time of samples whose label table entry is gone, of all sets that count for this one. */
   cpuNanos: number;
-  /** The last sets made from this one that became current; see label-table.ts. */
+  /** The last sets that became current and count for this one; see label-table.ts. */
   variants: LabelSet[] | undefined;
 }
 
@@ -91,10 +93,14 @@ export function createLabelSet(
     variantFor: undefined,
     labels: undefined,
     reportsCpu: false,
+    cpuOwner: base?.cpuOwner as LabelSet,
     cpuNanos: 0,
     variants: undefined,
   };
-  if (base === undefined) set.base = set;
+  if (base === undefined) {
+    set.base = set;
+    set.cpuOwner = set;
+  }
   return set;
 }
 

@@ -9,7 +9,7 @@ export const LABEL_TABLE_SIZE = 32_768;
 /** Overwritten sets kept because uncollected samples refer to them; the oldest is dropped first. */
 export const MAX_PINNED_SETS = 32_768;
 
-/** Sets made from one span's whose CPU time is added up at its end; that of older ones is before. */
+/** Sets whose CPU time is added to a span's at its end; that of older ones is added before. */
 export const MAX_VARIANTS = 64;
 
 const MASK = LABEL_TABLE_SIZE - 1;
@@ -120,7 +120,7 @@ export class LabelTable {
     const id = this.#nextId++;
     const index = id & MASK;
     this.#evict(index);
-    if (set.base !== set && set.id === 0) this.#addVariant(set);
+    if (set.cpuOwner !== set && set.id === 0) this.#addVariant(set);
     set.id = id;
     this.#sets[index] = set;
     if (!set.ended) this.#active++;
@@ -209,12 +209,12 @@ export class LabelTable {
   #takeNanos(index: number, set: LabelSet | undefined): void {
     const cpuNanos = this.#cpuNanos;
     if (cpuNanos === undefined || cpuNanos[index] === 0) return;
-    if (set !== undefined) set.base.cpuNanos += cpuNanos[index] as number;
+    if (set !== undefined) set.cpuOwner.cpuNanos += cpuNanos[index] as number;
     cpuNanos[index] = 0;
   }
 
   #addVariant(set: LabelSet): void {
-    const variants = (set.base.variants ??= []);
+    const variants = (set.cpuOwner.variants ??= []);
     variants.push(set);
     if (variants.length <= MAX_VARIANTS) return;
     const oldest = variants.shift() as LabelSet;

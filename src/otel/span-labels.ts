@@ -125,7 +125,8 @@ function startLabels(
     attachLabels(span, parent);
   } else {
     const set = createLabelSet(trace, user, parent, spanContext.spanId);
-    set.reportsCpu = options.cpuTimeAttribute;
+    if (parent !== undefined && trace === parentTrace) set.cpuOwner = parent.cpuOwner;
+    else set.reportsCpu = options.cpuTimeAttribute;
     takeOwnership(span, set);
   }
   if (hasProfileId(spanContext, name, options, trace)) {

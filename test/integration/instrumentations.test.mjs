@@ -14,6 +14,7 @@ const REQUESTS = 24;
 const CONNECTIONS = 8;
 /** CPU of one burn: more than a kernel tick of 4 ms, so that each place, with two, is seen. */
 const BURN_MICROS = 6_000;
+const CPU_TIME = 'pyroscope.cpu_time_ms';
 /** The ids of the caller of every third request, and of every third that is not sampled. */
 const REMOTE_SPAN_ID = 'aaaaaaaaaaaaaaaa';
 const PLACES = ['middleware', 'route', 'manual', 'inner'];
@@ -64,6 +65,27 @@ for (const { title, ...scopes } of combinations) {
         assert.ok(traces.has(labels.trace_id), `trace ${labels.trace_id}`);
         if (scopes.spanIdScope === Scope.None) assert.equal(labels.span_id, undefined);
         else assert.ok(exported.has(`${labels.trace_id} ${labels.span_id}`), labels.span_id);
+      }
+    });
+
+    it('have the route of every request, which its span learns at its end', () => {
+      if (scopes.spanNameScope !== Scope.RootSpan) return;
+      const names = new Set(profile.samples.map(({ labels }) => labels.span_name));
+      assert.ok(names.has('GET /work/:index') && names.has('GET /inner/:index'), [...names].join());
+    });
+
+    it('come with the CPU time until the end of each span, if it has samples', () => {
+      const millis = new Map();
+      for (const { labels, nanos } of profile.samples) {
+        millis.set(labels.span_id, (millis.get(labels.span_id) ?? 0) + nanos / 1e6);
+      }
+      const timed = spans.filter(({ attributes }) => attributes[CPU_TIME] !== undefined);
+      if (scopes.spanIdScope !== Scope.None) assert.ok(timed.length > REQUESTS / 2);
+      for (const { spanId, attributes } of timed) {
+        if (scopes.spanIdScope === Scope.None) continue;
+        const { [CPU_TIME]: own } = attributes;
+        // The service burns also after a response, when its span may have ended.
+        assert.ok(own > 0 && own <= millis.get(spanId), `${own} of ${millis.get(spanId)} ms`);
       }
     });
 
@@ -143,7 +165,7 @@ function expectedLabels(place, index, { spanIdScope, spanNameScope }, spans) {
   labels.trace_id = root.traceId;
   if (spanIdScope === Scope.RootSpan) labels.span_id = root.spanId;
   if (spanIdScope === Scope.AllSpans) labels.span_id = own.spanId;
-  if (spanNameScope === Scope.RootSpan) labels.span_name = 'GET';
+  if (spanNameScope === Scope.RootSpan) labels.span_name = root.name;
   if (spanNameScope === Scope.AllSpans) labels.span_name = own.name;
   return labels;
 }

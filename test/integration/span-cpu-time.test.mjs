@@ -1,0 +1,66 @@
+/** The CPU time on spans: the sum over all spans is the labelled CPU of the profile. */
+import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
+import { runNode } from '../support/run-child.mjs';
+import { readProfile } from '../support/read-profile.mjs';
+
+const SERVICE = fileURLToPath(new URL('./fixtures/cpu-time-service.mjs', import.meta.url));
+const CPU_TIME = 'pyroscope.cpu_time_ms';
+
+const millisBy = (samples, label) => {
+  const millis = {};
+  for (const { labels, nanos } of samples) {
+    const key = labels[label];
+    if (key !== undefined) millis[key] = (millis[key] ?? 0) + nanos / 1e6;
+  }
+  return millis;
+};
+
+describe('the CPU time on spans', function () {
+  this.timeout(60_000);
+
+  async function run(settings) {
+    const ended = await runNode([SERVICE, JSON.stringify(settings)], { timeoutMs: 50_000 });
+    assert.equal(ended.code, 0, ended.stderr);
+    const { profile, spans } = ended.messages.at(-1);
+    return { ...readProfile(Buffer.from(profile, 'base64')), spans };
+  }
+
+  for (const scope of ['RootSpan', 'AllSpans']) {
+    it(`adds up to the labelled CPU of the profile, with ${scope}`, async () => {
+      const { samples, spans } = await run({ scope });
+      const bySpan = millisBy(samples, 'span_id');
+      const expected = Object.values(bySpan).reduce((sum, millis) => sum + millis, 0);
+      assert.ok(expected > 500, `${expected} ms`);
+      const timed = spans.filter(({ attributes }) => CPU_TIME in attributes);
+      const sum = timed.reduce((all, { attributes }) => all + attributes[CPU_TIME], 0);
+      assert.ok(Math.abs(sum - expected) <= expected / 100, `${sum} of ${expected} ms`);
+      // Each span's own, too: also where withLabels made other label sets of the span's. A sample
+      // inside end() is one too few.
+      for (const { spanId, name, attributes } of spans) {
+        const [own, millis] = [attributes[CPU_TIME] ?? 0, bySpan[spanId] ?? 0];
+        assert.ok(Math.abs(own - millis) <= Math.max(millis / 20, 5), `${name}: ${own}, ${millis}`);
+      }
+    });
+  }
+
+  it('is missing on spans without samples', async () => {
+    const { samples, spans } = await run({ scope: 'AllSpans' });
+    const bySpan = millisBy(samples, 'span_id');
+    const idle = spans.filter(({ name }) => name === 'idle');
+    assert.ok(idle.length > 10);
+    for (const { spanId, attributes } of idle) {
+      if (!(spanId in bySpan)) assert.ok(!(CPU_TIME in attributes), `${attributes[CPU_TIME]} ms`);
+    }
+    assert.ok(idle.some(({ spanId }) => !(spanId in bySpan)));
+  });
+
+  it('is missing where cpuTimeAttribute is false', async () => {
+    const { spans } = await run({ scope: 'RootSpan', cpuTimeAttribute: false });
+    assert.ok(spans.length > 10);
+    assert.deepEqual(
+      spans.filter(({ attributes }) => CPU_TIME in attributes),
+      [],
+    );
+  });
+});
