@@ -59,6 +59,17 @@ export function parseResourceAttributes(text: string): Record<string, string> {
   );
 }
 
+/** Parses headers of OTLP exporters: https://opentelemetry.io/docs/specs/otel/protocol/exporter/ */
+export function parseOtlpHeaders(text: string): Record<string, string> {
+  try {
+    const pairs = Object.entries(parsePairs(text));
+    return Object.fromEntries(pairs.map(([name, value]) => [name, decodeURIComponent(value)]));
+  } catch {
+    // Without the text, which may contain a secret.
+    throw new TypeError('must be name=value,name=value with percent-encoded values');
+  }
+}
+
 const FLAGS = new Map([
   ['true', true],
   ['1', true],

@@ -5,6 +5,7 @@ import {
   parseFlag,
   parseJson,
   parseNames,
+  parseOtlpHeaders,
   parsePairs,
   parseResourceAttributes,
   parseScope,
@@ -23,6 +24,7 @@ import {
   type ResolvedCpuProfilerOptions,
   type Scope,
 } from './options.js';
+import { checkAddress, hasOtlpEndpoint, readOtlpAddress, type Address } from './server-address.js';
 
 /** How profiles are uploaded. */
 export type PyroscopeProtocol = 'ingest' | 'connect' | 'otlp';
@@ -31,7 +33,10 @@ export type PyroscopeProtocol = 'ingest' | 'connect' | 'otlp';
 export interface PyroscopeConfig extends CpuProfilerOptions {
   /** `PYROSCOPE_APPLICATION_NAME`, `OTEL_SERVICE_NAME`, the resource's `service.name`. */
   applicationName?: string | undefined;
-  /** `PYROSCOPE_SERVER_ADDRESS`. Default http://localhost:4040. */
+  /**
+   * `PYROSCOPE_SERVER_ADDRESS`; with the protocol `otlp` also `OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT`
+   * and `OTEL_EXPORTER_OTLP_ENDPOINT`. Default http://localhost:4040.
+   */
   serverAddress?: string | undefined;
   /** Labels of every profile: at most 16. `PYROSCOPE_TAGS`: k=v,k=v. */
   tags?: Record<string, string> | undefined;
@@ -43,7 +48,11 @@ export interface PyroscopeConfig extends CpuProfilerOptions {
   basicAuthPassword?: string | undefined;
   /** Header `X-Scope-OrgID`. `PYROSCOPE_TENANT_ID`. */
   tenantId?: string | undefined;
-  /** Sent with every upload. `PYROSCOPE_HTTP_HEADERS`: a JSON object. */
+  /**
+   * Sent with every upload. `PYROSCOPE_HTTP_HEADERS`: a JSON object. With the protocol `otlp`, and
+   * without a `serverAddress`, also those of `OTEL_EXPORTER_OTLP_PROFILES_HEADERS` or
+   * `OTEL_EXPORTER_OTLP_HEADERS`.
+   */
   headers?: Record<string, string> | undefined;
   /** Length of a profile in ms: 1_000 … 300_000. Default 15_000. `PYROSCOPE_FLUSH_INTERVAL_MS`. */
   flushIntervalMs?: number | undefined;
@@ -62,6 +71,8 @@ export interface ResolvedPyroscopeConfig {
   readonly serviceNamespace: string | undefined;
   /** Without a trailing slash, user information, query and fragment. */
   readonly serverAddress: string;
+  /** The whole URL of an upload, which replaces `serverAddress` and the protocol's path. */
+  readonly uploadUrl: string | undefined;
   readonly tags: Readonly<Record<string, string>>;
   /** The user's headers, authorization, and tenant. */
   readonly headers: Readonly<Record<string, string>>;
@@ -79,6 +90,7 @@ const MAX_PYROSCOPE_FRAMES = 999;
 const TAG_NAME = /^[A-Za-z_][A-Za-z0-9_.]{0,1023}$/;
 const RESERVED_TAGS = ['__name__', 'profile_id', 'span_id', 'trace_id', 'thread_name'];
 const PROTOCOLS = ['ingest', 'connect', 'otlp'];
+const SERVER_ADDRESS = 'PYROSCOPE_SERVER_ADDRESS';
 
 const OPTION_NAMES = [
   ...CPU_OPTION_NAMES,
@@ -117,12 +129,16 @@ export function resolvePyroscopeConfig(config: PyroscopeConfig = {}): ResolvedPy
     parseResourceAttributes,
     (value) => (value ?? {}) as Record<string, string>,
   );
-  const address = environment.option(
-    config.serverAddress,
-    'PYROSCOPE_SERVER_ADDRESS',
-    asText,
-    checkAddress,
-  );
+  const protocol = environment.option(config.protocol, 'PYROSCOPE_PROTOCOL', asText, checkProtocol);
+  // OpenTelemetry's headers belong to its endpoint: no other server may get them.
+  const useOtlpVariables =
+    protocol === 'otlp' &&
+    config.serverAddress === undefined &&
+    readEnvironment(SERVER_ADDRESS) === undefined;
+  const address = useOtlpVariables
+    ? readOtlpAddress(environment)
+    : environment.option(config.serverAddress, SERVER_ADDRESS, asText, checkAddress);
+  const otlpHeaders = useOtlpVariables ? readOtlpHeaders(environment) : {};
   const { intervalMicros, maxFrames, lineNumbers, sourceMaps } = config;
   const cpu = { maxFrames, lineNumbers, sourceMaps };
   const profiler = environment.option(
@@ -141,15 +157,16 @@ export function resolvePyroscopeConfig(config: PyroscopeConfig = {}): ResolvedPy
       resourceAttributes['service.name'],
     serviceNamespace: resourceAttributes['service.namespace'],
     serverAddress: address.base,
+    uploadUrl: address.uploadUrl,
     tags: environment.option(config.tags, 'PYROSCOPE_TAGS', parsePairs, checkTags),
-    headers: headersOf(config, environment, text, address),
+    headers: addMissing(headersOf(config, environment, text, address), otlpHeaders),
     flushIntervalMs: millis(
       'flushIntervalMs',
       'PYROSCOPE_FLUSH_INTERVAL_MS',
       [15_000, 1_000, 300_000],
     ),
     timeoutMs: millis('timeoutMs', 'PYROSCOPE_TIMEOUT_MS', [10_000, 100, 60_000]),
-    protocol: environment.option(config.protocol, 'PYROSCOPE_PROTOCOL', asText, checkProtocol),
+    protocol,
     profiler: { ...profiler, maxFrames: Math.min(profiler.maxFrames, MAX_PYROSCOPE_FRAMES) },
   };
   environment.report();
@@ -174,7 +191,9 @@ export function readRegisterEnvironment(): RegisterEnvironment {
     enabled: environment.option(undefined, ENABLED, parseFlag, (value) =>
       flag('profiling', value, true),
     ),
-    hasServer: readEnvironment('PYROSCOPE_SERVER_ADDRESS') !== undefined,
+    hasServer:
+      readEnvironment(SERVER_ADDRESS) !== undefined ||
+      (readEnvironment('PYROSCOPE_PROTOCOL') === 'otlp' && hasOtlpEndpoint()),
     labels: {
       spanIdScope: scopeOf('PYROSCOPE_OTEL_SPAN_ID_SCOPE'),
       spanNameScope: scopeOf('PYROSCOPE_OTEL_SPAN_NAME_SCOPE'),
@@ -197,34 +216,14 @@ export function readRegisterEnvironment(): RegisterEnvironment {
   return read;
 }
 
-interface Address {
-  readonly base: string;
-  readonly user: string;
-  readonly password: string;
-}
-
-function checkAddress(value: unknown): Address {
-  const given = value ?? 'http://localhost:4040';
-  const url = typeof given === 'string' ? parseUrl(given) : undefined;
-  if (url === undefined) {
-    // Without the value, which may contain a password.
-    throw new TypeError('serverAddress must be an http: or https: URL');
-  }
-  return {
-    base: `${url.origin}${url.pathname.replace(/\/+$/, '')}`,
-    user: decodeURIComponent(url.username),
-    password: decodeURIComponent(url.password),
-  };
-}
-
-function parseUrl(text: string): URL | undefined {
-  try {
-    // "pyroscope:4040" is common: its host must not be taken for a scheme.
-    const url = new URL(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`);
-    return url.protocol === 'http:' || url.protocol === 'https:' ? url : undefined;
-  } catch {
-    return undefined;
-  }
+function readOtlpHeaders(environment: Environment): Record<string, string> {
+  const read = (variable: string, fallback: () => Record<string, string>): Record<string, string> =>
+    environment.option(undefined, variable, parseOtlpHeaders, (headers) =>
+      headers === undefined ? fallback() : checkHeaders(headers),
+    );
+  return read('OTEL_EXPORTER_OTLP_PROFILES_HEADERS', () =>
+    read('OTEL_EXPORTER_OTLP_HEADERS', () => ({})),
+  );
 }
 
 function headersOf(
@@ -254,6 +253,16 @@ function headersOf(
   }
   if (tenant !== undefined && !given.has('x-scope-orgid')) headers['x-scope-orgid'] = tenant;
   return checkHeaders(headers);
+}
+
+/** Returns `headers`, and those of `others` whose names it does not have. */
+function addMissing(
+  headers: Record<string, string>,
+  others: Record<string, string>,
+): Record<string, string> {
+  const names = new Set(Object.keys(headers).map((name) => name.toLowerCase()));
+  const missing = Object.entries(others).filter(([name]) => !names.has(name.toLowerCase()));
+  return { ...Object.fromEntries(missing), ...headers };
 }
 
 function basicAuth(user: string, password: string): string {

@@ -24,12 +24,12 @@ export interface UploadRequest {
 
 /** Returns the request. Configured headers replace those of the protocol. */
 export async function uploadRequest(
-  config: Pick<ResolvedPyroscopeConfig, 'serverAddress' | 'headers' | 'protocol'>,
+  config: Pick<ResolvedPyroscopeConfig, 'serverAddress' | 'uploadUrl' | 'headers' | 'protocol'>,
   upload: Upload,
 ): Promise<UploadRequest> {
   const { path, headers, body } = await REQUEST_OF[config.protocol](upload);
   return {
-    url: config.serverAddress + path,
+    url: config.uploadUrl ?? config.serverAddress + path,
     headers: { ...headers, 'user-agent': USER_AGENT, ...config.headers },
     body,
   };

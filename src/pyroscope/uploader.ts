@@ -19,7 +19,10 @@ const MAX_BACKOFF_MS = 30_000;
 /** So a profile that a server finds too large becomes eight at most. */
 const MAX_HALVINGS = 3;
 
-type Config = Pick<ResolvedPyroscopeConfig, 'serverAddress' | 'headers' | 'protocol' | 'timeoutMs'>;
+type Config = Pick<
+  ResolvedPyroscopeConfig,
+  'serverAddress' | 'uploadUrl' | 'headers' | 'protocol' | 'timeoutMs'
+>;
 
 export class Uploader {
   /** Profiles delivered. */

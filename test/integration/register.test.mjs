@@ -87,6 +87,29 @@ describe('registration without code', function () {
     });
   }
 
+  it('sends profiles to the endpoint in the variables of OTLP exporters', async () => {
+    const { pyroscope, collector } = standIns;
+    const endpoint = `${pyroscope.url}/v1development/profiles`;
+    const variables = {
+      PYROSCOPE_SERVER_ADDRESS: '',
+      PYROSCOPE_PROTOCOL: 'otlp',
+      OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${collector.url}/v1/traces`,
+      OTEL_EXPORTER_OTLP_HEADERS: 'api-key=a%20key',
+    };
+    const command = ['--require', OURS, '--require', AUTO, SHOP];
+    await serve(command, environment({ ...variables, OTEL_EXPORTER_OTLP_ENDPOINT: pyroscope.url }));
+    const uploads = pyroscope.uploads.splice(0);
+    assert.ok(uploads.length > 0);
+    for (const { protocol, headers } of uploads) {
+      assert.deepEqual([protocol, headers['api-key']], ['otlp', 'a key']);
+    }
+
+    const exact = { OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT: `${endpoint}?as=is` };
+    await serve(command, environment({ ...variables, ...exact }));
+    assert.ok(pyroscope.uploads.length > 0);
+    for (const { query } of pyroscope.uploads) assert.equal(query.get('as'), 'is');
+  });
+
   for (const way of ['--processor', '--register']) {
     it(`labels spans of registerOTel of Next.js, by ${way.slice(2)}`, async () => {
       const flags = way === '--register' ? ['--require', OURS] : [];

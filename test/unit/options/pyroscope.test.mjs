@@ -42,6 +42,7 @@ describe('PyroscopeConfig', () => {
       applicationName: undefined,
       serviceNamespace: undefined,
       serverAddress: 'http://localhost:4040',
+      uploadUrl: undefined,
       tags: {},
       headers: {},
       flushIntervalMs: 15_000,
@@ -70,6 +71,7 @@ describe('PyroscopeConfig', () => {
       applicationName: 'shop',
       serviceNamespace: 'eu west',
       serverAddress: 'https://pyroscope.example/base',
+      uploadUrl: undefined,
       tags: { zone: 'a', tier: 'gold=1' },
       headers: {
         'X-More': 'yes',
@@ -147,6 +149,7 @@ describe('PyroscopeConfig', () => {
       [{ timeoutMs: '5' }, /timeoutMs .*got "5"/],
       [{ intervalMicros: 1 }, /intervalMicros/, range],
       [{ serverAddress: 'http://' }, /serverAddress must be an http: or https: URL/],
+      [{ serverAddress: 'http://%zz@host' }, /serverAddress must be an http: or https: URL/],
       [{ applicationName: '' }, /applicationName must not be empty/],
       [{ applicationName: 1 }, /applicationName must be a string/],
       [{ protocol: 'http' }, /protocol must be one of ingest, connect, otlp, got "http"/],
@@ -171,6 +174,97 @@ describe('PyroscopeConfig', () => {
     for (const [config, message, name = 'TypeError'] of cases) {
       assert.throws(() => startPyroscope(config), { name, message }, JSON.stringify(config));
     }
+  });
+
+  describe('with the variables of OTLP exporters', () => {
+    const ENDPOINT = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318/base/' };
+    const PROFILES_ENDPOINT = {
+      OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT: 'https://u:p@profiles:4319/in?tenant=a',
+    };
+    const HEADERS = { OTEL_EXPORTER_OTLP_HEADERS: 'api-key=all, Authorization=Bearer%20t%3D1' };
+    const OTLP = { protocol: 'otlp' };
+
+    it('takes the server and its headers from them if no server is given', () => {
+      const { serverAddress, uploadUrl, headers } = resolveWith({ ...ENDPOINT, ...HEADERS }, OTLP);
+      assert.equal(serverAddress, 'http://collector:4318/base');
+      assert.equal(uploadUrl, undefined);
+      assert.deepEqual(headers, { 'api-key': 'all', Authorization: 'Bearer t=1' });
+      assert.deepEqual(log.messages, []);
+    });
+
+    it('uses the endpoint for profiles unchanged', () => {
+      process.env.OTEL_EXPORTER_OTLP_PROFILES_HEADERS = 'api-key=profiles';
+      const variables = {
+        ...ENDPOINT,
+        ...PROFILES_ENDPOINT,
+        ...HEADERS,
+        PYROSCOPE_PROTOCOL: 'otlp',
+      };
+      const { uploadUrl, headers } = resolveWith(variables);
+      assert.equal(uploadUrl, 'https://profiles:4319/in?tenant=a');
+      assert.deepEqual(headers, {
+        'api-key': 'profiles',
+        authorization: `Basic ${base64('u:p')}`,
+      });
+    });
+
+    it('ignores them for other protocols, and if a server is given', () => {
+      const variables = { ...ENDPOINT, ...PROFILES_ENDPOINT, ...HEADERS };
+      const given = 'http://pyroscope:4040';
+      for (const [config, address] of [
+        [{}, 'http://localhost:4040'],
+        [{ protocol: 'connect' }, 'http://localhost:4040'],
+        [{ ...OTLP, serverAddress: given }, given],
+      ]) {
+        const { serverAddress, uploadUrl, headers } = resolveWith(variables, config);
+        assert.deepEqual([serverAddress, uploadUrl, headers], [address, undefined, {}]);
+      }
+      process.env.PYROSCOPE_SERVER_ADDRESS = given;
+      const { serverAddress, uploadUrl, headers } = resolvePyroscopeConfig(OTLP);
+      assert.deepEqual([serverAddress, uploadUrl, headers], [given, undefined, {}]);
+    });
+
+    it('prefers headers that are given otherwise', () => {
+      const { headers } = resolveWith(
+        { ...ENDPOINT, ...HEADERS, PYROSCOPE_AUTH_TOKEN: 'own' },
+        { ...OTLP, headers: { 'API-Key': 'own' } },
+      );
+      assert.deepEqual(headers, { 'API-Key': 'own', authorization: 'Bearer own' });
+    });
+
+    it('reports wrong ones with the accepted form, without secrets, and has the defaults', () => {
+      const { serverAddress, uploadUrl, headers } = resolveWith(
+        {
+          OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT: 'ftp://u:secret@collector',
+          OTEL_EXPORTER_OTLP_ENDPOINT: 'http://u:secret%zz@collector',
+          OTEL_EXPORTER_OTLP_PROFILES_HEADERS: 'secret',
+          OTEL_EXPORTER_OTLP_HEADERS: 'a=secret%zz',
+        },
+        OTLP,
+      );
+      assert.equal(serverAddress, 'http://localhost:4040');
+      assert.deepEqual([uploadUrl, headers], [undefined, {}]);
+      const [warning, ...others] = log.messages;
+      assert.deepEqual(others, []);
+      const url = 'must be an http: or https: URL, such as http://collector:4318';
+      const pairs = 'must be name=value,name=value with percent-encoded values';
+      for (const problem of [
+        `OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT: ${url}/v1development/profiles;`,
+        `OTEL_EXPORTER_OTLP_ENDPOINT: ${url};`,
+        `OTEL_EXPORTER_OTLP_PROFILES_HEADERS: ${pairs}`,
+        `OTEL_EXPORTER_OTLP_HEADERS: ${pairs}`,
+      ]) {
+        assert.ok(warning.includes(problem), warning);
+      }
+      assert.doesNotMatch(warning, /secret/);
+    });
+
+    it('has a server for otelpyroscope/register, with the protocol otlp alone', () => {
+      Object.assign(process.env, ENDPOINT);
+      assert.equal(readRegisterEnvironment().hasServer, false);
+      process.env.PYROSCOPE_PROTOCOL = 'otlp';
+      assert.equal(readRegisterEnvironment().hasServer, true);
+    });
   });
 
   it('contains the scopes for otelpyroscope/register, and reports a wrong one', () => {
