@@ -5,11 +5,10 @@
 const { ExpressInstrumentation } = require('@opentelemetry/instrumentation-express');
 const { HttpInstrumentation } = require('@opentelemetry/instrumentation-http');
 const { NodeSDK } = require('@opentelemetry/sdk-node');
-const { register, Scope, startPyroscope } = require('otelpyroscope');
+const { register, startPyroscope } = require('otelpyroscope');
 
-// A sample has the id of the request's span, so that its profile is the whole request, and the
-// name of the innermost span.
-register({ spanNameScope: Scope.AllSpans });
+// Samples have the id and the name of the request's span: its profile is the whole request.
+register();
 
 const sdk = new NodeSDK({
   instrumentations: [
