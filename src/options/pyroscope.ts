@@ -60,6 +60,11 @@ export interface PyroscopeConfig extends CpuProfilerOptions {
   timeoutMs?: number | undefined;
   /** Default `ingest`. `PYROSCOPE_PROTOCOL`. */
   protocol?: PyroscopeProtocol | undefined;
+  /**
+   * Values of one label name uploaded in an hour: 0 … 100_000; what comes after is `(other)`, and
+   * span and trace ids stay. 0: no limit. Default 500. `PYROSCOPE_MAX_LABEL_VALUES`.
+   */
+  maxLabelValues?: number | undefined;
 }
 
 /** `PyroscopeConfig` and its environment, checked, with every default filled in. */
@@ -79,6 +84,7 @@ export interface ResolvedPyroscopeConfig {
   readonly flushIntervalMs: number;
   readonly timeoutMs: number;
   readonly protocol: PyroscopeProtocol;
+  readonly maxLabelValues: number;
   readonly profiler: ResolvedCpuProfilerOptions;
 }
 
@@ -88,6 +94,7 @@ const MAX_TAG_BYTES = 2_048;
 /** Pyroscope refuses stacks of more than 1,000 frames; `(truncated)` is one of them. */
 const MAX_PYROSCOPE_FRAMES = 999;
 const TAG_NAME = /^[A-Za-z_][A-Za-z0-9_.]{0,1023}$/;
+export const DEFAULT_MAX_LABEL_VALUES = 500;
 const RESERVED_TAGS = ['__name__', 'profile_id', 'span_id', 'trace_id', 'thread_name'];
 const PROTOCOLS = ['ingest', 'connect', 'otlp'];
 const SERVER_ADDRESS = 'PYROSCOPE_SERVER_ADDRESS';
@@ -105,6 +112,7 @@ const OPTION_NAMES = [
   'flushIntervalMs',
   'timeoutMs',
   'protocol',
+  'maxLabelValues',
 ];
 
 /**
@@ -167,6 +175,12 @@ export function resolvePyroscopeConfig(config: PyroscopeConfig = {}): ResolvedPy
     ),
     timeoutMs: millis('timeoutMs', 'PYROSCOPE_TIMEOUT_MS', [10_000, 100, 60_000]),
     protocol,
+    maxLabelValues: environment.option(
+      config.maxLabelValues,
+      'PYROSCOPE_MAX_LABEL_VALUES',
+      Number,
+      (value) => integer('maxLabelValues', value, DEFAULT_MAX_LABEL_VALUES, 0, 100_000),
+    ),
     profiler: { ...profiler, maxFrames: Math.min(profiler.maxFrames, MAX_PYROSCOPE_FRAMES) },
   };
   environment.report();

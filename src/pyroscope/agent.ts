@@ -8,9 +8,10 @@ import { CPU_PROFILE, type ProfileType } from '../util/profile-types.js';
 import { TRIMMED } from '../util/pseudo-frames.js';
 import { threadSingleton } from '../util/thread-singleton.js';
 import { serviceOfResource } from '../otel/resource.js';
-import { renameLabels } from './protocols/label-names.js';
 import { DEFAULT_PROFILE_LIMITS, fitProfile } from './server-limits.js';
+import { LabelValueLimit } from './label-value-limit.js';
 import type { Series } from './protocols/upload.js';
+import { fitLabels } from './upload-labels.js';
 import { Uploader } from './uploader.js';
 
 /** How long the application may have to wait for the last upload, in milliseconds. */
@@ -46,6 +47,8 @@ export interface PyroscopeMetrics {
   trimmedSamples: number;
   /** Labels of samples over the limits of the server, or whose name another label has. */
   droppedLabels: number;
+  /** Labels of samples uploaded as `(other)`, because of `maxLabelValues`. */
+  otherLabelValues: number;
 }
 
 /** Returned by `startPyroscope`. No method throws, and no promise is rejected. */
@@ -94,6 +97,7 @@ class Agent {
   readonly #config: ResolvedPyroscopeConfig;
   readonly #profiler: CpuProfiler;
   readonly #uploader: Uploader;
+  readonly #labelValues: LabelValueLimit;
   readonly #onBeforeExit = (): void => {
     this.#beforeExit();
   };
@@ -111,11 +115,13 @@ class Agent {
   #splitProfiles = 0;
   #trimmedSamples = 0;
   #droppedLabels = 0;
+  #otherLabelValues = 0;
 
   constructor(type: ProfileType, profiler: CpuProfiler, config: ResolvedPyroscopeConfig) {
     this.#type = type;
     this.#profiler = profiler;
     this.#config = config;
+    this.#labelValues = new LabelValueLimit(config.maxLabelValues);
     this.#uploader = new Uploader(config, () => this.#series());
   }
 
@@ -157,6 +163,7 @@ class Agent {
       splitProfiles: this.#splitProfiles,
       trimmedSamples: this.#trimmedSamples,
       droppedLabels: this.#droppedLabels,
+      otherLabelValues: this.#otherLabelValues,
     };
   }
 
@@ -177,9 +184,9 @@ class Agent {
     this.#collecting = this.#collecting.then(async () => {
       try {
         const profile = await (last ? this.#profiler.stop() : this.#profiler.collect());
-        const named = await this.#named(profile);
+        const labelled = await this.#fitLabels(profile);
         const labels = SERIES_LABELS - Object.keys(this.#config.tags).length;
-        const fitted = await fitProfile(named, { ...DEFAULT_PROFILE_LIMITS, labels });
+        const fitted = await fitProfile(labelled, { ...DEFAULT_PROFILE_LIMITS, labels });
         if (fitted.parts.length > 1) this.#splitProfiles += 1;
         this.#trimmedSamples += fitted.trimmedSamples;
         this.#droppedLabels += fitted.droppedLabels;
@@ -196,12 +203,13 @@ class Agent {
     return this.#collecting;
   }
 
-  /** Renames labels for Grafana, except with OTLP, which keeps OpenTelemetry's names. */
-  async #named(profile: Uint8Array): Promise<Uint8Array> {
-    if (this.#config.protocol === 'otlp') return profile;
-    const { gzipped, droppedLabels } = await renameLabels(profile);
-    this.#droppedLabels += droppedLabels;
-    return gzipped;
+  async #fitLabels(profile: Uint8Array): Promise<Uint8Array> {
+    // OTLP keeps OpenTelemetry's names.
+    const rename = this.#config.protocol !== 'otlp';
+    const fitted = await fitLabels(profile, { rename, values: this.#labelValues });
+    this.#droppedLabels += fitted.droppedLabels;
+    this.#otherLabelValues += fitted.otherLabelValues;
+    return fitted.gzipped;
   }
 
   #reportLimits(trimmedSamples: number, droppedLabels: number): void {

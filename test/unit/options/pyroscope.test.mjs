@@ -48,6 +48,7 @@ describe('PyroscopeConfig', () => {
       flushIntervalMs: 15_000,
       timeoutMs: 10_000,
       protocol: 'ingest',
+      maxLabelValues: 500,
     });
     assert.equal(profiler.intervalMicros, 10_000);
   });
@@ -62,6 +63,7 @@ describe('PyroscopeConfig', () => {
       PYROSCOPE_FLUSH_INTERVAL_MS: '5000',
       PYROSCOPE_TIMEOUT_MS: '700',
       PYROSCOPE_PROTOCOL: 'otlp',
+      PYROSCOPE_MAX_LABEL_VALUES: '0',
       PYROSCOPE_SAMPLING_INTERVAL_MICROS: '4000',
       PYROSCOPE_PROFILING_ENABLED: 'FALSE',
       OTEL_RESOURCE_ATTRIBUTES: 'service.name=other,service.namespace=eu%20west',
@@ -81,6 +83,7 @@ describe('PyroscopeConfig', () => {
       flushIntervalMs: 5_000,
       timeoutMs: 700,
       protocol: 'otlp',
+      maxLabelValues: 0,
     });
     assert.equal(profiler.intervalMicros, 4_000);
     assert.deepEqual(log.messages, []);
@@ -119,6 +122,7 @@ describe('PyroscopeConfig', () => {
       PYROSCOPE_HTTP_HEADERS: '{"Authorization: secret',
       PYROSCOPE_FLUSH_INTERVAL_MS: '15s',
       PYROSCOPE_TIMEOUT_MS: '1',
+      PYROSCOPE_MAX_LABEL_VALUES: '-1',
       PYROSCOPE_PROTOCOL: 'grpc',
       PYROSCOPE_SAMPLING_INTERVAL_MICROS: '10',
       PYROSCOPE_PROFILING_ENABLED: 'perhaps',
@@ -129,6 +133,7 @@ describe('PyroscopeConfig', () => {
       ['http://localhost:4040', {}, {}, 15_000],
     );
     assert.deepEqual([resolved.timeoutMs, resolved.protocol], [10_000, 'ingest']);
+    assert.equal(resolved.maxLabelValues, 500);
     assert.deepEqual([profiler.intervalMicros, resolved.enabled], [10_000, true]);
     assert.equal(log.messages.length, 1);
     const [warning] = log.messages;

@@ -102,7 +102,24 @@ describe('the push agent', function () {
         splitProfiles: 0,
         trimmedSamples: 0,
         droppedLabels: 0,
+        otherLabelValues: 0,
       });
+    });
+  }
+
+  for (const protocol of ['ingest', 'connect', 'otlp']) {
+    it(`uploads at most maxLabelValues values of a label name, by ${protocol}`, async () => {
+      const agent = start({ protocol, maxLabelValues: 2 });
+      for (const user of ['one', 'two', 'three', 'four']) {
+        withLabels({ user }, () => burn('labelled', 60));
+      }
+      await agent.flush();
+      const [{ profile }] = server.uploads;
+      const users = profile.samples.map(({ labels }) => Object.fromEntries(labels).user);
+      const values = new Set(users.filter((user) => user !== undefined));
+      assert.equal(values.size, 3);
+      assert.ok(values.has('(other)'));
+      assert.ok(agent.metrics().otherLabelValues >= 2);
     });
   }
 

@@ -1,0 +1,70 @@
+/** Limits how many values of one label name are uploaded: each value is a series at the server. */
+import { warnOnce } from '../util/diagnostics.js';
+
+/** The value that stands for all values beyond the limit. */
+export const OTHER_VALUE = '(other)';
+/** How long a value counts, in milliseconds. */
+const PERIOD_MS = 3_600_000;
+/** Label names whose values are counted; values of further names are all `(other)`. */
+const MAX_NAMES = 256;
+/** Values that the warning quotes. */
+const EXAMPLES = 3;
+/** Characters of a value that the warning quotes. */
+const EXAMPLE_LENGTH = 80;
+
+/**
+ * Labels whose values the server stores with the sample, not as a series; without them a span's or
+ * a trace's samples could not be found.
+ */
+const LABELS_WITHOUT_SERIES: ReadonlySet<string> = new Set(['profile_id', 'span_id', 'trace_id']);
+
+/**
+ * Admits the first `limit` values of each label name in an hour, counted from the first value. One
+ * per agent. 0: no limit.
+ */
+export class LabelValueLimit {
+  readonly #limit: number;
+  readonly #values = new Map<string, Set<string>>();
+  #periodEnd = -Infinity;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** Whether this name's value is uploaded as it is; else `OTHER_VALUE` is uploaded instead. */
+  admits(name: string, value: string): boolean {
+    if (this.#limit === 0 || LABELS_WITHOUT_SERIES.has(name)) return true;
+    this.#startPeriod();
+    let values = this.#values.get(name);
+    if (values === undefined) {
+      if (this.#values.size >= MAX_NAMES) return false;
+      values = new Set();
+      this.#values.set(name, values);
+    }
+    if (values.has(value)) return true;
+    if (values.size >= this.#limit) {
+      this.#report(name, value, values);
+      return false;
+    }
+    values.add(value);
+    return true;
+  }
+
+  #startPeriod(): void {
+    const now = performance.now();
+    if (now < this.#periodEnd) return;
+    this.#periodEnd = now + PERIOD_MS;
+    this.#values.clear();
+  }
+
+  #report(name: string, value: string, values: ReadonlySet<string>): void {
+    const examples = [...[...values].slice(1 - EXAMPLES), value].map((text) =>
+      JSON.stringify(text.slice(0, EXAMPLE_LENGTH)),
+    );
+    warnOnce(
+      `pyroscope-label-values-${name}`,
+      `the label ${JSON.stringify(name)} had more than ${String(this.#limit)} values in an hour ` +
+        `(${examples.join(', ')}, …): further ones are uploaded as "${OTHER_VALUE}"; see maxLabelValues`,
+    );
+  }
+}
