@@ -62,9 +62,10 @@ SIGNAL_SAFE void Sampler::FillSample(uintptr_t* record, uint32_t weight,
   header->in_collection = gc_depth_.load(std::memory_order_relaxed) != 0;
   header->label = CurrentLabel(isolate_runs, header->vm_state);
   if (header->label != 0) {
-    sampled_labels_.Add(header->label,
-                        static_cast<double>(weight * interval_ns_.load(
-                                                std::memory_order_relaxed)));
+    sampled_labels_.Add(
+        header->label,
+        static_cast<double>(weight *
+                            interval_ns_.load(std::memory_order_relaxed)));
   }
   ring_.Commit(SampleWords(*header));
   if (header->vm_state != v8::GC) {

@@ -4,6 +4,19 @@
 #include <utility>
 
 namespace otelpyroscope {
+
+SampleBatch OverflowBatch(const std::string& thread_name, uint64_t interval_ns,
+                          uint64_t weight) {
+  SampleBatch batch;
+  batch.thread_name = thread_name;
+  batch.interval_ns = interval_ns;
+  batch.weight = weight;
+  batch.table.Begin(0);
+  batch.table.Push(PseudoFrame::kOverflow);
+  batch.table.Commit(weight);
+  batch.table.FillLinesWithStarts();
+  return batch;
+}
 namespace {
 
 void Remove(std::vector<uint64_t>* from, uint64_t value) {
@@ -138,16 +151,8 @@ ProfileWindows::Taken ProfileWindows::Take(uint32_t window, uint64_t segment) {
   taken.batches = std::move(source->batches);
   taken.others = source->others;
   for (const auto& [name, weight] : source->overflow) {
-    SampleBatch batch;
-    batch.thread_name = name;
-    batch.interval_ns = source->overflow_interval_ns;
-    batch.weight = weight;
-    batch.table.Begin(0);
-    batch.table.Push(PseudoFrame::kOverflow);
-    batch.table.Commit(weight);
-    batch.table.FillLinesWithStarts();
-    taken.batches.push_back(
-        std::make_shared<const SampleBatch>(std::move(batch)));
+    taken.batches.push_back(std::make_shared<const SampleBatch>(
+        OverflowBatch(name, source->overflow_interval_ns, weight)));
   }
   if (segment == 0) {
     source->batches.clear();

@@ -35,6 +35,10 @@ struct SampleBatch {
 };
 using SharedBatch = std::shared_ptr<const SampleBatch>;
 
+// Returns a batch of one stack, "(stack table full)", without a label.
+SampleBatch OverflowBatch(const std::string& thread_name, uint64_t interval_ns,
+                          uint64_t weight);
+
 // Not thread-safe: called with the lock of session.h held, on any profiled
 // thread. Threads are identified by serial numbers, never 0.
 class ProfileWindows {

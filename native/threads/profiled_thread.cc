@@ -206,7 +206,7 @@ void ProfiledThread::DetachSamples() {
   detached_signals_ = signals;
   if (detached.batch == nullptr) return;
   detached.batch->thread_name = name_;
-  if (detached_.empty()) oldest_detached_ns_ = ClockNs(CLOCK_MONOTONIC);
+  if (CountUndelivered() == 0) oldest_detached_ns_ = ClockNs(CLOCK_MONOTONIC);
   detached_.push_back(std::move(detached));
 }
 
@@ -284,12 +284,14 @@ void ProfiledThread::Deliver(const std::shared_ptr<const LabelTexts>& labels) {
 
 // --- Requests to other threads ---
 
+size_t ProfiledThread::CountUndelivered() const {
+  return static_cast<size_t>(std::count_if(
+      detached_.begin(), detached_.end(),
+      [](const DetachedSamples& detached) { return !detached.delivered; }));
+}
+
 bool ProfiledThread::HasUndeliveredLocked() const {
-  return sampler_->signals() != detached_signals_ ||
-         std::any_of(detached_.begin(), detached_.end(),
-                     [](const DetachedSamples& detached) {
-                       return !detached.delivered;
-                     });
+  return sampler_->signals() != detached_signals_ || CountUndelivered() != 0;
 }
 
 // Does not wake threads without samples: their epoch is set here.
@@ -371,8 +373,9 @@ void ProfiledThread::OnInterrupt(v8::Isolate* isolate, void* self) {
   if (tasks == 0 || thread->flushing_) return;
   if ((tasks & kJoinOrLeave) != 0) thread->JoinOrLeaveSession();
   thread->DetachSamples();
-  const bool overdue = thread->detached_.size() > kMaxDetachedBatches ||
-                       (!thread->detached_.empty() &&
+  const size_t undelivered = thread->CountUndelivered();
+  const bool overdue = undelivered > kMaxDetachedBatches ||
+                       (undelivered != 0 &&
                         ClockNs(CLOCK_MONOTONIC) - thread->oldest_detached_ns_ >
                             kMaxDetachedAgeNs);
   if ((tasks & kFlushWithoutLabels) == 0 && !overdue) return;
@@ -381,7 +384,24 @@ void ProfiledThread::OnInterrupt(v8::Isolate* isolate, void* self) {
   Process& process = TheProcess();
   std::lock_guard<std::mutex> lock(process.mutex);
   // If the thread has windows, its next flush adds the samples to them.
-  if (!process.windows.AnyOf(thread->serial_)) thread->detached_.clear();
+  if (process.windows.AnyOf(thread->serial_)) {
+    thread->MergeOldest();
+  } else {
+    thread->detached_.clear();
+  }
+}
+
+void ProfiledThread::MergeOldest() {
+  if (detached_.size() <= kMaxDetachedBatches) return;
+  DetachedSamples merged = detached_.front();
+  uint64_t weight = 0;
+  while (detached_.size() >= kMaxDetachedBatches) {
+    weight += detached_.front().batch->weight;
+    detached_.pop_front();
+  }
+  merged.batch = std::make_shared<SampleBatch>(
+      OverflowBatch(name_, merged.batch->interval_ns, weight));
+  detached_.push_front(std::move(merged));
 }
 
 }  // namespace otelpyroscope

@@ -121,9 +121,13 @@ class ProfiledThread final : private Sampler::Owner {
   // Names functions and fills lines. `may_ask`: V8 may be called, and the
   // index of symbols be waited for; false in an interrupt.
   void Complete(const DetachedSamples& detached, bool may_ask);
+  // Merges the oldest batches that are delivered, and wait for the thread's own
+  // windows alone, into one stack. In an interrupt.
+  void MergeOldest();
 
   // Called with the process's lock held.
   bool HasUndeliveredLocked() const;
+  size_t CountUndelivered() const;
   void AskLocked(uint32_t tasks);
   static void BeginEpochLocked(ProfiledThread* own, uint32_t tasks,
                                bool session_changes);

@@ -54,7 +54,7 @@ export interface LabelSet {
   labels: Labels | undefined;
   /** Whether the owner gets the attribute with its CPU time at its end. */
   reportsCpu: boolean;
-  /** The set whose owner this set's CPU time counts for: they differ in the user's labels alone. */
+  /** The set whose owner this set's CPU time counts for: the span in the label `span_id`. */
   cpuOwner: LabelSet;
   /** CPU time of samples whose label table entry is gone, of all sets that count for this one. */
   cpuNanos: number;

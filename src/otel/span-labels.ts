@@ -14,6 +14,7 @@ import {
   userOnly,
   withUserLabels,
   type LabelSet,
+  type TraceLabels,
 } from '../labels/label-set.js';
 import { cutValue } from '../labels/label-values.js';
 import { endSpanDetails, type ReadableSpan, type SpanDetails } from '../labels/span-details.js';
@@ -125,13 +126,20 @@ function startLabels(
     attachLabels(span, parent);
   } else {
     const set = createLabelSet(trace, user, parent, spanContext.spanId);
-    if (parent !== undefined && trace === parentTrace) set.cpuOwner = parent.cpuOwner;
+    if (parent !== undefined && hasSameSpanId(trace, parent.trace)) set.cpuOwner = parent.cpuOwner;
     else set.reportsCpu = options.cpuTimeAttribute;
     takeOwnership(span, set);
   }
   if (hasProfileId(spanContext, name, options, trace)) {
     span.setAttribute(PROFILE_ID_ATTRIBUTE, spanContext.spanId);
   }
+}
+
+/** Whether samples under both have the same span in `span_id`, or the same labels and no id. */
+function hasSameSpanId(trace: TraceLabels, parent: TraceLabels | undefined): boolean {
+  return (
+    trace === parent || (trace.spanIdLabel !== '' && trace.spanIdLabel === parent?.spanIdLabel)
+  );
 }
 
 function takeOwnership(span: LabelledSpan, set: LabelSet): void {

@@ -26,9 +26,13 @@ describe('the CPU time on spans', function () {
     return { ...readProfile(Buffer.from(profile, 'base64')), spans };
   }
 
-  for (const scope of ['RootSpan', 'AllSpans']) {
-    it(`adds up to the labelled CPU of the profile, with ${scope}`, async () => {
-      const { samples, spans } = await run({ scope });
+  for (const [scope, nameScope] of [
+    ['RootSpan', 'RootSpan'],
+    ['RootSpan', 'AllSpans'],
+    ['AllSpans', 'AllSpans'],
+  ]) {
+    it(`adds up to the CPU of the profile, with ids of ${scope} and names of ${nameScope}`, async () => {
+      const { samples, spans } = await run({ scope, nameScope });
       const bySpan = millisBy(samples, 'span_id');
       const expected = Object.values(bySpan).reduce((sum, millis) => sum + millis, 0);
       assert.ok(expected > 500, `${expected} ms`);

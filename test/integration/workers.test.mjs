@@ -98,6 +98,16 @@ describe('a profile of worker threads', function () {
     assert.ok(sum(others) < used * 0.2, `${sum(others)} µs elsewhere`);
   });
 
+  it('has all CPU of a thread in a long loop, and a limit of what waits for its window', async () => {
+    const { samples, micros: used } = await scene('detached');
+    const whole = micros(samples, 'burn_main', { who: 'main' });
+    const merged = sum(samples.filter(({ leaf }) => leaf === '(stack table full)'));
+    assert.ok(whole > 200_000, `${whole} µs under its label`);
+    assert.ok(merged > 200_000, `${merged} µs without stacks`);
+    const all = sum(samples);
+    assert.ok(Math.abs(all - used) <= used * 0.05, `${all} of ${used} µs`);
+  });
+
   it('ends within two seconds beside a worker in an endless loop, and has its CPU', async () => {
     const { samples, stopMs } = await scene('endless');
     assert.ok(micros(samples, 'burn_endless', { thread_name: 'worker-1' }) > 20_000);
