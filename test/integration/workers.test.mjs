@@ -70,7 +70,7 @@ describe('a profile of worker threads', function () {
       assert.ok(micros(samples, undefined, { thread_name: lateName }) >= used[1] * 0.9);
     });
 
-    it(`has their spans${mode}`, async () => {
+    it(`has their spans, under their last names${mode}`, async () => {
       const { samples, spans } = await scene('spans', flags);
       ['one', 'two'].forEach((name, index) => {
         const { traceId, spanId } = spans[index];
