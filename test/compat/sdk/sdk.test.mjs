@@ -2,6 +2,7 @@
 import { contextManagerRules } from './rules/context-manager.mjs';
 import { labelRules } from './rules/label-rules.mjs';
 import { setUpRules } from './rules/set-up.mjs';
+import { spanNameRules } from './rules/span-names.mjs';
 import { sdks } from '../../support/sdks.mjs';
 
 for (const sdk of sdks) {
@@ -9,6 +10,7 @@ for (const sdk of sdks) {
     describe('set-up', () => setUpRules(sdk));
     for (const [name, contextManager] of Object.entries(sdk.contextManagers)) {
       describe(`labels of spans, with ${name}`, () => labelRules(sdk, contextManager));
+      describe(`names of spans, with ${name}`, () => spanNameRules(sdk, contextManager));
       describe(name, () => contextManagerRules(sdk, contextManager));
     }
   });
