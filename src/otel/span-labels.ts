@@ -196,8 +196,8 @@ export function onSpanEnd(span: LabelledSpan): void {
   try {
     const set = setOf(span);
     if (set === undefined || set.ended || !isOwner(span, set)) return;
-    endDetails(span, set.trace?.root);
-    endDetails(span, set.trace?.named);
+    endDetails(span, set, set.trace?.root);
+    endDetails(span, set, set.trace?.named);
     const current = activeLabels.current();
     activeLabels.release(set);
     const parent = set.parent;
@@ -215,8 +215,11 @@ export function onSpanEnd(span: LabelledSpan): void {
   }
 }
 
-function endDetails(span: LabelledSpan, details: SpanDetails | undefined): void {
-  if (details !== undefined && details.span === span) endSpanDetails(details);
+function endDetails(span: LabelledSpan, set: LabelSet, details: SpanDetails | undefined): void {
+  const labelled = details?.span as LabelledSpan | undefined;
+  if (details === undefined || labelled === undefined) return;
+  // By the id where `end` was called on a proxy of the span that was labelled, or the other way.
+  if (labelled === span || isOwner(labelled, set)) endSpanDetails(details);
 }
 
 function setOf(span: LabelledSpan): LabelSet | undefined {

@@ -1,8 +1,9 @@
 /** The rules by which `span_name` follows the name of a span, on the spans of a real SDK and others. */
 import assert from 'node:assert/strict';
-import { getLabels, Scope, TracerProvider } from 'otelpyroscope';
+import { getLabels, PyroscopeSpanProcessor, Scope, TracerProvider } from 'otelpyroscope';
 import { byName, sleep, startTracing } from '../../../support/labels.mjs';
 
+const LABELS = Symbol.for('otelpyroscope.span-labels.v1');
 const idOf = (span) => span.spanContext().spanId;
 const traceOf = (span) => span.spanContext().traceId;
 const rootLabels = (span, name) => ({
@@ -197,6 +198,34 @@ export function spanNameRules(sdk, contextManager) {
         root.end();
         assert.deepEqual(getLabels(), {});
       });
+    }
+  });
+
+  it('has the last name of a span that a proxy stands for, and lets go of the span', async () => {
+    const proxied = (provider) => ({
+      getTracer: (...args) => {
+        const tracer = provider.getTracer(...args);
+        return { startSpan: (...of) => new Proxy(tracer.startSpan(...of), {}) };
+      },
+    });
+    // The wrapper labels the proxies, and the processor the spans that they stand for.
+    const wrapped = new TracerProvider(proxied(sdk.createProvider()));
+    const processed = proxied(sdk.createProvider({ processors: [new PyroscopeSpanProcessor()] }));
+    const { context, trace } = start();
+    for (const provider of [wrapped, processed]) {
+      const span = provider.getTracer('test').startSpan('GET');
+      const inContext = trace.setSpan(context.active(), span);
+      let later;
+      context.with(inContext, () => {
+        assert.deepEqual(getLabels(), rootLabels(span, 'GET'));
+        span.updateName('GET /cart/:id');
+        assert.deepEqual(getLabels(), rootLabels(span, 'GET /cart/:id'));
+        later = sleep(1).then(() => getLabels());
+        span.end();
+        assert.deepEqual(getLabels(), {});
+      });
+      assert.deepEqual(await later, rootLabels(span, 'GET /cart/:id'));
+      assert.equal(span[LABELS].trace.root.span, undefined);
     }
   });
 }
