@@ -5,11 +5,14 @@ export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
  * Makes an SDK's provider global, wrapped, and returns what a test needs of it.
- * `contextManager`: a class, or null for none.
+ * `contextManager`: a class, or null for none. `processors` come before the exporter's.
  */
-export function startTracing(sdk, { contextManager, options, sampler, wrap = true } = {}) {
+export function startTracing(
+  sdk,
+  { contextManager, options, sampler, processors, wrap = true } = {},
+) {
   const exporter = sdk.createExporter();
-  const inner = sdk.createProvider({ sampler, exporter });
+  const inner = sdk.createProvider({ sampler, exporter, processors });
   const provider = wrap ? new TracerProvider(inner, options) : inner;
   const manager = contextManager === null ? null : new contextManager().enable();
   sdk.registerProvider(provider, manager);

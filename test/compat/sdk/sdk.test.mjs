@@ -1,5 +1,6 @@
 /** Runs every rule on every OpenTelemetry SDK that this Node can run, with each context manager. */
 import { contextManagerRules } from './rules/context-manager.mjs';
+import { cpuTimeRules } from './rules/cpu-time.mjs';
 import { labelRules } from './rules/label-rules.mjs';
 import { setUpRules } from './rules/set-up.mjs';
 import { spanNameRules } from './rules/span-names.mjs';
@@ -11,6 +12,7 @@ for (const sdk of sdks) {
     for (const [name, contextManager] of Object.entries(sdk.contextManagers)) {
       describe(`labels of spans, with ${name}`, () => labelRules(sdk, contextManager));
       describe(`names of spans, with ${name}`, () => spanNameRules(sdk, contextManager));
+      describe(`CPU time of spans, with ${name}`, () => cpuTimeRules(sdk, contextManager));
       describe(name, () => contextManagerRules(sdk, contextManager));
     }
   });
