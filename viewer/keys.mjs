@@ -8,8 +8,8 @@ const DESCRIPTIONS = [
   ['↑ ↓ Enter', 'in the list: choose; with Shift for comparison, with Ctrl in addition'],
   ['↑ ↓ ← → Enter', 'in the graph: go to a caller, the called, a neighbour; zoom'],
   ['Escape', 'in the graph: zoom out; in a field: leave it'],
-  ['1, 2, 3', 'flame graph, inverse, table'],
-  ['f', 'find a function or file'],
+  ['1, 2, 3, 4', 'flame graph, inverse, table, traces'],
+  ['f', 'find a function or file, or a span name among the traces'],
   ['o, c', 'compare with others of its name, with all'],
   ['x', 'swap the two selections'],
   ['0', 'the whole graph'],
@@ -28,10 +28,11 @@ export function listenToKeys(help) {
       return;
     }
     const goals = { l: 'list', g: 'graph-a' };
-    const found =
-      document.getElementById(goals[key] ?? '') ??
-      document.querySelector(`[aria-keyshortcuts="${CSS.escape(key)}"]`);
-    if (found === null || found.disabled || found.offsetParent === null) return;
+    const named = document.querySelectorAll(
+      key in goals ? `#${goals[key]}` : `[aria-keyshortcuts="${CSS.escape(key)}"]`,
+    );
+    const found = [...named].find(({ offsetParent }) => offsetParent !== null);
+    if (found === undefined || found.disabled) return;
     event.preventDefault();
     if (found.matches('button')) found.click();
     else found.focus();

@@ -9,9 +9,16 @@ import { listenToKeys } from './keys.mjs';
 import { ValueList } from './list.mjs';
 import { readState, writeState } from './state.mjs';
 import { drawTable } from './table.mjs';
+import { drawTraces } from './traces.mjs';
 
 /** Interval of requests for new windows of a running process, in milliseconds. */
 const FOLLOW_MS = 3_000;
+
+/** Tabs that show a table, and what draws it; the others show graphs. */
+const TABLES = new Map([
+  ['top', drawTop],
+  ['traces', drawTracesOfA],
+]);
 
 const at = (id) => document.getElementById(id);
 let state = readState();
@@ -46,7 +53,7 @@ function change(changes, push = false) {
 async function refresh() {
   try {
     showControls();
-    await Promise.all([drawList(), state.tab === 'top' ? drawTop() : drawGraphs()]);
+    await Promise.all([drawList(), (TABLES.get(state.tab) ?? drawGraphs)()]);
     document.body.dataset.ready = String(Number(document.body.dataset.ready ?? 0) + 1);
   } catch (error) {
     at('note').textContent = error.message;
@@ -142,7 +149,7 @@ function noteMatches(matched, total, zoomed = true) {
 
 async function drawTop() {
   const b = compared() ? [['compare', '1'], ...filters('b', state.b)] : [];
-  const found = await ask('top', 'top', [
+  const found = await ask('table', 'top', [
     ...filters('a', state.a),
     ...b,
     ['by', state.by],
@@ -157,6 +164,25 @@ async function drawTop() {
     sort: state.sort,
     onSort: (sort) => change({ sort }),
     onName: (search) => change({ search, tab: 'flame', zoom: '' }, true),
+  });
+}
+
+async function drawTracesOfA() {
+  const found = await ask('table', 'traces', [...filters('a', state.a), ['search', state.name]]);
+  if (found === undefined) return;
+  at('empty').hidden = true;
+  const hidden = found.count - found.rows.length;
+  at('note').textContent = compared()
+    ? 'These are the traces of A.'
+    : hidden > 0
+      ? `… and ${hidden.toLocaleString('en')} more: search`
+      : '';
+  const open = (filter) =>
+    change({ a: [...without(state.a, filter), filter], tab: 'flame', zoom: '' }, true);
+  drawTraces(at('table'), found, {
+    unit: profile.valueType.unit,
+    onName: (name) => open(`span_name=${name}`),
+    onTrace: (id) => open(`trace_id=${id}`),
   });
 }
 
@@ -187,15 +213,23 @@ function showControls() {
   at('bar-b').hidden = !compared();
   at('others').disabled = traceOf(state.a) === undefined;
   at('figure-b').hidden = true;
-  at('table-box').hidden = state.tab !== 'top';
-  if (state.tab === 'top') at('figure-a').hidden = true;
+  const isTable = TABLES.has(state.tab);
+  at('table-box').hidden = !isTable;
+  if (isTable) at('figure-a').hidden = true;
   for (const tab of document.querySelectorAll('[role=tab]')) {
     tab.setAttribute('aria-selected', String(tab.dataset.tab === state.tab));
   }
-  for (const box of document.querySelectorAll('.for-graph')) box.hidden = state.tab === 'top';
-  for (const box of document.querySelectorAll('.for-table')) box.hidden = state.tab !== 'top';
+  for (const [name, shown] of [
+    ['graph', !isTable],
+    ['table', state.tab === 'top'],
+    ['functions', state.tab !== 'traces'],
+    ['traces', state.tab === 'traces'],
+  ]) {
+    for (const box of document.querySelectorAll(`.for-${name}`)) box.hidden = !shown;
+  }
   for (const id of ['label', 'split', 'by', 'mode', 'search']) setValue(at(id), state[id]);
   setValue(at('list-search'), state.find);
+  setValue(at('name-search'), state.name);
 }
 
 function setValue(field, value) {
@@ -261,6 +295,7 @@ function listen() {
   on('label', 'change', () => change({ label: at('label').value, find: '' }));
   on('list-search', 'input', () => (list.reset(), change({ find: at('list-search').value })));
   on('search', 'input', () => change({ search: at('search').value }));
+  on('name-search', 'input', () => change({ name: at('name-search').value }));
   on('split', 'change', () => change({ split: at('split').value, zoom: '' }));
   on('by', 'change', () => change({ by: at('by').value }));
   on('mode', 'change', () => change({ mode: at('mode').value }));

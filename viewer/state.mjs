@@ -9,6 +9,7 @@ const DEFAULTS = {
   sort: 'self',
   split: '',
   search: '',
+  name: '',
   zoom: '',
 };
 

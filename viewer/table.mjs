@@ -35,6 +35,7 @@ export function drawTable(table, { rows, a, b, scale }, { unit, sort, onSort, on
       element('td', { className: 'text file', title: file }, element('bdi', { dir: 'ltr' }, file)),
     );
   });
+  table.className = 'functions';
   table.replaceChildren(
     element(
       'thead',

@@ -1,7 +1,17 @@
 /** `otelpyroscope top`: prints flat and cumulative CPU of a pprof file, as text or JSON. */
 import { basename } from 'node:path';
 import type { Profile } from '../profile/model.js';
-import { parseFilter, select, topOf, totalOf, type Filter, type TopRow } from '../profile/query.js';
+import {
+  parseFilter,
+  select,
+  topOf,
+  totalOf,
+  type Filter,
+  type Selection,
+  type TopRow,
+} from '../profile/query.js';
+import { traceRows, type TraceRow } from '../profile/trace-rows.js';
+import { inSlices } from '../util/time-slices.js';
 import { parseCommand, UsageError, wholeNumber } from './arguments.js';
 import { readProfileFile } from './load-profile.js';
 import {
@@ -21,6 +31,7 @@ Prints where the CPU went, by any pprof file: ours, Go's, Datadog's.
 
   --by WHAT             function (default), line, span_name, trace_id, span_id
                         or any other label
+  --traces              traces by span name: how many, and the CPU of one
   --focus LABEL=VALUE   only samples with that label; LABEL!=VALUE only those
                         without; may be given several times
   --limit N             rows, default 20
@@ -33,7 +44,8 @@ const DEFAULT_LIMIT = 20;
 /** Resolves to the exit code. */
 export async function top(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseCommand(args, {
-    by: { type: 'string', default: 'function' },
+    by: { type: 'string' },
+    traces: { type: 'boolean', default: false },
     focus: { type: 'string', multiple: true, default: [] },
     limit: { type: 'string' },
     json: { type: 'boolean', default: false },
@@ -41,7 +53,9 @@ export async function top(args: readonly string[]): Promise<number> {
   const [file, ...rest] = positionals;
   if (file === undefined) throw new UsageError('top needs a FILE');
   if (rest.length > 0) throw new UsageError(`one FILE only, not also ${rest.join(' ')}`);
-  if (values.by === '') throw new UsageError('--by needs function, line or a label');
+  const { by = 'function' } = values;
+  if (by === '') throw new UsageError('--by needs function, line or a label');
+  if (values.traces && values.by !== undefined) throw new UsageError('either --by or --traces');
   const filters = values.focus.map(focus);
   const limit =
     values.limit === undefined ? DEFAULT_LIMIT : wholeNumber('--limit', values.limit, 1, 1e9);
@@ -49,24 +63,57 @@ export async function top(args: readonly string[]): Promise<number> {
   const profile = await readProfileFile(file);
   const selection = select(profile, filters);
   const total = totalOf(profile, selection);
-  const rows = topOf(profile, selection, values.by);
+  const colours = process.stdout.isTTY && process.stdout.hasColors();
+  const { rows, text } = values.traces
+    ? await tracesReport(profile, selection, { total, limit, colours })
+    : topReport(profile, selection, { by, total, limit, colours });
   if (values.json) {
     const { type, unit } = profile.valueType;
-    const shown = { type, unit, total, by: values.by, rows: rows.slice(0, limit) };
+    const heading = { type, unit, total, by: values.traces ? 'span_name' : by };
+    const shown = { ...heading, rows: rows.slice(0, limit) };
     process.stdout.write(`${JSON.stringify(shown, undefined, 2)}\n`);
   } else {
-    const colours = process.stdout.isTTY && process.stdout.hasColors();
     process.stdout.write(
       `${printable(basename(file))}: ${amount(total, profile.valueType)} of ` +
         `${printable(profile.valueType.type)} in ${String(selection.length)} stacks` +
         `${filters.length === 0 ? '' : ', of ' + amount(sum(profile), profile.valueType)}\n\n` +
-        topTable(profile, rows.slice(0, limit), total, { by: values.by, colours }),
+        text,
     );
     if (rows.length > limit) {
       process.stdout.write(`… and ${String(rows.length - limit)} more (--limit)\n`);
     }
   }
   return 0;
+}
+
+interface Report {
+  readonly rows: readonly object[];
+  /** The rows up to the limit. */
+  readonly text: string;
+}
+
+interface ReportOptions {
+  readonly total: number;
+  readonly limit: number;
+  readonly colours: boolean;
+}
+
+function topReport(
+  profile: Profile,
+  selection: Selection,
+  { by, total, limit, colours }: ReportOptions & { by: string },
+): Report {
+  const rows = topOf(profile, selection, by);
+  return { rows, text: topTable(profile, rows.slice(0, limit), total, { by, colours }) };
+}
+
+async function tracesReport(
+  profile: Profile,
+  selection: Selection,
+  { total, limit, colours }: ReportOptions,
+): Promise<Report> {
+  const rows = await inSlices(traceRows(profile, selection));
+  return { rows, text: tracesTable(profile, rows.slice(0, limit), total, colours) };
 }
 
 function focus(text: string): Filter {
@@ -107,6 +154,32 @@ export function topTable(
     const where = printable(fileAndLine(file, line));
     const shown = where === '' || rest < 8 ? '' : ` ${style.dim(cutStart(where, rest))}`;
     lines.push(`${numbers}  ${title}${shown}`);
+  }
+  return lines.join('\n') + '\n';
+}
+
+/** Returns the rows as lines of at most 80 columns. */
+function tracesTable(
+  profile: Profile,
+  rows: readonly TraceRow[],
+  total: number,
+  colours: boolean,
+): string {
+  const line = (all: string, share: string, traces: string, each: string[], name: string): string =>
+    all.padStart(9) +
+    share.padStart(7) +
+    traces.padStart(8) +
+    each.map((text) => text.padStart(9)).join('') +
+    `  ${cutEnd(name, WIDTH - 53)}`;
+  const heading = line('CPU', 'CPU%', 'traces', ['median', '95th', 'most'], 'span_name');
+  const lines = [styleFor(colours).bold(heading)];
+  for (const { spanName, total: part, traces, median, p95, most } of rows) {
+    const each = [median, p95, most].map((value) =>
+      traces === 0 ? '–' : amount(value, profile.valueType),
+    );
+    const name = spanName === '' ? '(none)' : printable(spanName);
+    const count = traces.toLocaleString('en');
+    lines.push(line(amount(part, profile.valueType), percent(part, total), count, each, name));
   }
   return lines.join('\n') + '\n';
 }

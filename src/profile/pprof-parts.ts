@@ -1,6 +1,7 @@
 /** Copies a part of a pprof profile into a profile of its own, with strings in a new table. */
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { TRIMMED } from '../util/pseudo-frames.js';
+import { heaviestFirst } from '../util/sort-in-steps.js';
 import { joined } from '../util/time-slices.js';
 import {
   FIELD,
@@ -13,8 +14,6 @@ import {
 /** Messages that are written in one step; fewer samples, which are large. */
 const STEP_MESSAGES = 32;
 const STEP_SAMPLES = 8;
-/** Numbers that the sort merges in one step. */
-const STEP_SORTED = 1_024;
 
 const LABELS_WITHOUT_SERIES: ReadonlySet<string> = new Set(['span_id', 'trace_id']);
 
@@ -82,7 +81,7 @@ export class LabelFilter {
 }
 
 /** Returns the numbers of all samples, sorted by their first value, the largest first; stable. */
-export function* heaviestFirst(profile: PprofIndex): Generator<void, Uint32Array> {
+export function* heaviestSamples(profile: PprofIndex): Generator<void, Uint32Array> {
   const reader = new SampleReader(profile);
   const count = profile.samples.length;
   const weights = new Float64Array(count);
@@ -90,29 +89,7 @@ export function* heaviestFirst(profile: PprofIndex): Generator<void, Uint32Array
     weights[sample] = reader.values(sample)[0] ?? 0;
     if (sample % STEP_SAMPLES === 0) yield;
   }
-  // A merge sort in steps: Array.prototype.sort would be one step.
-  let from = sampleNumbers(profile);
-  let to: Uint32Array = new Uint32Array(count);
-  for (let width = 1; width < count; width *= 2) {
-    let steps = 0;
-    for (let begin = 0; begin < count; begin += 2 * width) {
-      const middle = Math.min(begin + width, count);
-      const end = Math.min(begin + 2 * width, count);
-      let left = begin;
-      let right = middle;
-      for (let at = begin; at < end; at++) {
-        const isLeft =
-          left < middle &&
-          (right >= end ||
-            (weights[from[left] as number] as number) >=
-              (weights[from[right] as number] as number));
-        to[at] = from[isLeft ? left++ : right++] as number;
-        if (++steps % STEP_SORTED === 0) yield;
-      }
-    }
-    [from, to] = [to, from];
-  }
-  return from;
+  return yield* heaviestFirst(weights);
 }
 
 /** Returns a profile of the selection, with only the messages that its samples refer to; in steps. */

@@ -1,4 +1,6 @@
 /** Selects samples of a profile and sums their values, for the command line and the viewer (pure). */
+import { GrowingMap } from '../util/growing-maps.js';
+import { atOnce } from '../util/time-slices.js';
 import type { ProfileLabels, Profile } from './model.js';
 
 /** One condition on the labels of a sample. The value '' stands for "without that label". */
@@ -39,6 +41,9 @@ export interface LabelRow {
   readonly traceId: string;
 }
 
+/** Label sets, samples or rows of one step. */
+const STEP_ITEMS = 64;
+
 const CONDITION = /^([^=!~]+)(=|!=|~)(.*)$/s;
 
 /** Parses `LABEL=VALUE`, `LABEL!=VALUE` or `trace_id~ID`; returns undefined for anything else. */
@@ -50,23 +55,43 @@ export function parseFilter(text: string): Filter | undefined {
 
 /** Returns the samples that meet all conditions. */
 export function select(profile: Profile, filters: readonly Filter[]): Selection {
-  const tests = filters.map((filter) => conditionOf(profile, filter));
-  const wanted = profile.labelSets.map((labels) => tests.every((test) => test(labels)));
+  return atOnce(selectInSteps(profile, filters));
+}
+
+/** Returns the samples that meet all conditions, in steps. */
+export function* selectInSteps(
+  profile: Profile,
+  filters: readonly Filter[],
+): Generator<void, Selection> {
+  const tests: ((labels: ProfileLabels) => boolean)[] = [];
+  for (const filter of filters) tests.push(yield* conditionOf(profile, filter));
+  const wanted = new Uint8Array(profile.labelSets.length);
+  for (let set = 0; set < wanted.length; set++) {
+    const labels = profile.labelSets[set] as ProfileLabels;
+    if (tests.every((test) => test(labels))) wanted[set] = 1;
+    if (set % STEP_ITEMS === 0) yield;
+  }
   const found = new Uint32Array(profile.values.length);
   let count = 0;
   for (let i = 0; i < found.length; i++) {
-    if (wanted[profile.labelSetOf[i] as number] === true) found[count++] = i;
+    if (wanted[profile.labelSetOf[i] as number] === 1) found[count++] = i;
+    if (i % STEP_ITEMS === 0) yield;
   }
   return found.subarray(0, count);
 }
 
-function conditionOf(profile: Profile, filter: Filter): (labels: ProfileLabels) => boolean {
-  const { label, operator, value } = filter;
+function* conditionOf(
+  profile: Profile,
+  { label, operator, value }: Filter,
+): Generator<void, (labels: ProfileLabels) => boolean> {
   if (operator === '=') return (labels) => (labels.get(label) ?? '') === value;
   if (operator === '!=') return (labels) => (labels.get(label) ?? '') !== value;
-  const names = new Map(
-    labelRows(profile, allOf(profile), label).map((row) => [row.value, row.spanName]),
-  );
+  const names = new GrowingMap<string, string>();
+  const rows = yield* unsortedRows(profile, allOf(profile), label);
+  for (const [i, row] of rows.entries()) {
+    if (i % STEP_ITEMS === 0) yield;
+    names.add(row.value, row.spanName);
+  }
   const name = names.get(value);
   return (labels) => {
     const other = labels.get(label) ?? '';
@@ -76,7 +101,9 @@ function conditionOf(profile: Profile, filter: Filter): (labels: ProfileLabels) 
 
 /** Returns all samples. */
 export function allOf(profile: Profile): Selection {
-  return Uint32Array.from(profile.values.keys());
+  const all = new Uint32Array(profile.values.length);
+  for (let i = 0; i < all.length; i++) all[i] = i;
+  return all;
 }
 
 /** Returns the sum of the samples' values. */
@@ -107,36 +134,71 @@ export function labelNames(profile: Profile): { name: string; values: number }[]
 
 /** Returns a row per value of a label, the largest sum first; '' for samples without the label. */
 export function labelRows(profile: Profile, selection: Selection, label: string): LabelRow[] {
-  const perSet = new Map<number, { total: number; samples: number }>();
-  for (const sample of selection) {
-    const set = profile.labelSetOf[sample] as number;
-    const sums = perSet.get(set) ?? { total: 0, samples: 0 };
-    sums.total += profile.values[sample] as number;
-    sums.samples++;
-    perSet.set(set, sums);
-  }
-  const rows = new Map<
-    string,
-    { total: number; samples: number; traceId: string; names: Map<string, number> }
-  >();
-  for (const [set, { total, samples }] of perSet) {
+  return atOnce(unsortedRows(profile, selection, label)).sort(
+    (a, b) => b.total - a.total || (a.value < b.value ? -1 : 1),
+  );
+}
+
+function* unsortedRows(
+  profile: Profile,
+  selection: Selection,
+  label: string,
+): Generator<void, LabelRow[]> {
+  const { sets, totals, samples } = yield* sumsOfSets(profile, selection);
+  const numbers = new GrowingMap<string, number>();
+  const sums: { value: string; total: number; samples: number; traceId: string }[] = [];
+  const names: Map<string, number>[] = [];
+  for (const [i, set] of sets.entries()) {
+    if (i % STEP_ITEMS === 0) yield;
     const labels = profile.labelSets[set] as ProfileLabels;
     const value = labels.get(label) ?? '';
-    const row = rows.get(value) ?? {
-      total: 0,
-      samples: 0,
-      traceId: labels.get('trace_id') ?? '',
-      names: new Map<string, number>(),
-    };
-    row.total += total;
-    row.samples += samples;
+    let number = numbers.get(value);
+    if (number === undefined) {
+      const traceId = labels.get('trace_id') ?? '';
+      number = sums.push({ value, total: 0, samples: 0, traceId }) - 1;
+      names.push(new Map());
+      numbers.add(value, number);
+    }
+    const sum = sums[number] as (typeof sums)[number];
+    const total = totals[set] as number;
+    sum.total += total;
+    sum.samples += samples[set] as number;
     const name = labels.get('span_name');
-    if (name !== undefined) row.names.set(name, (row.names.get(name) ?? 0) + total);
-    rows.set(value, row);
+    const ofRow = names[number] as Map<string, number>;
+    if (name !== undefined) ofRow.set(name, (ofRow.get(name) ?? 0) + total);
   }
-  return [...rows]
-    .map(([value, { names, ...row }]) => ({ value, ...row, spanName: greatest(names) }))
-    .sort((a, b) => b.total - a.total || (a.value < b.value ? -1 : 1));
+  const rows: LabelRow[] = [];
+  for (const [number, sum] of sums.entries()) {
+    if (number % STEP_ITEMS === 0) yield;
+    rows.push({ ...sum, spanName: greatest(names[number] as Map<string, number>) });
+  }
+  return rows;
+}
+
+/** Sums of a selection by label set. */
+export interface SetSums {
+  /** The sets of the selection's samples, in the order in which they appear. */
+  readonly sets: readonly number[];
+  /** Sums of values by set. */
+  readonly totals: Float64Array;
+  /** Numbers of samples by set. */
+  readonly samples: Uint32Array;
+}
+
+/** Sums the values of a selection by label set, in steps. */
+export function* sumsOfSets(profile: Profile, selection: Selection): Generator<void, SetSums> {
+  const sets: number[] = [];
+  const totals = new Float64Array(profile.labelSets.length);
+  const samples = new Uint32Array(profile.labelSets.length);
+  for (let i = 0; i < selection.length; i++) {
+    const sample = selection[i] as number;
+    const set = profile.labelSetOf[sample] as number;
+    totals[set] = (totals[set] as number) + (profile.values[sample] as number);
+    if (samples[set] === 0) sets.push(set);
+    samples[set] = (samples[set] as number) + 1;
+    if (i % STEP_ITEMS === 0) yield;
+  }
+  return { sets, totals, samples };
 }
 
 function greatest(sums: ReadonlyMap<string, number>): string {

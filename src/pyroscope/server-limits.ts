@@ -7,7 +7,7 @@ import { ProtobufReader } from '../profile/protobuf-reader.js';
 import { inSlices } from '../util/time-slices.js';
 import { FIELD, PprofIndex, SAMPLE_FIELD } from '../profile/pprof-index.js';
 import {
-  heaviestFirst,
+  heaviestSamples,
   LabelFilter,
   partialProfile,
   sampleNumbers,
@@ -147,7 +147,7 @@ async function splitProfile(
   filter: LabelFilter | undefined,
   limits: ProfileLimits,
 ): Promise<Pick<FittedProfile, 'parts' | 'trimmedSamples'>> {
-  const samples = await inSlices(heaviestFirst(profile));
+  const samples = await inSlices(heaviestSamples(profile));
   const waiting: Uint32Array[] = [];
   for (let at = 0; at < samples.length; at += limits.samples) {
     waiting.push(samples.subarray(at, at + limits.samples));

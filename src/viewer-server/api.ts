@@ -8,6 +8,7 @@ import {
   labelRows,
   parseFilter,
   select,
+  selectInSteps,
   topOf,
   totalOf,
   type Filter,
@@ -15,9 +16,13 @@ import {
   type Selection,
   type TopRow,
 } from '../profile/query.js';
+import { traceRows, type TraceRow } from '../profile/trace-rows.js';
+import { inSlices } from '../util/time-slices.js';
 
 /** Rows of a list or a table in one response; a search finds the others. */
 export const MAX_ROWS = 500;
+/** Rows that are searched in one step. */
+const STEP_ROWS = 64;
 /** Most conditions of one selection. */
 const MAX_FILTERS = 32;
 
@@ -45,16 +50,17 @@ interface DiffRow extends TopRow {
   readonly delta: number;
 }
 
-/** Returns the data of `/api/NAME` for the URL's query, or undefined for another name. Throws a QueryError. */
-export function dataFor(
+/** Resolves to the data of `/api/NAME` for the URL's query, or undefined for another name. Rejects with a QueryError. */
+export async function dataFor(
   profile: Profile,
   name: string,
   query: URLSearchParams,
-): object | undefined {
+): Promise<object | undefined> {
   if (name === 'profile') return describeProfile(profile);
   if (name === 'rows') return rows(profile, query);
   if (name === 'graph') return graph(profile, query);
   if (name === 'top') return topTable(profile, query);
+  if (name === 'traces') return inSlices(traces(profile, query));
   return undefined;
 }
 
@@ -113,6 +119,22 @@ function topTable(profile: Profile, query: URLSearchParams): object {
     ({ name, file }) => name.toLowerCase().includes(term) || file.toLowerCase().includes(term),
   );
   return { ...sums, count: matching.length, rows: matching.slice(0, MAX_ROWS) };
+}
+
+/** Traces by span name, in steps. Query: the selection `a`, and `search`. */
+function* traces(profile: Profile, query: URLSearchParams): Generator<void, object> {
+  const selection = yield* selectInSteps(profile, filtersOf(query, 'a'));
+  const term = (query.get('search') ?? '').toLowerCase();
+  const rows: TraceRow[] = [];
+  let total = 0;
+  let count = 0;
+  for (const [i, row] of (yield* traceRows(profile, selection)).entries()) {
+    if (i % STEP_ROWS === 0) yield;
+    total += row.total;
+    if (!row.spanName.toLowerCase().includes(term)) continue;
+    if (count++ < MAX_ROWS) rows.push(row);
+  }
+  return { total, count, rows };
 }
 
 interface Sums {
@@ -183,12 +205,15 @@ function matchedTotal(profile: Profile, selection: Selection, search: string): n
 }
 
 function selectionOf(profile: Profile, query: URLSearchParams, name: string): Selection {
+  return select(profile, filtersOf(query, name));
+}
+
+function filtersOf(query: URLSearchParams, name: string): Filter[] {
   const texts = query.getAll(name);
   if (texts.length > MAX_FILTERS) throw new QueryError(`more than ${String(MAX_FILTERS)} filters`);
-  const filters = texts.map((text): Filter => {
+  return texts.map((text): Filter => {
     const filter = parseFilter(text);
     if (filter === undefined) throw new QueryError(`"${text}" is no LABEL=VALUE`);
     return filter;
   });
-  return select(profile, filters);
 }

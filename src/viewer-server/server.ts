@@ -133,7 +133,7 @@ async function sendData(
 ): Promise<void> {
   try {
     const { title, live, version } = source;
-    const found = dataFor(await source.load(), name, query);
+    const found = await dataFor(await source.load(), name, query);
     if (found === undefined) {
       send(response, 404, 'text/plain', 'Not found.\n');
     } else {

@@ -9,7 +9,9 @@ import { gzipSync } from 'node:zlib';
 import { CPU_PROFILE } from '../../lib/util/profile-types.js';
 import { ProfileBuilder } from '../../lib/pprof/profile-builder.js';
 import { mergeProfiles } from '../../lib/profile/model.js';
+import { selectInSteps } from '../../lib/profile/query.js';
 import { readProfile } from '../../lib/profile/reader.js';
+import { traceRows } from '../../lib/profile/trace-rows.js';
 import { atOnce, inSlices } from '../../lib/util/time-slices.js';
 import { longestTurn } from '../support/longest-turn.mjs';
 
@@ -120,6 +122,22 @@ describe('the event loop', function () {
       );
       assert.equal(merge.result.values.length, 2 * SAMPLES);
       assertShort(merge);
+    });
+
+    it('is summed by span name and trace', async () => {
+      const others = { label: 'trace_id', operator: '~', value: '1'.padStart(32, '0') };
+      for (const filters of [[], [others]]) {
+        const sum = await longestTurn(() =>
+          inSlices(
+            (function* () {
+              const all = yield* selectInSteps(profile, filters);
+              return yield* traceRows(profile, all);
+            })(),
+          ),
+        );
+        assert.equal(sum.result[0].traces, SAMPLES - filters.length);
+        assertShort(sum);
+      }
     });
   });
 

@@ -169,6 +169,54 @@ describe('the viewer', function () {
     await close();
   });
 
+  it('lists traces by span name, and leads to a name and to its most expensive trace', async function () {
+    const { page, close } = await open(shopProfile());
+    const tab = () => change(page, () => page.getByRole('tab', { name: 'Traces' }).click());
+    await tab();
+    assert.deepEqual(await table(page), [
+      ['2.5 s', '79.6 %', '20', '80 ms', '80 ms', '980 ms', 'GET /cart'],
+      ['600 ms', '19.1 %', '10', '60 ms', '60 ms', '60 ms', 'GET /stock'],
+      ['40 ms', '1.3 %', '0', '–', '–', '–', '(without span_name)'],
+    ]);
+    await picture(page, 'traces');
+    await change(page, () => page.locator('#table').getByText('980 ms').click());
+    assert.deepEqual(await frames(page), SLOW_CART);
+    assert.equal(await page.locator('#chips-a').innerText(), `trace_id=${traceId(7)} ✕`);
+    await change(page, () => page.goBack());
+    await page.keyboard.press('f');
+    await change(page, () => page.keyboard.type('S'));
+    assert.deepEqual(
+      (await table(page)).map((cells) => cells.at(-1)),
+      ['GET /stock'],
+    );
+    await change(page, () => page.locator('#table').getByText('GET /stock').click());
+    assert.deepEqual(await frames(page), ['all', 'countStock', 'emit']);
+    assert.equal(await page.locator('#chips-a').innerText(), 'span_name=GET /stock ✕');
+    await change(page, () => page.keyboard.press('4'));
+    assert.equal((await table(page)).length, 1);
+    await close();
+  });
+
+  it('fits into 400 pixels', async function () {
+    const { page, close } = await open(shopProfile());
+    await page.setViewportSize({ width: 400, height: 800 });
+    await change(page, () => page.getByRole('tab', { name: 'Traces' }).click());
+    const widths = () =>
+      page.evaluate(() =>
+        ['html', '#table-box'].map((selector) => {
+          const { scrollWidth, clientWidth } = document.querySelector(selector);
+          return scrollWidth - clientWidth;
+        }),
+      );
+    assert.deepEqual(await widths(), [0, 0]);
+    await picture(page, 'narrow');
+    for (const cell of await page.locator('#table tbody tr').first().locator('td').all()) {
+      const { width } = await cell.boundingBox();
+      assert.ok(width > 40, `${width} pixels`);
+    }
+    await close();
+  });
+
   it('shows names from the file as text, and runs no script in them', async function () {
     const evil = `<img src=x onerror="document.title='owned'"><script>alert(1)</script>`;
     const labels = { [evil]: evil, span_name: evil, trace_id: evil, __proto: '}{' };
@@ -226,7 +274,7 @@ describe('the viewer', function () {
   });
 
   it('leaves pictures of itself', function () {
-    for (const name of ['light', 'dark', 'difference', 'large']) {
+    for (const name of ['light', 'dark', 'difference', 'large', 'traces', 'narrow']) {
       assert.ok(statSync(path.join(PICTURES, `${name}.png`)).size > 10_000, name);
     }
   });

@@ -9,6 +9,7 @@ import { isMainThread, Worker, workerData } from 'node:worker_threads';
 import { callTree } from '../../../lib/profile/call-tree.js';
 import { mergeProfiles } from '../../../lib/profile/model.js';
 import { allOf, labelNames, labelRows, topOf, totalOf } from '../../../lib/profile/query.js';
+import { traceRows } from '../../../lib/profile/trace-rows.js';
 import { readProfile } from '../../../lib/profile/reader.js';
 import { atOnce } from '../../../lib/util/time-slices.js';
 import { makeProfile, shopProfile, traceId } from '../../support/make-profile.mjs';
@@ -80,6 +81,7 @@ function checkModel(profile) {
   assert.equal(callTree(profile, { a: all }).a, total);
   for (const by of ['function', 'line', 'trace_id']) topOf(profile, all, by);
   for (const { name } of labelNames(profile).slice(0, 3)) labelRows(profile, all, name);
+  atOnce(traceRows(profile, all));
   const merged = atOnce(mergeProfiles(profile.valueType, [profile, profile]));
   assert.equal(merged.values.length, 2 * values.length);
 }

@@ -81,6 +81,25 @@ describe('otelpyroscope top', function () {
     assert.match(await text(shop, '--by=trace_id'), new RegExp(`980 ms .*  ${traceId(7)}\n`));
   });
 
+  it('sums traces by span name: how many, and the CPU of one', async function () {
+    const shown = await text(shop, '--traces', '--limit', '2');
+    assert.deepEqual(shown.split('\n').slice(2), [
+      '      CPU   CPU%  traces   median     95th     most  span_name',
+      '   2.50 s  79.6%      20    80 ms    80 ms   980 ms  GET /cart',
+      '   600 ms  19.1%      10    60 ms    60 ms    60 ms  GET /stock',
+      '… and 1 more (--limit)',
+      '',
+    ]);
+    const focus = ['--focus', 'span_name=', '--limit', '1'];
+    assert.match(await text(shop, '--traces', ...focus), / {7}0 {8}– {8}– {8}– {2}\(none\)\n/);
+    const { total, by, rows } = JSON.parse(await text(shop, '--traces', '--json'));
+    assert.deepEqual([total, by, rows.length], [3140e6, 'span_name', 3]);
+    assert.deepEqual(rows[0], {
+      ...{ spanName: 'GET /cart', total: 2500e6, traces: 20 },
+      ...{ median: 80e6, p95: 80e6, most: 980e6, mostTraceId: traceId(7) },
+    });
+  });
+
   it('selects samples by several labels', async function () {
     const focused = ['--focus', 'span_name=GET /cart', '--focus', `trace_id!=${traceId(7)}`];
     const { total, rows, unit } = JSON.parse(await text(shop, '--json', ...focused));
@@ -98,14 +117,14 @@ describe('otelpyroscope top', function () {
 
   it('lets no name in a file control the terminal', async function () {
     const file = path.join(directory, 'hostile.pb.gz');
-    const labels = { user: '\x1b[2Jclear\nline' };
+    const labels = { user: '\x1b[2Jclear\nline', span_name: '\x1b[2Jclear\nname' };
     writeFileSync(
       file,
       makeProfile([{ stack: ['\x1b]0;title\x07\u202eevil'], nanos: 1e7, labels }]),
     );
-    for (const by of ['function', 'user']) {
+    for (const how of [['--by', 'function'], ['--by', 'user'], ['--traces']]) {
       // eslint-disable-next-line no-control-regex
-      assert.doesNotMatch(await text(file, '--by', by), /[\x00-\x09\x0b-\x1f\x7f\u202e]/);
+      assert.doesNotMatch(await text(file, ...how), /[\x00-\x09\x0b-\x1f\x7f\u202e]/);
     }
   });
 
@@ -124,6 +143,7 @@ describe('otelpyroscope top', function () {
       [['top', shop, '--wrong'], 2, /'--wrong'/],
       [['top', shop, '--limit', 'x'], 2, /--limit needs a whole number.*"x"/],
       [['top', shop, '--focus', 'x'], 2, /--focus needs LABEL=VALUE, got "x"/],
+      [['top', shop, '--by', 'line', '--traces'], 2, /either --by or --traces/],
       [['top', 'package.json'], 1, /package\.json is not a pprof profile.*JSON/],
       [['top', 'missing.pb.gz'], 1, /cannot read missing\.pb\.gz: there is no such file/],
       [['top', 'src'], 1, /cannot read src: it is a directory/],

@@ -170,6 +170,21 @@ describe("the viewer's server", function () {
     assert.deepEqual([graph.root.a, graph.root.b], [980e6, 1520e6]);
   });
 
+  it('sums traces by span name, of a selection and by a search', async function () {
+    const answer = async (query) => JSON.parse((await ask(`${url}api/traces?${query}`)).body);
+    const { total, count, rows } = await answer('search=CART');
+    assert.deepEqual([total, count], [3140e6, 1]);
+    assert.deepEqual(rows, [
+      {
+        ...{ spanName: 'GET /cart', total: 2500e6, traces: 20 },
+        ...{ median: 80e6, p95: 80e6, most: 980e6, mostTraceId: traceId(7) },
+      },
+    ]);
+    const others = await answer(`a=trace_id~${traceId(7)}`);
+    assert.deepEqual([others.total, others.rows[0].traces], [1520e6, 19]);
+    assert.equal((await ask(`${url}api/traces?a=nothing`)).status, 400);
+  });
+
   it('shows the last windows of a running process', async function () {
     const ring = new ProfileRing();
     const live = await start(ringSource('live', CPU_PROFILE, ring));
