@@ -200,19 +200,25 @@ describe('the viewer', function () {
   it('fits into 400 pixels', async function () {
     const { page, close } = await open(shopProfile());
     await page.setViewportSize({ width: 400, height: 800 });
-    await change(page, () => page.getByRole('tab', { name: 'Traces' }).click());
-    const widths = () =>
+    const overflow = () =>
       page.evaluate(() =>
         ['html', '#table-box'].map((selector) => {
           const { scrollWidth, clientWidth } = document.querySelector(selector);
           return scrollWidth - clientWidth;
         }),
       );
-    assert.deepEqual(await widths(), [0, 0]);
-    await picture(page, 'narrow');
-    for (const cell of await page.locator('#table tbody tr').first().locator('td').all()) {
-      const { width } = await cell.boundingBox();
-      assert.ok(width > 40, `${width} pixels`);
+    for (const [name, action] of [
+      ['Traces', () => page.getByRole('tab', { name: 'Traces' }).click()],
+      ['Table', () => page.getByRole('tab', { name: 'Table' }).click()],
+      ['a difference', () => page.locator('#compare-rest').click()],
+    ]) {
+      await change(page, action);
+      assert.deepEqual(await overflow(), [0, 0], name);
+      for (const cell of await page.locator('#table tbody tr').first().locator('td').all()) {
+        const { width } = await cell.boundingBox();
+        assert.ok(width > 40, `${name}: ${width} pixels`);
+      }
+      if (name === 'Traces') await picture(page, 'narrow');
     }
     await close();
   });
