@@ -92,7 +92,7 @@ async function applyLoad(service, url) {
 
 function show({ profile: bytes, cpuMicros, metrics, spans, dropped }, load) {
   const analysis = report.analyse(readProfile(bytes), spans, cpuMicros * 1_000);
-  const { profile, share, processNanos, unknownIds } = analysis;
+  const { profile, share, processNanos, unknownIds, wrongNames } = analysis;
 
   say(
     `\n${report.count(load.answered)} requests, half of them within ${load.p50} ms, ` +
@@ -107,13 +107,15 @@ function show({ profile: bytes, cpuMicros, metrics, spans, dropped }, load) {
     `\n${report.percent(share)} of the process's ${report.millis(processNanos)} of CPU carry ` +
       'trace_id, span_id and span_name.',
   );
-  if (unknownIds.length === 0) say('Every id in the profile is that of an exported span.');
+  if (unknownIds.length === 0 && wrongNames.length === 0) {
+    say('Every id in the profile is that of an exported span, and every name that of its span.');
+  }
 
   say(`\nWritten: ${shownOutput}. Explore it with\n`);
   say(
     indent([
       `npx otelpyroscope view ${shownOutput}`,
-      `npx otelpyroscope top ${shownOutput} --by span_name`,
+      `npx otelpyroscope top ${shownOutput} --traces`,
     ]),
   );
   say('\nor, with Go installed, with\n');

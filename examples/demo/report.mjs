@@ -22,12 +22,13 @@ export function analyse(profile, spans, processNanos) {
     processNanos,
     labelled,
     share: labelled / processNanos,
-    unknownIds: unknownIds(profile, spans),
+    ...compareLabels(profile, spans),
   };
 }
 
 /** Returns what is wrong with the run, one sentence each; empty if nothing is. */
-export function problems({ profile, processNanos, share, unknownIds }, load, droppedSpans) {
+export function problems(analysis, load, droppedSpans) {
+  const { profile, processNanos, share, unknownIds, wrongNames } = analysis;
   const found = [];
   if (load.errors > 0) found.push(`${load.errors} requests failed.`);
   if (load.non2xx > 0) found.push(`${load.non2xx} requests were not answered with 200.`);
@@ -48,16 +49,20 @@ export function problems({ profile, processNanos, share, unknownIds }, load, dro
         `the first is ${unknownIds[0]}.`,
     );
   }
+  if (wrongNames.length > 0) {
+    found.push(`Samples have names that are not those of their spans: ${wrongNames.join(', ')}.`);
+  }
   return found;
 }
 
 /** CPU by span name, the most expensive first. */
 export function spanTable({ profile, spans, processNanos }) {
-  const callsOf = callCounter(profile, spans);
+  const callsOf = new Map();
+  for (const { name } of spans) callsOf.set(name, (callsOf.get(name) ?? 0) + 1);
   const rows = [...profile.nanosBy('span_name')]
     .filter(([name]) => name !== undefined)
     .map(([name, nanos]) => {
-      const calls = callsOf(name);
+      const calls = callsOf.get(name) ?? 0;
       const perCall = `${(nanos / 1e6 / calls).toFixed(2)} ms`;
       return [cut(name, 44), millis(nanos), percent(nanos / processNanos), count(calls), perCall];
     });
@@ -125,30 +130,21 @@ function hasSpanLabels(sample) {
   return SPAN_LABELS.every((label) => sample.labels[label] !== undefined);
 }
 
-/** Pairs of ids in the profile that no exported span has. */
-function unknownIds(profile, spans) {
-  const known = new Set(spans.map((span) => `${span.traceId} ${span.spanId}`));
-  const seen = profile.group(({ labels }) =>
-    labels.span_id === undefined ? undefined : `${labels.trace_id} ${labels.span_id}`,
-  );
-  return [...seen.keys()].filter((ids) => ids !== undefined && !known.has(ids));
-}
-
 /**
- * Counts the spans behind a label. `span_name` is a span's name at its start, and instrumentations
- * rename some spans later ("GET" becomes "GET /login"), so names are matched through span ids.
+ * Returns pairs of ids in the profile that no exported span has, and names in it that are not those
+ * of the spans with these ids.
  */
-function callCounter(profile, spans) {
-  const nameOf = new Map(spans.map((span) => [span.spanId, span.name]));
-  const calls = new Map();
-  for (const { name } of spans) calls.set(name, (calls.get(name) ?? 0) + 1);
-  const finalNames = new Map();
+function compareLabels(profile, spans) {
+  const nameOf = new Map(spans.map((span) => [`${span.traceId} ${span.spanId}`, span.name]));
+  const unknownIds = new Set();
+  const wrongNames = new Set();
   for (const { labels } of profile.samples) {
-    if (!finalNames.has(labels.span_name)) finalNames.set(labels.span_name, new Set());
-    finalNames.get(labels.span_name).add(nameOf.get(labels.span_id));
+    if (labels.span_id === undefined) continue;
+    const ids = `${labels.trace_id} ${labels.span_id}`;
+    if (!nameOf.has(ids)) unknownIds.add(ids);
+    else if (nameOf.get(ids) !== labels.span_name) wrongNames.add(labels.span_name);
   }
-  return (labelName) =>
-    [...finalNames.get(labelName)].reduce((total, name) => total + (calls.get(name) ?? 0), 0);
+  return { unknownIds: [...unknownIds], wrongNames: [...wrongNames] };
 }
 
 /** Functions by their own CPU within one trace, as [description, nanoseconds]. */

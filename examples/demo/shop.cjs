@@ -10,7 +10,6 @@ const { pipeline } = require('node:stream/promises');
 const { setImmediate: nextTurn, setTimeout: sleep } = require('node:timers/promises');
 const { promisify } = require('node:util');
 const { createGzip } = require('node:zlib');
-const { trace } = require('@opentelemetry/api');
 const { Eta } = require('eta');
 const express = require('express');
 const {
@@ -23,7 +22,6 @@ const {
 } = require('./catalog.cjs');
 
 const deriveKey = promisify(scrypt);
-const tracer = trace.getTracer('demo-shop');
 const views = new Eta({ views: join(__dirname, 'views'), cache: true });
 
 /** Builds the application; the caller listens. */
@@ -54,12 +52,7 @@ function listProducts(request, response) {
 function showInvoice(request, response) {
   const first = Number(request.params.id) % 1_000;
   const lines = products.slice(first, first + 500);
-  const html = inSpan('render invoice', renderInvoice, first, lines);
-  response.type('html').send(html);
-}
-
-function renderInvoice(id, lines) {
-  return views.render('./invoice', { id, lines });
+  response.type('html').send(views.render('./invoice', { id: first, lines }));
 }
 
 /** Crypto: the key is derived in libuv's thread pool, the session is signed here. */
@@ -74,13 +67,13 @@ async function logIn(request, response) {
 /** Several awaits, with work between them that grows with `depth`. */
 async function recommend(request, response) {
   const depth = Math.min(Number(request.query.depth ?? 1), 100);
-  const history = await inSpan('load history', loadHistory);
+  const history = await loadHistory();
   const scores = new Map();
   for (let round = 0; round < depth; round += 1) {
-    inSpan('score products', scoreProducts, history, round, scores);
+    scoreProducts(history, round, scores);
     await nextTurn();
   }
-  response.json(inSpan('rank products', rankProducts, scores, 10));
+  response.json(rankProducts(scores, 10));
 }
 
 async function loadHistory() {
@@ -108,16 +101,6 @@ function* pages(size) {
   for (let start = 0; start < products.length; start += size) {
     yield products.slice(start, start + size);
   }
-}
-
-/** Runs `work` in a span of its own; a span of async work ends when its promise settles. */
-function inSpan(name, work, ...parameters) {
-  return tracer.startActiveSpan(name, (span) => {
-    const result = work(...parameters);
-    if (result instanceof Promise) return result.finally(() => span.end());
-    span.end();
-    return result;
-  });
 }
 
 module.exports = { createShop };

@@ -7,7 +7,7 @@ const { ExpressInstrumentation } = require('@opentelemetry/instrumentation-expre
 const { HttpInstrumentation } = require('@opentelemetry/instrumentation-http');
 const { BatchSpanProcessor } = require('@opentelemetry/sdk-trace-base');
 const { NodeTracerProvider } = require('@opentelemetry/sdk-trace-node');
-const { Scope, TracerProvider } = require('otelpyroscope');
+const { TracerProvider } = require('otelpyroscope');
 const { SpanLog } = require('./span-log.cjs');
 
 const spanLog = new SpanLog({ maxSpans: 500_000 });
@@ -17,22 +17,14 @@ const sdkProvider = new NodeTracerProvider({
   spanProcessors: [new BatchSpanProcessor(spanLog, { maxQueueSize: 65_536 })],
 });
 
-// The one line that a service adds. With both scopes at AllSpans a sample names the innermost
-// span; the default, RootSpan, would name the request's span on all of its samples.
-const provider = new TracerProvider(sdkProvider, {
-  spanIdScope: Scope.AllSpans,
-  spanNameScope: Scope.AllSpans,
-});
+// The one line that a service adds. A sample then has the id and the name of its request's span: the
+// instrumentations below call it "GET /invoices/:id".
+const provider = new TracerProvider(sdkProvider);
 provider.register();
 
 registerInstrumentations({
   tracerProvider: provider,
-  instrumentations: [new HttpInstrumentation(), new ExpressInstrumentation({ spanNameHook })],
+  instrumentations: [new HttpInstrumentation(), new ExpressInstrumentation()],
 });
-
-/** The instrumentation calls every route's span "request handler" on Express 5. */
-function spanNameHook({ layerType, route }, name) {
-  return layerType === 'request_handler' ? `handler of ${route}` : name;
-}
 
 module.exports = { provider, spanLog };

@@ -15,10 +15,19 @@ const REQUESTS = '500';
 const PLANTED = ['suggestProducts', 'editDistance'];
 /** Functions of other routes. */
 const ELSEWHERE = ['scoreProducts', 'showInvoice'];
+/** Names of the http instrumentation's spans, which get them at their end. */
+const ROUTES = [
+  'GET /products',
+  'GET /invoices/:id',
+  'POST /login',
+  'GET /recommendations',
+  'GET /export',
+];
 
 describe("the demo's profile in the viewer", function () {
   this.timeout(120_000);
   let directory;
+  let printed;
   let bytes;
   let browser;
   let pages;
@@ -32,7 +41,11 @@ describe("the demo's profile in the viewer", function () {
       timeoutMs: 110_000,
     });
     assert.equal(ended.code, 0, ended.stdout + ended.stderr);
-    assert.match(ended.stdout, /Every id in the profile is that of an exported span/);
+    assert.match(
+      ended.stdout,
+      /Every id in the profile is that of an exported span, and every name/,
+    );
+    printed = ended.stdout;
     bytes = readFileSync(out);
     browser = await openBrowser();
     pages = new ViewerPages(browser);
@@ -42,6 +55,17 @@ describe("the demo's profile in the viewer", function () {
     pages?.close();
     await browser?.close();
     if (directory !== undefined) rmSync(directory, { recursive: true });
+  });
+
+  it('has the routes of the http instrumentation as span names', async function () {
+    const [, rows] = /CPU by span name\n\n.*\n([^]*?)\n {2}\(outside any span\)/.exec(printed);
+    const names = rows.split('\n').map((line) => /^ {2}(.*?) {2,}/.exec(line)[1]);
+    assert.deepEqual(names.sort(), [...ROUTES].sort());
+    const { page, close } = await pages.open(bytes);
+    await change(page, () => page.getByRole('tab', { name: 'Traces' }).click());
+    const listed = (await table(page)).map((cells) => cells.at(-1));
+    assert.deepEqual(listed.sort(), ['(without span_name)', ...ROUTES].sort());
+    await close();
   });
 
   it('leads from the most expensive trace to its functions, and by a comparison to the slow one', async function () {
