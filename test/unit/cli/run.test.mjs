@@ -16,9 +16,10 @@ import { fileURLToPath } from 'node:url';
 import { transformSync } from 'esbuild';
 import { readProfile } from '../../support/read-profile.mjs';
 import { ROOT } from '../../support/run-child.mjs';
-import { CLI } from './cli.mjs';
+import { cli, CLI } from './cli.mjs';
 
 const fixture = (name) => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
+const SHOP = path.join(ROOT, 'examples', 'zero-code', 'service.cjs');
 /**
  * CPU that the fixtures use in `burn`, other threads' at that time included (compilers, collector);
  * what they use besides comes on top.
@@ -45,12 +46,15 @@ describe('otelpyroscope run', function () {
    * Runs the command to its end. `until`: once stdout has this, `act` is called with the process.
    * Detached, so that no terminal's signals reach the program beside those that are passed on.
    */
-  function run(args, { input = '', until, act, cwd = ROOT, flags = [], nodeOptions = '' } = {}) {
+  function run(
+    args,
+    { input = '', until, act, cwd = ROOT, flags = [], nodeOptions = '', env = {} } = {},
+  ) {
     return new Promise((resolve, reject) => {
       const child = spawn(process.execPath, [...flags, CLI, 'run', ...args], {
         cwd,
         detached: true,
-        env: { ...process.env, NODE_OPTIONS: nodeOptions },
+        env: { ...process.env, NODE_OPTIONS: nodeOptions, ...env },
       });
       const ended = { stdout: '', stderr: '' };
       let acted = until === undefined;
@@ -116,6 +120,40 @@ describe('otelpyroscope run', function () {
       ended.stderr,
       new RegExp(`By span name\n.*GET /work.*expensive traces\n.*${trace}`, 's'),
     );
+  });
+
+  it('shows the routes of a service with auto-instrumentation', async function () {
+    const ended = await run(['--out', out, SHOP], {
+      flags: ['--require', '@opentelemetry/auto-instrumentations-node/register'],
+      env: {
+        PORT: '0',
+        OTEL_NODE_ENABLED_INSTRUMENTATIONS: 'http,express',
+        OTEL_TRACES_EXPORTER: 'console',
+        OTEL_METRICS_EXPORTER: 'none',
+        OTEL_LOGS_EXPORTER: 'none',
+      },
+      until: /(http:\S+?)\/recommendations/,
+      async act(child, [, url]) {
+        for (let i = 0; i < 60; i++) {
+          await (await fetch(`${url}/invoices/${i}`)).text();
+          if (i % 20 === 0) await (await fetch(`${url}/recommendations?depth=50`)).text();
+        }
+        child.kill('SIGTERM');
+      },
+    });
+    assert.equal(ended.code, 0, ended.stderr);
+    const routes = ['GET /invoices/:id', 'GET /recommendations'];
+    const { stdout } = await cli(['top', out, '--by', 'span_name']);
+    for (const text of [ended.stderr, stdout]) {
+      for (const route of routes) assert.ok(text.includes(`%  ${route}\n`), text);
+      assert.doesNotMatch(text, /% {2}GET$/m);
+    }
+    const traces = JSON.parse((await cli(['top', out, '--traces', '--json'])).stdout);
+    const named = traces.rows.filter(({ spanName }) => spanName !== '');
+    assert.deepEqual(named.map(({ spanName }) => spanName).sort(), routes);
+    const of = (route) => named.find(({ spanName }) => spanName === route);
+    assert.equal(of(routes[1]).traces, 3);
+    assert.ok(of(routes[0]).traces <= 60);
   });
 
   it('leaves signals to programs that handle them', async function () {
