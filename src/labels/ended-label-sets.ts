@@ -1,6 +1,6 @@
 /** Label sets of ended spans, stored as numbers so that the collector need not copy them. */
 import { createLabelSet, type LabelSet, type TraceLabels } from './label-set.js';
-import { createSpanDetails, type SpanDetails } from './span-details.js';
+import { createSpanDetails, isFinal, type SpanDetails } from './span-details.js';
 
 /** The three ids of an entry: of the trace, of the local root, and of the span in `span_id`. */
 const TRACE_BYTES = 16;
@@ -112,7 +112,7 @@ export class EndedLabelSets {
 
 /** The name alone, once it cannot change: a string that many spans share, and no object. */
 function stored(details: SpanDetails): SpanDetails | string {
-  return details.span === undefined && details.attributes === undefined ? details.name : details;
+  return isFinal(details) && details.attributes === undefined ? details.name : details;
 }
 
 function detailsFrom(details: SpanDetails | string): SpanDetails {

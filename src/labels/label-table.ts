@@ -141,7 +141,9 @@ export class LabelTable {
   /** Returns the CPU time in nanoseconds of the samples under a span's set and its variants. */
   cpuNanosOf(set: LabelSet): number {
     let nanos = set.cpuNanos + this.#entryNanos(set);
-    for (const variant of set.variants ?? []) nanos += this.#entryNanos(variant);
+    if (set.variants !== undefined) {
+      for (const variant of set.variants) nanos += this.#entryNanos(variant);
+    }
     return nanos;
   }
 

@@ -8,30 +8,64 @@ export interface ReadableSpan {
 }
 
 /**
+ * Open spans that are referred to. Beyond it, the oldest has the name that it had then until it
+ * ends: spans that never end must not stay in memory with their attributes.
+ */
+export const MAX_OPEN_SPANS = 2_048;
+
+const INDEX_MASK = MAX_OPEN_SPANS - 1;
+/** The values of `SpanDetails.index` of a span that is not in `openSpans`. */
+const ENDED = -1;
+const DROPPED = -2;
+
+/**
  * One per span whose name or attributes become labels. HTTP instrumentations start a span as `GET`
  * and call it `GET /cart/:id` at its end: labels are read from the span when samples are collected,
  * and once more at its end, from when on the span is not referred to.
  */
 export interface SpanDetails {
-  /** The span until it ends; undefined too where its name cannot be read. */
+  /** '' where the details are no span's. */
+  readonly spanId: string;
+  /** The span until it ends or is dropped; undefined too where its name cannot be read. */
   span: ReadableSpan | undefined;
-  /** The name at the span's start, and from its end on the name at its end; cut. */
+  /** The name at the span's start, or when it was last read for good; cut. */
   name: string;
   /** The attributes that become labels; `NO_ATTRIBUTES` for none. */
   readonly attributeNames: readonly string[];
-  /** The values of these attributes at the span's end. */
+  /** The values of these attributes when the span was last read for good. */
   attributes: Labels | undefined;
+  /** Index in `openSpans`, or `ENDED`, or `DROPPED`. */
+  index: number;
 }
 
 const NO_ATTRIBUTES: readonly string[] = Object.freeze([]);
 
+/** A ring of the last spans; those that have ended are removed. */
+const openSpans = new Array<SpanDetails | undefined>(MAX_OPEN_SPANS).fill(undefined);
+let nextIndex = 0;
+
 /** `name` is the name at the start, cut. Without a span, or one that cannot be read, it stays. */
 export function createSpanDetails(
   name: string,
+  spanId = '',
   span?: ReadableSpan,
   attributeNames: readonly string[] = NO_ATTRIBUTES,
 ): SpanDetails {
-  return { span: isReadable(span) ? span : undefined, name, attributeNames, attributes: undefined };
+  const readable = isReadable(span) ? span : undefined;
+  const index = readable === undefined ? ENDED : nextIndex;
+  const details = { spanId, span: readable, name, attributeNames, attributes: undefined, index };
+  if (readable !== undefined) {
+    const oldest = openSpans[index];
+    if (oldest !== undefined) readForGood(oldest, oldest.span, DROPPED);
+    openSpans[index] = details;
+    nextIndex = (index + 1) & INDEX_MASK;
+  }
+  return details;
+}
+
+/** Whether name and attributes cannot change any more. */
+export function isFinal(details: SpanDetails): boolean {
+  return details.index === ENDED;
 }
 
 /** Returns the name that the span has now, or had at its end. Never throws. */
@@ -66,11 +100,19 @@ export function attributeLabelsOf(details: SpanDetails): Labels | undefined {
   }
 }
 
-/** Called when the span has ended: reads it for the last time. Never throws. */
-export function endSpanDetails(details: SpanDetails): void {
+/** Called when the span `span` of the details has ended: reads it for the last time. Never throws. */
+export function endSpanDetails(details: SpanDetails, span: ReadableSpan): void {
+  if (isFinal(details)) return;
+  if (details.index >= 0) openSpans[details.index] = undefined;
+  readForGood(details, span, ENDED);
+}
+
+function readForGood(details: SpanDetails, span: ReadableSpan | undefined, index: number): void {
+  details.span = span;
   details.name = nameOf(details);
   details.attributes = attributeLabelsOf(details);
   details.span = undefined;
+  details.index = index;
 }
 
 function isReadable(span: ReadableSpan | undefined): boolean {

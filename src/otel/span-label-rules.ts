@@ -32,7 +32,7 @@ export function labelsOfSpan(
   if (!setsTraceId && !setsSpanId && !setsSpanName && !setsAttributes) return parent;
 
   if (parent === undefined) {
-    const root = createSpanDetails(name, readable, options.attributeLabels);
+    const root = createSpanDetails(name, span.spanId, readable, options.attributeLabels);
     return {
       traceId: span.traceId,
       rootSpanId: span.spanId,
@@ -55,7 +55,7 @@ export function labelsOfSpan(
     : parent.spanIdLabel;
   let { named } = parent;
   if (setsSpanName && options.spanNameScope === Scope.AllSpans) {
-    named = createSpanDetails(name, readable);
+    named = createSpanDetails(name, span.spanId, readable);
   } else if (setsSpanName && parent.root.name !== '') {
     named = parent.root;
   }

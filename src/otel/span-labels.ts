@@ -215,11 +215,9 @@ export function onSpanEnd(span: LabelledSpan): void {
   }
 }
 
+/** By the id: `end` may have been called on a proxy of the span that was labelled. */
 function endDetails(span: LabelledSpan, set: LabelSet, details: SpanDetails | undefined): void {
-  const labelled = details?.span as LabelledSpan | undefined;
-  if (details === undefined || labelled === undefined) return;
-  // By the id where `end` was called on a proxy of the span that was labelled, or the other way.
-  if (labelled === span || isOwner(labelled, set)) endSpanDetails(details);
+  if (details?.spanId === set.owner) endSpanDetails(details, span as ReadableSpan);
 }
 
 function setOf(span: LabelledSpan): LabelSet | undefined {

@@ -108,7 +108,7 @@ describe('EndedLabelSets', () => {
   it('reads the name of a local root that has not ended later', () => {
     const sets = new EndedLabelSets(1);
     const span = { name: 'GET' };
-    const root = createSpanDetails('GET', span);
+    const root = createSpanDetails('GET', 'a', span);
     assert.equal(
       sets.store(0, endedSet(1, traceOf({ root, named: root, spanIdLabel: CHILD }))),
       true,

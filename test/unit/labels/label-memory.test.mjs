@@ -8,7 +8,8 @@ const keptBy = (code) =>
     runCode(
       `
       const { TracerProvider, getLabels, withLabels } = require('otelpyroscope');
-      const { context } = require('@opentelemetry/api');
+      const { context, trace } = require('@opentelemetry/api');
+      const { AsyncLocalStorage } = require('node:async_hooks');
       const { AsyncLocalStorageContextManager } = require('@opentelemetry/context-async-hooks');
       const { BasicTracerProvider } = require('@opentelemetry/sdk-trace-base');
       context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
@@ -54,5 +55,36 @@ describe('label table', function () {
     assert.equal(length, 2_048);
     // 200 MB of values; 0.4 MB of their beginnings.
     assert.ok(kept < 60e6, `${kept} bytes`);
+  });
+
+  it('does not keep spans that never end in memory', async function () {
+    const { kept, length } = await keptBy(`
+      for (let i = 0; i < 30_000; i++) {
+        const span = tracer.startSpan('GET');
+        span.setAttribute('db.statement', text(10_000, i));
+        context.with(trace.setSpan(context.active(), span), () => {
+          label = getLabels().span_name;
+        });
+      }
+    `);
+    assert.equal(length, 3);
+    // 300 MB of attributes; 20 MB of those of the last 2,048 spans.
+    assert.ok(kept < 60e6, `${kept} bytes`);
+  });
+
+  it('has the last name of a span that was open for long', async function () {
+    const { length } = await keptBy(`
+      const first = tracer.startSpan('GET');
+      const early = context.with(trace.setSpan(context.active(), first), () =>
+        AsyncLocalStorage.snapshot());
+      first.updateName('GET /a');
+      for (let i = 0; i < 5_000; i++) tracer.startSpan('other');
+      const opened = early(() => getLabels().span_name);
+      first.updateName('GET /a/:id');
+      const dropped = early(() => getLabels().span_name);
+      first.end();
+      label = [opened, dropped, early(() => getLabels().span_name)].join();
+    `);
+    assert.equal(length, 'GET /a,GET /a,GET /a/:id'.length);
   });
 });
