@@ -24,12 +24,19 @@ function run(command, args, options = {}) {
 
 /**
  * Tests in plain C++, which need no Node; of the page in a browser; of building, installing and
- * benches; of parsers and formatters in plain JavaScript.
+ * benches; of parsers and formatters in plain JavaScript; of examples and of the documentation; of
+ * frameworks, whose instrumentations test/integration/instrumentations.test.mjs has on each Node.
  */
 const SAME_ON_ALL = [
   'test/integration/bench.test.mjs',
   'test/native/native.test.mjs',
+  'test/integration/grafana-example.test.mjs',
+  'test/integration/routes.test.mjs',
+  'test/package/readme.test.mjs',
+  'test/package/viewer.test.mjs',
   'test/unit/cli/top.test.mjs',
+  'test/unit/profile/trace-rows.test.mjs',
+  'test/unit/pyroscope/upload-labels.test.mjs',
   'test/unit/profile/reader.test.mjs',
   'test/unit/source-maps/map-files.test.mjs',
   'test/unit/source-maps/mappings.test.mjs',
