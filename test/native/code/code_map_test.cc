@@ -55,7 +55,7 @@ TEST(code_has_a_kind) {
 }
 
 // V8 does not tell when it frees code.
-TEST(code_that_reuses_a_place_replaces_what_was_there) {
+TEST(code_that_reuses_an_address_replaces_what_was_there) {
   CodeMap map;
   for (uintptr_t i = 0; i < 10; i++) {
     AddCode(&map, 0x1000 + i * 0x100, 0x100, "JS:*old a.js:1:1");
@@ -231,7 +231,7 @@ class TestAnchor final : public CodeAnchor {
   const bool* holds_;
 };
 
-TEST(code_read_from_the_heap_outlives_its_place) {
+TEST(code_read_from_the_heap_outlives_its_address) {
   bool holds = true;
   CodeMap map;
   const auto kept = map.Keep(FunctionNumber(3));
@@ -269,7 +269,7 @@ TEST(code_read_from_the_heap_outlives_its_place) {
   EXPECT_EQ(map.bytes(), 0);
 }
 
-TEST(code_without_a_function_is_gone_with_its_place) {
+TEST(code_without_a_function_is_forgotten_with_its_address) {
   CodeMap map;
   map.AddNamed(0x1000, 16, "(regexp) /a/");
   EXPECT(NameAt(map, 0x1008) == "(regexp) /a/");

@@ -77,7 +77,7 @@ TEST(stacks_add_up_by_label_and_function) {
   EXPECT_EQ(leaf.line, 10);
 }
 
-TEST(stacks_differ_by_the_place_in_a_function) {
+TEST(stacks_differ_by_the_position_in_a_function) {
   Program program;
   const CodeFunction& leaf = *program.map.Find(0x1000)->function;
   for (const int32_t position : {100, 200, 100, -1}) {

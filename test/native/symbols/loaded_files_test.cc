@@ -111,7 +111,7 @@ TEST(files_that_are_no_files_are_not_waited_for) {
   Remove(file.path);
 }
 
-TEST(symbols_do_not_wait_for_a_pipe_in_a_librarys_place) {
+TEST(symbols_do_not_wait_for_a_pipe_at_a_librarys_path) {
   void* library = dlopen("libz.so.1", RTLD_NOW);
   if (library == nullptr) library = dlopen("libgomp.so.1", RTLD_NOW);
   EXPECT(library != nullptr);
