@@ -5,9 +5,13 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { logDiag } from '../../support/diag-log.mjs';
 import { makeWindow } from '../../support/make-window.mjs';
 import { decodePprof } from '../../support/pyroscope-rules.mjs';
+import { PyroscopeServer } from '../../support/pyroscope-server.mjs';
 
 const require = createRequire(import.meta.url);
 const { LabelValueLimit, OTHER_VALUE } = require('../../../lib/pyroscope/label-value-limit.js');
+const { DEFAULT_PROFILE_LIMITS, fitProfile } = require('../../../lib/pyroscope/server-limits.js');
+const { Uploader } = require('../../../lib/pyroscope/uploader.js');
+const { CPU_PROFILE } = require('../../../lib/util/profile-types.js');
 const { fitLabels } = require('../../../lib/pyroscope/upload-labels.js');
 
 const labelsOf = (gzipped) =>
@@ -64,28 +68,52 @@ describe('names of labels in a profile', () => {
 });
 
 describe('values of labels in a profile', () => {
-  it('become "(other)" beyond the limit, whose ids and CPU stay', async () => {
+  it('become "(other)" beyond the limit at the server, whose ids and CPU stay', async () => {
     const SPANS = 20_000;
     const WINDOW = 5_000;
     const spanId = (number) => number.toString(16).padStart(16, '0');
     const limited = rules({ limit: 500 });
+    const server = await PyroscopeServer.start();
+    const config = {
+      serverAddress: server.url,
+      headers: {},
+      protocol: 'ingest',
+      timeoutMs: 10_000,
+    };
+    const uploader = new Uploader(config, () => ({
+      serviceName: 'shop',
+      serviceNamespace: undefined,
+      tags: {},
+    }));
+    let otherLabelValues = 0;
+    try {
+      for (let begin = 0; begin < SPANS; begin += WINDOW) {
+        const window = makeWindow(WINDOW, (index) => ({
+          span_name: `GET /user/${begin + index}`,
+          span_id: spanId(begin + index),
+          trace_id: spanId(begin + index).repeat(2),
+        }));
+        const fitted = await fitLabels(window, limited);
+        otherLabelValues += fitted.otherLabelValues;
+        const { parts } = await fitProfile(fitted.gzipped, {
+          ...DEFAULT_PROFILE_LIMITS,
+          labels: 22,
+        });
+        uploader.add(CPU_PROFILE, parts);
+      }
+      await uploader.drain(AbortSignal.timeout(20_000));
+    } finally {
+      uploader.stop('the test ends');
+      await server.close();
+    }
+    assert.deepEqual(server.complaints, []);
     const found = new Map();
     let nanos = 0;
-    let otherLabelValues = 0;
-    for (let begin = 0; begin < SPANS; begin += WINDOW) {
-      const window = makeWindow(WINDOW, (index) => ({
-        span_name: `GET /user/${begin + index}`,
-        span_id: spanId(begin + index),
-        trace_id: spanId(begin + index).repeat(2),
-      }));
-      const fitted = await fitLabels(window, limited);
-      otherLabelValues += fitted.otherLabelValues;
-      for (const sample of decodePprof(fitted.gzipped).samples) {
-        const labels = Object.fromEntries(sample.labels);
-        assert.equal(labels.trace_id, labels.span_id.repeat(2));
-        found.set(labels.span_id, labels.span_name);
-        nanos += sample.nanos;
-      }
+    for (const sample of server.uploads.flatMap(({ profile }) => profile.samples)) {
+      const labels = Object.fromEntries(sample.labels);
+      assert.equal(labels.trace_id, labels.span_id.repeat(2));
+      found.set(labels.span_id, labels.span_name);
+      nanos += sample.nanos;
     }
     assert.equal(found.size, SPANS);
     assert.equal(new Set(found.values()).size, 501);
