@@ -229,7 +229,14 @@ ProfiledThread::BeginFlush() {
 
 void ProfiledThread::EndFlush(std::shared_ptr<const LabelTexts> labels) {
   Deliver(labels);
-  detached_.clear();
+  // Other threads look for undelivered batches; these are freed without the
+  // lock.
+  std::deque<DetachedSamples> delivered;
+  {
+    Process& process = TheProcess();
+    std::lock_guard<std::mutex> lock(process.mutex);
+    delivered.swap(detached_);
+  }
   flushing_ = false;
 }
 
@@ -385,13 +392,13 @@ void ProfiledThread::OnInterrupt(v8::Isolate* isolate, void* self) {
   std::lock_guard<std::mutex> lock(process.mutex);
   // If the thread has windows, its next flush adds the samples to them.
   if (process.windows.AnyOf(thread->serial_)) {
-    thread->MergeOldest();
+    thread->MergeOldestLocked();
   } else {
     thread->detached_.clear();
   }
 }
 
-void ProfiledThread::MergeOldest() {
+void ProfiledThread::MergeOldestLocked() {
   if (detached_.size() <= kMaxDetachedBatches) return;
   DetachedSamples merged = detached_.front();
   uint64_t weight = 0;

@@ -121,13 +121,15 @@ class ProfiledThread final : private Sampler::Owner {
   // Names functions and fills lines. `may_ask`: V8 may be called, and the
   // index of symbols be waited for; false in an interrupt.
   void Complete(const DetachedSamples& detached, bool may_ask);
-  // Merges the oldest batches that are delivered, and wait for the thread's own
-  // windows alone, into one stack. In an interrupt.
-  void MergeOldest();
+  // Returns the number of detached batches that are not delivered. On the
+  // thread itself, or with the process's lock held.
+  size_t CountUndelivered() const;
 
   // Called with the process's lock held.
   bool HasUndeliveredLocked() const;
-  size_t CountUndelivered() const;
+  // Merges the oldest batches, which are delivered and wait for the thread's
+  // own windows alone, into one stack. In an interrupt.
+  void MergeOldestLocked();
   void AskLocked(uint32_t tasks);
   static void BeginEpochLocked(ProfiledThread* own, uint32_t tasks,
                                bool session_changes);
