@@ -15,7 +15,8 @@ import {
 const STEP_MESSAGES = 32;
 const STEP_SAMPLES = 8;
 
-const LABELS_WITHOUT_SERIES: ReadonlySet<string> = new Set(['span_id', 'trace_id']);
+/** Labels that the server stores with the sample; each value of any other label is a series. */
+export const LABELS_WITHOUT_SERIES: ReadonlySet<string> = new Set(['span_id', 'trace_id']);
 
 /** The part of a profile that `partialProfile` copies. */
 export interface Selection {

@@ -1,4 +1,5 @@
 /** Limits how many values of one label name are uploaded: each value is a series at the server. */
+import { LABELS_WITHOUT_SERIES } from '../profile/pprof-parts.js';
 import { warnOnce } from '../util/diagnostics.js';
 
 /** The value that stands for all values beyond the limit. */
@@ -13,18 +14,14 @@ const EXAMPLES = 3;
 const EXAMPLE_LENGTH = 80;
 
 /**
- * Labels whose values the server stores with the sample, not as a series; without them a span's or
- * a trace's samples could not be found.
- */
-const LABELS_WITHOUT_SERIES: ReadonlySet<string> = new Set(['profile_id', 'span_id', 'trace_id']);
-
-/**
  * Admits the first `limit` values of each label name in an hour, counted from the first value. One
  * per agent. 0: no limit.
  */
 export class LabelValueLimit {
   readonly #limit: number;
   readonly #values = new Map<string, Set<string>>();
+  /** Names that were warned of. */
+  readonly #reported = new Set<string>();
   #periodEnd = -Infinity;
 
   constructor(limit: number) {
@@ -57,7 +54,10 @@ export class LabelValueLimit {
     this.#values.clear();
   }
 
+  /** Composes the warning once for each name: further values come by the thousand. */
   #report(name: string, value: string, values: ReadonlySet<string>): void {
+    if (this.#reported.has(name)) return;
+    this.#reported.add(name);
     const examples = [...[...values].slice(1 - EXAMPLES), value].map((text) =>
       JSON.stringify(text.slice(0, EXAMPLE_LENGTH)),
     );
