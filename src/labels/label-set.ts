@@ -5,6 +5,7 @@ import { attributeLabelsOf, nameOf, type SpanDetails } from './span-details.js';
 
 /** Current labels at most; the youngest of the user's own beyond that are dropped. */
 export const MAX_LABELS = 32;
+
 /** The labels of the spans of one local trace; '' where a label is not set. */
 export interface TraceLabels {
   /** The trace id of the span that these labels were made for. */
@@ -56,10 +57,10 @@ export interface LabelSet {
   reportsCpu: boolean;
   /** The set whose owner this set's CPU time counts for: the span in the label `span_id`. */
   cpuOwner: LabelSet;
-  /** CPU time of samples whose label table entry is gone, of all sets that count for this one. */
+  /** CPU time in nanoseconds of overwritten label table entries, of all sets with this `cpuOwner`. */
   cpuNanos: number;
-  /** The last sets that became current and count for this one; see label-table.ts. */
-  variants: LabelSet[] | undefined;
+  /** The last sets that became current and whose `cpuOwner` is this one; see label-table.ts. */
+  cpuParts: LabelSet[] | undefined;
 }
 
 /**
@@ -95,7 +96,7 @@ export function createLabelSet(
     reportsCpu: false,
     cpuOwner: base?.cpuOwner as LabelSet,
     cpuNanos: 0,
-    variants: undefined,
+    cpuParts: undefined,
   };
   if (base === undefined) {
     set.base = set;

@@ -9,8 +9,11 @@ export const LABEL_TABLE_SIZE = 32_768;
 /** Overwritten sets kept because uncollected samples refer to them; the oldest is dropped first. */
 export const MAX_PINNED_SETS = 32_768;
 
-/** Sets whose CPU time is added to a span's at its end; that of older ones is added before. */
-export const MAX_VARIANTS = 64;
+/**
+ * Label sets whose CPU time `cpuNanosOf` adds to that of their span. An older one's is added when a
+ * newer one takes its place, and again when its entry is overwritten.
+ */
+export const MAX_CPU_PARTS = 64;
 
 const MASK = LABEL_TABLE_SIZE - 1;
 
@@ -120,7 +123,7 @@ export class LabelTable {
     const id = this.#nextId++;
     const index = id & MASK;
     this.#evict(index);
-    if (set.cpuOwner !== set && set.id === 0) this.#addVariant(set);
+    if (set.cpuOwner !== set && set.id === 0) this.#addCpuPart(set);
     set.id = id;
     this.#sets[index] = set;
     if (!set.ended) this.#active++;
@@ -138,11 +141,11 @@ export class LabelTable {
     if (this.#endedSets.store(index, set)) this.#sets[index] = undefined;
   }
 
-  /** Returns the CPU time in nanoseconds of the samples under a span's set and its variants. */
+  /** Returns the CPU time in nanoseconds of the samples under a span's set and the sets in `cpuParts`. */
   cpuNanosOf(set: LabelSet): number {
     let nanos = set.cpuNanos + this.#entryNanos(set);
-    if (set.variants !== undefined) {
-      for (const variant of set.variants) nanos += this.#entryNanos(variant);
+    if (set.cpuParts !== undefined) {
+      for (const part of set.cpuParts) nanos += this.#entryNanos(part);
     }
     return nanos;
   }
@@ -215,11 +218,11 @@ export class LabelTable {
     cpuNanos[index] = 0;
   }
 
-  #addVariant(set: LabelSet): void {
-    const variants = (set.cpuOwner.variants ??= []);
-    variants.push(set);
-    if (variants.length <= MAX_VARIANTS) return;
-    const oldest = variants.shift() as LabelSet;
+  #addCpuPart(set: LabelSet): void {
+    const parts = (set.cpuOwner.cpuParts ??= []);
+    parts.push(set);
+    if (parts.length <= MAX_CPU_PARTS) return;
+    const oldest = parts.shift() as LabelSet;
     if (this.#sets[oldest.id & MASK] === oldest) this.#takeNanos(oldest.id & MASK, oldest);
   }
 

@@ -24,7 +24,7 @@ const DROPPED = -2;
  * and once more at its end, from when on the span is not referred to.
  */
 export interface SpanDetails {
-  /** '' where the details are no span's. */
+  /** '' if the details belong to no span, such as those of a `span_name` set by `withLabels`. */
   readonly spanId: string;
   /** The span until it ends or is dropped; undefined too where its name cannot be read. */
   span: ReadableSpan | undefined;
@@ -44,7 +44,10 @@ const NO_ATTRIBUTES: readonly string[] = Object.freeze([]);
 const openSpans = new Array<SpanDetails | undefined>(MAX_OPEN_SPANS).fill(undefined);
 let nextIndex = 0;
 
-/** `name` is the name at the start, cut. Without a span, or one that cannot be read, it stays. */
+/**
+ * Makes the details of a span. `name` is its name at the start, cut; it does not change if `span` is
+ * missing or has no readable name.
+ */
 export function createSpanDetails(
   name: string,
   spanId = '',
@@ -100,7 +103,7 @@ export function attributeLabelsOf(details: SpanDetails): Labels | undefined {
   }
 }
 
-/** Called when the span `span` of the details has ended: reads it for the last time. Never throws. */
+/** Reads name and attributes of the details' span for the last time: it has ended. Never throws. */
 export function endSpanDetails(details: SpanDetails, span: ReadableSpan): void {
   if (isFinal(details)) return;
   if (details.index >= 0) openSpans[details.index] = undefined;

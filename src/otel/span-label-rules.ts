@@ -15,7 +15,8 @@ const SAMPLED = 1;
 /**
  * Returns the labels of a new span, whose `name` is no longer than a label may be. `parent` are the
  * labels of its local parent of the same trace, if any. Returns `parent` itself if the span changes
- * no label or no label applies to it: the span then inherits and does not become a root.
+ * no label or no label applies to it: the span then inherits and does not become a root. The name
+ * and the attributes in labels are read from `readable`, the span itself, until it ends.
  */
 export function labelsOfSpan(
   span: SpanContext,

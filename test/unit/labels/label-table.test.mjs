@@ -10,7 +10,7 @@ const {
   LABEL_TABLE_SIZE,
   LabelTable,
   MAX_PINNED_SETS,
-  MAX_VARIANTS,
+  MAX_CPU_PARTS,
 } = require('../../../lib/labels/label-table.js');
 const { createLabelSet } = require('../../../lib/labels/label-set.js');
 
@@ -290,7 +290,7 @@ describe('LabelTable', () => {
       const set = newSet();
       table.add(set);
       burn(set, 10);
-      const variants = Array.from({ length: 3 * MAX_VARIANTS }, () =>
+      const variants = Array.from({ length: 3 * MAX_CPU_PARTS }, () =>
         createLabelSet(undefined, undefined, undefined, '', set),
       );
       for (const variant of variants) {
@@ -298,7 +298,7 @@ describe('LabelTable', () => {
         burn(variant, 1);
       }
       assert.equal(table.cpuNanosOf(set), 10 + variants.length);
-      assert.equal(set.variants.length, MAX_VARIANTS);
+      assert.equal(set.cpuParts.length, MAX_CPU_PARTS);
       assert.equal(table.cpuNanosOf(newSet()), 0, 'another set');
     });
 
