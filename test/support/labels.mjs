@@ -1,6 +1,16 @@
 /** What the label tests share: a traced program with a wrapped provider, and ways to enter spans. */
 import { TracerProvider } from 'otelpyroscope';
 
+export const idOf = (span) => span.spanContext().spanId;
+export const traceOf = (span) => span.spanContext().traceId;
+
+/** The labels of a span with the default options. */
+export const rootLabels = (span, name) => ({
+  trace_id: traceOf(span),
+  span_id: idOf(span),
+  span_name: name,
+});
+
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**

@@ -1,18 +1,18 @@
 /** The rules by which spans label the code under them, on the spans of a real SDK. */
 import assert from 'node:assert/strict';
 import { getLabels, Scope, TracerProvider, withLabels } from 'otelpyroscope';
-import { byName, sleep, startTracing, waysIn, waysOf } from '../../../support/labels.mjs';
+import {
+  byName,
+  idOf,
+  rootLabels,
+  sleep,
+  startTracing,
+  traceOf,
+  waysIn,
+  waysOf,
+} from '../../../support/labels.mjs';
 
 const PROFILE_ID = 'pyroscope.profile.id';
-const idOf = (span) => span.spanContext().spanId;
-const traceOf = (span) => span.spanContext().traceId;
-
-/** The labels of a span with the default options. */
-const rootLabels = (span, name) => ({
-  trace_id: traceOf(span),
-  span_id: idOf(span),
-  span_name: name,
-});
 
 /** Registers the cases for one SDK and one of its context managers. */
 export function labelRules(sdk, contextManager) {

@@ -1,16 +1,16 @@
 /** The rules by which `span_name` follows the name of a span, on the spans of a real SDK and others. */
 import assert from 'node:assert/strict';
 import { getLabels, PyroscopeSpanProcessor, Scope, TracerProvider } from 'otelpyroscope';
-import { byName, sleep, startTracing } from '../../../support/labels.mjs';
+import {
+  byName,
+  idOf,
+  rootLabels,
+  sleep,
+  startTracing,
+  traceOf,
+} from '../../../support/labels.mjs';
 
 const LABELS = Symbol.for('otelpyroscope.span-labels.v1');
-const idOf = (span) => span.spanContext().spanId;
-const traceOf = (span) => span.spanContext().traceId;
-const rootLabels = (span, name) => ({
-  trace_id: traceOf(span),
-  span_id: idOf(span),
-  span_name: name,
-});
 
 /** Registers the cases for one SDK and one of its context managers. */
 export function spanNameRules(sdk, contextManager) {
