@@ -1,14 +1,7 @@
 /** The rules by which `span_name` follows the name of a span, on the spans of a real SDK and others. */
 import assert from 'node:assert/strict';
 import { getLabels, PyroscopeSpanProcessor, Scope, TracerProvider } from 'otelpyroscope';
-import {
-  byName,
-  idOf,
-  rootLabels,
-  sleep,
-  startTracing,
-  traceOf,
-} from '../../../support/labels.mjs';
+import { byName, idOf, rootLabels, sleep, startTracing } from '../../../support/labels.mjs';
 
 const LABELS = Symbol.for('otelpyroscope.span-labels.v1');
 
