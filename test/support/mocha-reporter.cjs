@@ -1,6 +1,31 @@
-/** Mocha's "spec" reporter, which also appends counts and failures of a run to the file that MOCHA_SUMMARY names. */
+/**
+ * Mocha's "spec" reporter, which also appends counts and failures of a run to the file that MOCHA_SUMMARY names, and
+ * ends a process that the tests keep alive.
+ */
 const { appendFileSync } = require('node:fs');
 const { reporters } = require('mocha');
+
+/** A process that ended all tests and lives on is ended after this time, and has failed. */
+const MAX_MS_AFTER_TESTS = 20_000;
+
+function appendSummary(summary) {
+  const file = process.env.MOCHA_SUMMARY;
+  if (file) appendFileSync(file, `${JSON.stringify({ node: process.version, ...summary })}\n`);
+}
+
+/** What a test leaves open, most often because it failed before its end, must not hold the suites after it. */
+function endLater() {
+  const end = () => {
+    const title = 'the process ends after the tests';
+    const error = `It is kept alive by: ${process.getActiveResourcesInfo().join(', ')}`;
+    console.error(`\n${title}: no. ${error}`);
+    appendSummary({ passes: 0, failures: 1, pending: 0, failed: [{ title, error }] });
+    // After Mocha's own listener, which counts the failed tests alone.
+    process.once('exit', () => (process.exitCode ||= 1));
+    process.exit();
+  };
+  setTimeout(end, MAX_MS_AFTER_TESTS).unref();
+}
 
 class SummaryReporter extends reporters.Spec {
   constructor(runner, options) {
@@ -10,13 +35,9 @@ class SummaryReporter extends reporters.Spec {
       failed.push({ title: test.fullTitle(), error: error.stack ?? String(error) });
     });
     runner.once('end', () => {
-      const file = process.env.MOCHA_SUMMARY;
-      if (!file) return;
       const { passes, failures, pending } = runner.stats;
-      appendFileSync(
-        file,
-        `${JSON.stringify({ node: process.version, passes, failures, pending, failed })}\n`,
-      );
+      appendSummary({ passes, failures, pending, failed });
+      endLater();
     });
   }
 }

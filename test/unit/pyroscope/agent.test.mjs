@@ -53,6 +53,8 @@ describe('the push agent', function () {
 
   let server;
   let agents = [];
+  /** The interval in which a test works, until it is over. */
+  let work;
 
   const start = (config) => {
     const agent = startPyroscope({
@@ -70,6 +72,7 @@ describe('the push agent', function () {
   });
 
   afterEach(async () => {
+    clearInterval(work);
     await Promise.all(agents.map((agent) => agent.stop()));
     agents = [];
     await server.close();
@@ -153,9 +156,8 @@ describe('the push agent', function () {
 
   it('uploads window after window, each beginning where the last has ended', async () => {
     start({ flushIntervalMs: 1_000 });
-    const work = setInterval(() => burn('plain', 30), 50);
+    work = setInterval(() => burn('plain', 30), 50);
     await server.until(({ uploads }) => uploads.length >= 3, 'three uploads', 30_000);
-    clearInterval(work);
     const windows = server.uploads.map(({ profile }) => profile);
     for (let i = 1; i < windows.length; i++) {
       const end = windows[i - 1].timeNanos + windows[i - 1].durationNanos;
@@ -177,9 +179,8 @@ describe('the push agent', function () {
 
   it('does not label its own work, wherever it was started', async () => {
     const agent = withLabels({ request: 'first' }, () => start({ flushIntervalMs: 1_000 }));
-    const work = setInterval(() => burn('plain', 20), 50);
+    work = setInterval(() => burn('plain', 20), 50);
     await server.until(({ uploads }) => uploads.length >= 2, 'two uploads', 30_000);
-    clearInterval(work);
     await agent.stop();
     const samples = server.uploads.flatMap(({ profile }) => profile.samples);
     assert.deepEqual(samples.filter(({ labels }) => labels.length > 0).map(names), []);

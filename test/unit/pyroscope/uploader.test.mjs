@@ -35,6 +35,7 @@ describe('uploads', () => {
   let server;
   let log;
   const uploaders = [];
+  let hurrying;
 
   const start = (config = {}) => {
     const defaults = {
@@ -50,6 +51,10 @@ describe('uploads', () => {
   const addProfile = async (uploader, samples = 3) => {
     uploader.add(CPU_PROFILE, (await fitProfile(makeWindow(samples), limits)).parts);
   };
+  /** Ends the uploader's back-offs every `everyMs`, until the test is over. */
+  const keepHurrying = (uploader, everyMs) => {
+    hurrying = setInterval(() => uploader.hurry(), everyMs);
+  };
   const counts = ({ uploads, droppedProfiles, queued }) => ({ uploads, droppedProfiles, queued });
 
   beforeEach(async () => {
@@ -58,6 +63,7 @@ describe('uploads', () => {
   });
 
   afterEach(async () => {
+    clearInterval(hurrying);
     for (const uploader of uploaders.splice(0)) uploader.stop('the test is over');
     log.close();
     await server.close();
@@ -129,9 +135,8 @@ describe('uploads', () => {
       (res) => res.socket.end('HTTP/1.1 200 OK\r\nContent-Le'),
     );
     await addProfile(uploader);
-    const hurry = setInterval(() => uploader.hurry(), 10);
+    keepHurrying(uploader, 10);
     await uploader.drain();
-    clearInterval(hurry);
     assert.equal(uploader.retries, 7);
     assert.deepEqual(counts(uploader), { uploads: 1, droppedProfiles: 0, queued: 0 });
   });
@@ -145,9 +150,8 @@ describe('uploads', () => {
       return answer(req, res);
     };
     await addProfile(uploader);
-    const hurry = setInterval(() => uploader.hurry(), 10);
+    keepHurrying(uploader, 10);
     await uploader.drain();
-    clearInterval(hurry);
     assert.equal(times.length, 2);
     assert.ok(times[1] - times[0] > 950, `${times[1] - times[0]} ms`);
   });
@@ -182,17 +186,17 @@ describe('uploads', () => {
     const uploader = start();
     const isBad = ({ url }) => url.includes('name=shop') && url.includes(`from=${bad}&`);
     server.respond = (req, res) => isBad(req) && (status(500, 'down')(res), true);
-    const { parts } = await fitProfile(makeWindow(3), limits);
+    // Older than the others, of which several may begin in the same millisecond.
+    const { parts } = await fitProfile(makeWindow(3, undefined, 60_000), limits);
     const bad = parts[0].summary.startNanos;
     uploader.add(CPU_PROFILE, parts);
-    const hurry = setInterval(() => uploader.hurry(), 5);
+    keepHurrying(uploader, 5);
     let others = 0;
     for (; uploader.droppedProfiles === 0 && others < 50; others++) {
       await addProfile(uploader);
       await server.until(({ uploads }) => uploads.length > others);
     }
     await uploader.drain();
-    clearInterval(hurry);
     // One failed try of its own between two others, at most.
     assert.ok(others >= 10, `${others} others`);
     assert.deepEqual(counts(uploader), { uploads: others, droppedProfiles: 1, queued: 0 });
