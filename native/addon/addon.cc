@@ -58,6 +58,15 @@ void SetLabelStorage(const Napi::CallbackInfo& info) {
   }
 }
 
+Napi::Value LabelCpuNanos(const Napi::CallbackInfo& info) {
+  return Napi::Float64Array::New(
+      info.Env(), SampledLabels::kSize,
+      Napi::ArrayBuffer::New(info.Env(),
+                             SamplerOf(info)->sampled_labels()->cpu_ns(),
+                             SampledLabels::kSize * sizeof(double)),
+      0);
+}
+
 Napi::Value ProbeContinuationLabel(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), SamplerOf(info)->context_label()->Probe(
                                            v8::Isolate::GetCurrent()));
@@ -283,6 +292,7 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
     binding[name] = Napi::Function::New(env, function, name, environment);
   };
   add("setLabelStorage", SetLabelStorage);
+  add("labelCpuNanos", LabelCpuNanos);
   add("probeContinuationLabel", ProbeContinuationLabel);
   add("setLabelSource", SetLabelSource);
   add("joinOrLeaveSession", JoinOrLeaveSession);
@@ -312,11 +322,6 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
       env, SampledLabels::kSize,
       Napi::ArrayBuffer::New(env, sampler->sampled_labels()->marks(),
                              SampledLabels::kSize),
-      0);
-  binding["labelCpuNanos"] = Napi::Float64Array::New(
-      env, SampledLabels::kSize,
-      Napi::ArrayBuffer::New(env, sampler->sampled_labels()->cpu_ns(),
-                             SampledLabels::kSize * sizeof(double)),
       0);
   return binding;
 }

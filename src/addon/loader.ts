@@ -17,10 +17,10 @@ export interface NativeLabels {
    */
   readonly sampledLabels: Uint8Array;
   /**
-   * Same length. The signal handler adds the CPU time of each sample, in nanoseconds, at
-   * `[id & (length - 1)]`; JavaScript reads it and sets it to 0.
+   * Returns an array of the same length, to be asked for once. The signal handler adds the CPU time
+   * of each sample, in nanoseconds, at `[id & (length - 1)]`; JavaScript reads it and sets it to 0.
    */
-  readonly labelCpuNanos: Float64Array;
+  readonly labelCpuNanos: (this: void) => Float64Array;
   /** Names the AsyncLocalStorage whose store (a small integer) is the label id; null forgets it. */
   setLabelStorage(storage: object | null): void;
   /**

@@ -147,7 +147,12 @@ export class ActiveLabels {
     this.#table.end(set);
   }
 
-  /** Returns the CPU time in nanoseconds of all samples under a span's set so far. */
+  /** Counts CPU time for `cpuNanosOf` from now on; a second call does nothing. */
+  countCpuTime(): void {
+    this.#table.countCpuTime();
+  }
+
+  /** Returns the CPU time in nanoseconds of all samples under a span's set since `countCpuTime`. */
   cpuNanosOf(set: LabelSet): number {
     return this.#table.cpuNanosOf(set);
   }

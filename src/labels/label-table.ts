@@ -44,8 +44,11 @@ export class LabelTable {
   #collecting = false;
   /** The addon's flags, one per index: a sample took an id of it since the last collection. */
   #sampled: Uint8Array | undefined;
-  /** CPU time in nanoseconds of the samples under each entry's id; the addon adds it up. */
+  /** CPU time in nanoseconds of the samples under each entry's id; undefined: not counted. */
   #cpuNanos: Float64Array | undefined;
+  /** Makes the addon's array for `#cpuNanos`; undefined before `connect`. */
+  #makeCpuNanos: (() => Float64Array) | undefined;
+  #countsCpu = false;
   #half = 0;
   #nextId: number;
   #active = 0;
@@ -150,17 +153,29 @@ export class LabelTable {
     return nanos;
   }
 
-  /** Uses these arrays of the addon from now on; their length must be LABEL_TABLE_SIZE. */
-  connect(sampled: Uint8Array, cpuNanos: Float64Array): void {
+  /**
+   * Uses these arrays of the addon from now on; their length must be LABEL_TABLE_SIZE. The one for
+   * CPU times is made after `countCpuTime` only: V8 counts its 256 kB as external memory, for which
+   * a small worker's first full collection would come early.
+   */
+  connect(sampled: Uint8Array, makeCpuNanos: () => Float64Array): void {
     if (sampled.length !== LABEL_TABLE_SIZE) {
       throw new Error(
         `the addon's label table has ${String(sampled.length)} entries, this package's ${String(LABEL_TABLE_SIZE)}`,
       );
     }
     this.#sampled = sampled;
+    if (this.#makeCpuNanos === makeCpuNanos) return;
+    this.#makeCpuNanos = makeCpuNanos;
+    this.#cpuNanos = undefined;
+    if (this.#countsCpu) this.countCpuTime();
+  }
+
+  /** From now on, `cpuNanosOf` returns the CPU time of samples. */
+  countCpuTime(): void {
+    this.#countsCpu = true;
     // The memory may have been another thread's before.
-    if (this.#cpuNanos !== cpuNanos) cpuNanos.fill(0);
-    this.#cpuNanos = cpuNanos;
+    this.#cpuNanos ??= this.#makeCpuNanos?.().fill(0);
   }
 
   /**

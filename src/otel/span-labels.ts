@@ -127,7 +127,10 @@ function startLabels(
   } else {
     const set = createLabelSet(trace, user, parent, spanContext.spanId);
     if (parent !== undefined && hasSameSpanId(trace, parent.trace)) set.cpuOwner = parent.cpuOwner;
-    else set.reportsCpu = options.cpuTimeAttribute;
+    else if (options.cpuTimeAttribute) {
+      set.reportsCpu = true;
+      activeLabels.countCpuTime();
+    }
     takeOwnership(span, set);
   }
   if (hasProfileId(spanContext, name, options, trace)) {

@@ -9,7 +9,7 @@ const labels = new ActiveLabels();
 const native = {
   labelWord: new Int32Array(1),
   sampledLabels: new Uint8Array(LABEL_TABLE_SIZE),
-  labelCpuNanos: new Float64Array(LABEL_TABLE_SIZE),
+  labelCpuNanos: () => new Float64Array(LABEL_TABLE_SIZE),
   setLabelStorage: () => undefined,
   probeContinuationLabel: () => 0,
   setLabelSource: (source) => source === 'label-word',

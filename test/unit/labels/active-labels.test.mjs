@@ -30,7 +30,7 @@ function fakeNative({ continuation = false, refused = false } = {}) {
   return {
     labelWord: new Int32Array(1),
     sampledLabels: new Uint8Array(LABEL_TABLE_SIZE),
-    labelCpuNanos: new Float64Array(LABEL_TABLE_SIZE),
+    labelCpuNanos: () => new Float64Array(LABEL_TABLE_SIZE),
     storage: null,
     source: 'label-word',
     setLabelStorage(storage) {

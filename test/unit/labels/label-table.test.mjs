@@ -140,7 +140,7 @@ describe('LabelTable', () => {
     it('keeps an overwritten set that samples refer to, and no other', () => {
       const table = new LabelTable();
       const sampled = new Uint8Array(LABEL_TABLE_SIZE);
-      table.connect(sampled, new Float64Array(LABEL_TABLE_SIZE));
+      table.connect(sampled, () => new Float64Array(LABEL_TABLE_SIZE));
       const spans = [1, 2].map((number) => addSpan(table, number));
       sampled[spans[0].id] = 1;
       for (let i = 0; i < LABEL_TABLE_SIZE; i++) addSpan(table, 10 + i);
@@ -175,7 +175,7 @@ describe('LabelTable', () => {
     beforeEach(() => {
       table = new LabelTable();
       sampled = new Uint8Array(LABEL_TABLE_SIZE);
-      table.connect(sampled, new Float64Array(LABEL_TABLE_SIZE));
+      table.connect(sampled, () => new Float64Array(LABEL_TABLE_SIZE));
     });
 
     it('keeps an overwritten set that a sample refers to, until the sample is collected', () => {
@@ -246,7 +246,7 @@ describe('LabelTable', () => {
 
     it('refuses an array of flags of another length', () => {
       assert.throws(
-        () => table.connect(new Uint8Array(1_024), new Float64Array(1_024)),
+        () => table.connect(new Uint8Array(1_024), () => new Float64Array(1_024)),
         /1024.*32768/,
       );
     });
@@ -256,7 +256,7 @@ describe('LabelTable', () => {
     const lastOfFirstHalf = 0x3fff_ffff;
     const table = new LabelTable(lastOfFirstHalf - 1);
     const sampled = new Uint8Array(LABEL_TABLE_SIZE);
-    table.connect(sampled, new Float64Array(LABEL_TABLE_SIZE));
+    table.connect(sampled, () => new Float64Array(LABEL_TABLE_SIZE));
     const [open, seen] = [newSet(), newSet()];
     table.add(open);
     assert.equal(table.exhausted, false);
@@ -283,7 +283,8 @@ describe('LabelTable', () => {
     beforeEach(() => {
       table = new LabelTable();
       cpuNanos = new Float64Array(LABEL_TABLE_SIZE);
-      table.connect(new Uint8Array(LABEL_TABLE_SIZE), cpuNanos);
+      table.connect(new Uint8Array(LABEL_TABLE_SIZE), () => cpuNanos);
+      table.countCpuTime();
     });
 
     it('adds up those of a set and of the sets made from it', () => {
@@ -324,12 +325,28 @@ describe('LabelTable', () => {
       const set = newSet();
       table.add(set);
       const used = new Float64Array(LABEL_TABLE_SIZE).fill(7);
-      table.connect(new Uint8Array(LABEL_TABLE_SIZE), used);
+      const makeCpuNanos = () => used;
+      table.connect(new Uint8Array(LABEL_TABLE_SIZE), makeCpuNanos);
       assert.equal(table.cpuNanosOf(set), 0);
       burn(set, 1);
       used[set.id] = 3;
-      table.connect(new Uint8Array(LABEL_TABLE_SIZE), used);
+      table.connect(new Uint8Array(LABEL_TABLE_SIZE), makeCpuNanos);
       assert.equal(table.cpuNanosOf(set), 3, 'the same memory again');
+    });
+
+    it('makes no array before they are asked for', () => {
+      let made = 0;
+      const makeCpuNanos = () => (made++, cpuNanos);
+      const other = new LabelTable();
+      other.connect(new Uint8Array(LABEL_TABLE_SIZE), makeCpuNanos);
+      const set = newSet();
+      other.add(set);
+      burn(set, 10);
+      assert.deepEqual([other.cpuNanosOf(set), made], [0, 0]);
+      for (let i = 0; i < 2; i++) other.countCpuTime();
+      assert.equal(made, 1);
+      burn(set, 10);
+      assert.equal(other.cpuNanosOf(set), 10);
     });
   });
 
