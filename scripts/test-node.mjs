@@ -12,6 +12,9 @@ import { installNode } from './lib/nodes.mjs';
 
 const require = createRequire(import.meta.url);
 
+/** A suite that hangs must not take the time of the next version's, in milliseconds. */
+const MAX_SUITE_MS = 20 * 60_000;
+
 function run(command, args, options = {}) {
   const result = spawnSync(command, args, {
     cwd: packageRoot,
@@ -52,6 +55,7 @@ function testOn(version, mochaArguments) {
   console.log(`\n=== Node ${node.version} (ABI ${node.abi}) ===`);
   buildNative(node, { quiet: true });
   const status = run(node.execPath, [require.resolve('mocha/bin/mocha.js'), ...mochaArguments], {
+    timeout: MAX_SUITE_MS,
     env: {
       ...process.env,
       PATH: `${path.join(prefix, 'bin')}${path.delimiter}${process.env.PATH}`,
