@@ -207,6 +207,9 @@ void EndFlush(const Napi::CallbackInfo& info) {
 Napi::Value Metrics(const Napi::CallbackInfo& info) {
   Sampler* sampler = SamplerOf(info);
   sampler->Drain();  // so that all samples of the counted signals are counted
+  // Whoever drains must ask for the names: where metrics are read often, there
+  // are never enough samples for the handler to wake the loop.
+  if (sampler->WantsWasmNames()) sampler->WakeUp();
   return ToObject(info.Env(), sampler->metrics());
 }
 
