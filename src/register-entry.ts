@@ -1,11 +1,11 @@
 /** `node --require otelpyroscope/register` or `--import`: labels, and the agent if configured. */
 import { isMainThread } from 'node:worker_threads';
-import { holdWarnings, takeHeldWarnings, warn } from './util/diagnostics.js';
+import { emitHeldWarnings, holdWarnings, warn } from './util/diagnostics.js';
 import { readRegisterEnvironment } from './options/pyroscope.js';
 import { isAgentRunning, startPyroscope } from './pyroscope/agent.js';
 import { register } from './otel/register.js';
 
-/** How long warnings wait for a logger, in milliseconds; then they go to stderr. */
+/** How long warnings wait for a logger, in milliseconds; then they are process warnings. */
 const HOLD_MS = 5_000;
 
 /** Never throws: no failure here may keep the application from starting. */
@@ -20,10 +20,6 @@ function start(): void {
   } catch (error) {
     warn('otelpyroscope/register failed: there may be no labels and no profiles', error);
   }
-}
-
-function emitHeldWarnings(): void {
-  for (const message of takeHeldWarnings()) process.emitWarning(message, 'OtelPyroscopeWarning');
 }
 
 start();

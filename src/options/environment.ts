@@ -1,6 +1,31 @@
 /** Reads options from the environment: parses their text, and reports wrong values. */
 import { warnOnce } from '../util/diagnostics.js';
 import { describe, readEnvironment, Scope } from './options.js';
+import { suggestion } from './suggestions.js';
+
+const PREFIX = 'PYROSCOPE_';
+
+/** The variables with that prefix that the package reads. */
+export const VARIABLES: readonly string[] = [
+  'PYROSCOPE_APPLICATION_NAME',
+  'PYROSCOPE_AUTH_TOKEN',
+  'PYROSCOPE_BASIC_AUTH_PASSWORD',
+  'PYROSCOPE_BASIC_AUTH_USER',
+  'PYROSCOPE_FLUSH_INTERVAL_MS',
+  'PYROSCOPE_HTTP_HEADERS',
+  'PYROSCOPE_MAX_LABEL_VALUES',
+  'PYROSCOPE_OTEL_ATTRIBUTE_LABELS',
+  'PYROSCOPE_OTEL_CPU_TIME_ATTRIBUTE',
+  'PYROSCOPE_OTEL_SPAN_ID_SCOPE',
+  'PYROSCOPE_OTEL_SPAN_NAME_SCOPE',
+  'PYROSCOPE_PROFILING_ENABLED',
+  'PYROSCOPE_PROTOCOL',
+  'PYROSCOPE_SAMPLING_INTERVAL_MICROS',
+  'PYROSCOPE_SERVER_ADDRESS',
+  'PYROSCOPE_TAGS',
+  'PYROSCOPE_TENANT_ID',
+  'PYROSCOPE_TIMEOUT_MS',
+];
 
 /** Reads options that the environment may give, and collects the wrong values among them. */
 export class Environment {
@@ -29,10 +54,24 @@ export class Environment {
     this.#problems.push(text);
   }
 
+  /** Warns of wrong values, and of variables whose name is misspelt. */
   report(): void {
+    warnOfMisspelt();
     if (this.#problems.length === 0) return;
     const problems = this.#problems.join('; ');
     warnOnce(`environment ${problems}`, `ignored environment variables: ${problems}`);
+  }
+}
+
+/**
+ * Names only what is like a variable of ours: other tools have some with this prefix, and Kubernetes
+ * makes `PYROSCOPE_PORT` and the like for a service of that name.
+ */
+function warnOfMisspelt(): void {
+  for (const name of Object.keys(process.env)) {
+    if (!name.startsWith(PREFIX) || VARIABLES.includes(name)) continue;
+    const meant = suggestion(name, VARIABLES);
+    if (meant !== '') warnOnce(`variable ${name}`, `${name} is not read${meant}`);
   }
 }
 
@@ -81,6 +120,12 @@ const SCOPES = new Map([
   ['root', Scope.RootSpan],
   ['all', Scope.AllSpans],
 ]);
+
+/** Parses a number; returns other text unchanged, which the check then refuses and quotes. */
+export function parseNumber(text: string): unknown {
+  const number = Number(text);
+  return Number.isNaN(number) ? text : number;
+}
 
 /** Parses `true`, `1`, `false`, `0`; returns other text unchanged, which the check then refuses. */
 export function parseFlag(text: string): unknown {

@@ -1,4 +1,5 @@
 /** Every option of the package: its type, default and check. */
+import { suggestion } from './suggestions.js';
 import { isDeprecatedOption, warnDeprecated, type DeprecatedLabelOptions } from './deprecated.js';
 
 /** The span of a local trace that a label describes. */
@@ -151,9 +152,15 @@ export function checkNames(
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new TypeError(`options must be an object, got ${describe(options)}`);
   }
+  if ('getTracer' in options) {
+    throw new TypeError(
+      'options must not be a tracer provider: register() finds the global one, new TracerProvider(provider) takes another',
+    );
+  }
   for (const name of Object.keys(options)) {
     if (accepted.includes(name) || alsoAccepted(name)) continue;
-    throw new TypeError(`unknown option "${name}"; accepted are ${accepted.join(', ')}`);
+    const meant = suggestion(name, accepted);
+    throw new TypeError(`unknown option "${name}"${meant}; accepted are ${accepted.join(', ')}`);
   }
 }
 

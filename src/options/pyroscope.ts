@@ -5,6 +5,7 @@ import {
   parseFlag,
   parseJson,
   parseNames,
+  parseNumber,
   parseOtlpHeaders,
   parsePairs,
   parseResourceAttributes,
@@ -126,7 +127,7 @@ export function resolvePyroscopeConfig(config: PyroscopeConfig = {}): ResolvedPy
   const millis = (name: 'flushIntervalMs' | 'timeoutMs', variable: string, range: number[]) => {
     const [fallback, min, max] = range as [number, number, number];
     const check = (value: unknown): number => integer(name, value, fallback, min, max);
-    return environment.option(config[name], variable, Number, check);
+    return environment.option(config[name], variable, parseNumber, check);
   };
   const text = (name: keyof PyroscopeConfig, variable: string): string | undefined =>
     environment.option(config[name], variable, asText, (value) => nonEmpty(name, value));
@@ -152,7 +153,7 @@ export function resolvePyroscopeConfig(config: PyroscopeConfig = {}): ResolvedPy
   const profiler = environment.option(
     intervalMicros,
     'PYROSCOPE_SAMPLING_INTERVAL_MICROS',
-    Number,
+    parseNumber,
     (value) => resolveCpuProfilerOptions({ ...cpu, intervalMicros: value as number }),
   );
   const resolved = {
@@ -178,7 +179,7 @@ export function resolvePyroscopeConfig(config: PyroscopeConfig = {}): ResolvedPy
     maxLabelValues: environment.option(
       config.maxLabelValues,
       'PYROSCOPE_MAX_LABEL_VALUES',
-      Number,
+      parseNumber,
       (value) => integer('maxLabelValues', value, DEFAULT_MAX_LABEL_VALUES, 0, 100_000),
     ),
     profiler: { ...profiler, maxFrames: Math.min(profiler.maxFrames, MAX_PYROSCOPE_FRAMES) },

@@ -33,6 +33,12 @@ export function onProviderProxy(listener: Listener): () => void {
   };
 }
 
+/** Whether a context manager is registered, as OpenTelemetry's SDKs do when they start. */
+export function hasContextManager(): boolean {
+  const api = (globalThis as { [OTEL_GLOBAL]?: Api })[OTEL_GLOBAL];
+  return api?.context !== undefined;
+}
+
 /** Waits for the object that all copies of the api share: the first registration makes it. */
 function hookGlobal(): void {
   Object.defineProperty(globalThis, OTEL_GLOBAL, {

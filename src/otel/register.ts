@@ -1,13 +1,14 @@
 /** `register`: labels for spans of the global tracer provider, whether registered yet or not. */
+import { isMainThread } from 'node:worker_threads';
 import type {
   Context,
   Span,
   SpanOptions,
   TracerProvider as ApiTracerProvider,
 } from '@opentelemetry/api';
-import { onProviderProxy, type ProviderProxy } from './api-globals.js';
+import { hasContextManager, onProviderProxy, type ProviderProxy } from './api-globals.js';
 import { patchedContextManager } from './context-manager-patch.js';
-import { warn } from '../util/diagnostics.js';
+import { warn, warnOnce } from '../util/diagnostics.js';
 import {
   resolveLabelOptions,
   type LabelOptions,
@@ -15,6 +16,13 @@ import {
 } from '../options/options.js';
 import { onSpanStart } from './span-labels.js';
 import { stopLabelling, TracerProvider } from './tracer-provider.js';
+
+/** How long an SDK may take to register a tracer provider without a warning, in milliseconds. */
+const PROVIDER_MS = 10_000;
+const NO_PROVIDER =
+  'an OpenTelemetry SDK has started without a tracer provider, so samples have no labels of spans. ' +
+  'NodeSDK registers none where it has no exporter and no span processor (OTEL_TRACES_EXPORTER=none): ' +
+  'set OTEL_TRACES_EXPORTER=console, or register a provider of your own';
 
 interface SdkTracer {
   startSpan: (name: string, options?: SpanOptions, context?: Context) => Span;
@@ -41,6 +49,12 @@ class Registration {
   readonly #wrappers = new Map<object, TracerProvider>();
   readonly #hooks = new Set<ProxyHook>();
   readonly #endListening: () => void;
+  readonly #checkProvider = (): void => {
+    process.off('beforeExit', this.#checkProvider);
+    clearTimeout(this.#providerTimer);
+    if (this.#wrappers.size === 0 && hasContextManager()) warnOnce('no-provider', NO_PROVIDER);
+  };
+  readonly #providerTimer: NodeJS.Timeout | undefined;
 
   constructor(options: LabelOptions | undefined) {
     this.resolved = resolveLabelOptions(options);
@@ -52,9 +66,15 @@ class Registration {
       hook.add(this);
     });
     patchedContextManager();
+    // A worker without spans of its own is usual.
+    if (!isMainThread) return;
+    this.#providerTimer = setTimeout(this.#checkProvider, PROVIDER_MS).unref();
+    process.on('beforeExit', this.#checkProvider);
   }
 
   undo(): void {
+    clearTimeout(this.#providerTimer);
+    process.off('beforeExit', this.#checkProvider);
     this.#endListening();
     for (const hook of this.#hooks) hook.remove(this);
     for (const wrapper of this.#wrappers.values()) stopLabelling(wrapper);

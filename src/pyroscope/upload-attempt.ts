@@ -11,6 +11,8 @@ import { USER_AGENT, type UploadRequest } from './upload-request.js';
 const CONNECT_MS = 4_000;
 /** Bytes that are read of a response. */
 const MAX_RESPONSE_BYTES = 16_384;
+/** OpenSSL's errors where the response to its greeting is plain text. */
+const NO_TLS_CODES = ['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG'];
 
 interface SentHeaders {
   headers?: unknown;
@@ -138,6 +140,12 @@ function failureOf(error: unknown): UploadFailure {
   }
   const message = typeof cause.message === 'string' && cause.message !== '' ? cause.message : '';
   const code = typeof cause.code === 'string' ? cause.code : 'network';
+  if (NO_TLS_CODES.includes(code)) {
+    return new UploadFailure(
+      code,
+      'the server speaks no TLS: serverAddress must begin with http://',
+    );
+  }
   return new UploadFailure(code, message === '' ? code : message);
 }
 

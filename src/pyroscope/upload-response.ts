@@ -37,6 +37,13 @@ const PROFILE_CODES = ['invalidargument', 'outofrange'];
 const CODE = /\bcode = (\w+)|"code": ?"(\w+)"|\b([a-z_]+): /g;
 /** Without a code: /ingest before Pyroscope 2.2, where its rate limit is exceeded. */
 const RATE_LIMIT = /push rate limit/i;
+/** A page for people, as a login or another server's start page. */
+const HTML = /^<(!doctype html|html)\b/i;
+const PAGE: Verdict = {
+  kind: 'refused',
+  cause: 'HTML',
+  reason: 'the server answers with an HTML page, as Pyroscope does not: see serverAddress',
+};
 /** gRPC's own limit of a message, inside the server; its code is that of a rate limit. */
 const MESSAGE_TOO_LARGE = /received message larger than max/;
 
@@ -46,8 +53,10 @@ export function judgeResponse(
   now: number,
 ): Verdict {
   const { status } = response;
-  if (status >= 200 && status < 300) return delivered(response, protocol);
   const text = new TextDecoder().decode(response.body).trim().replace(/\s+/g, ' ');
+  if (status >= 200 && status < 300) {
+    return HTML.test(text) ? PAGE : delivered(response, protocol);
+  }
   const quoted = text === '' ? '' : `: ${text.slice(0, MAX_REASON)}`;
   const cause = `HTTP ${String(status)}`;
   const reason = `the server answers ${cause}${quoted}`;
@@ -89,7 +98,7 @@ function delivered(response: UploadResponse, protocol: PyroscopeProtocol): Verdi
       return { kind: 'refused', cause: 'partial success', reason };
     }
   } catch {
-    // Not protobuf, for example a proxy's page: the status decides.
+    // Not protobuf: the status decides.
   }
   return { kind: 'delivered' };
 }

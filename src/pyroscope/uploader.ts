@@ -1,6 +1,6 @@
 /** Uploads profiles one after another: retries with back-off, and drops and counts what it cannot deliver. */
 import type { ProfileType } from '../util/profile-types.js';
-import { warnOnce } from '../util/diagnostics.js';
+import { inform, warnOnce } from '../util/diagnostics.js';
 import type { ResolvedPyroscopeConfig } from '../options/pyroscope.js';
 import { halveProfile, type ProfilePart } from './server-limits.js';
 import { judgeResponse, type Verdict } from './upload-response.js';
@@ -125,7 +125,9 @@ export class Uploader {
   stop(reason: string): void {
     this.#stopped = true;
     this.#interrupt();
-    for (const profile of this.#queue.clear()) this.#drop(profile, 'stopped', reason);
+    const failure = this.lastError;
+    const why = failure === undefined ? reason : `${reason}; the last failure before: ${failure}`;
+    for (const profile of this.#queue.clear()) this.#drop(profile, 'stopped', why);
   }
 
   #interrupt(): void {
@@ -193,6 +195,7 @@ export class Uploader {
   async #settle(profile: QueuedProfile, verdict: Verdict): Promise<void> {
     if (verdict.kind === 'delivered') {
       this.#queue.remove(profile);
+      if (this.uploads === 0) inform(`profiles reach ${this.#config.serverAddress}`);
       this.uploads += 1;
       this.#failures = 0;
       return;

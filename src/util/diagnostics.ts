@@ -1,8 +1,9 @@
-/** Warns the application through OpenTelemetry's `diag`, at most once per cause. */
+/** Tells the application what goes wrong: through OpenTelemetry's `diag`, else as a process warning. */
 import { threadSingleton } from './thread-singleton.js';
 
 interface DiagLogger {
   warn(message: string, ...args: unknown[]): void;
+  info(message: string): void;
 }
 
 /**
@@ -12,6 +13,8 @@ interface DiagLogger {
  */
 export const OTEL_GLOBAL = Symbol.for('opentelemetry.js.api.1');
 
+/** `name` of the process warnings. */
+const WARNING_NAME = 'OtelPyroscopeWarning';
 /** Warnings held for a logger at most; see `holdWarnings`. */
 const MAX_HELD = 32;
 const held = threadSingleton('held-warnings.v1', () => ({
@@ -21,14 +24,25 @@ const held = threadSingleton('held-warnings.v1', () => ({
 
 const warned = threadSingleton('diagnostics.v1', () => new Set<string>());
 
-/** Sends a warning to the registered diag logger, if there is one. Never throws. */
+/** Sends a warning to the registered diag logger; without one, emits it as a process warning. Never throws. */
 export function warn(message: string, error?: unknown): void {
-  if (held.holding && logger() === undefined) {
-    if (held.warnings.length < MAX_HELD) held.warnings.push([message, error]);
-    return;
+  if (logger() !== undefined) {
+    deliverHeldWarnings();
+    send(message, error);
+  } else if (!held.holding) {
+    emit(message, error);
+  } else if (held.warnings.length < MAX_HELD) {
+    held.warnings.push([message, error]);
   }
-  deliverHeldWarnings();
-  send(message, error);
+}
+
+/** Sends a message to the registered diag logger, if there is one. Never throws. */
+export function inform(message: string): void {
+  try {
+    logger()?.info(`otelpyroscope: ${message}`);
+  } catch {
+    // As in `send`.
+  }
 }
 
 /** Holds warnings until there is a logger: the package is loaded before the application's SDK. */
@@ -42,12 +56,10 @@ export function deliverHeldWarnings(): void {
   for (const [message, error] of held.warnings.splice(0)) send(message, error);
 }
 
-/** Stops holding warnings, and returns those that no logger has received. */
-export function takeHeldWarnings(): string[] {
+/** Stops holding warnings, and emits those that no logger has received. Never throws. */
+export function emitHeldWarnings(): void {
   held.holding = false;
-  return held.warnings
-    .splice(0)
-    .map(([message, error]) => (error instanceof Error ? `${message}: ${error.message}` : message));
+  for (const [message, error] of held.warnings.splice(0)) emit(message, error);
 }
 
 function logger(): DiagLogger | undefined {
@@ -64,6 +76,15 @@ function send(message: string, error: unknown): void {
     else logger()?.warn(`otelpyroscope: ${message}`, error);
   } catch {
     // A logger that throws must not reach the application's code.
+  }
+}
+
+function emit(message: string, error: unknown): void {
+  try {
+    const text = error instanceof Error ? `${message}: ${error.message}` : message;
+    process.emitWarning(`otelpyroscope: ${text}`, WARNING_NAME);
+  } catch {
+    // The application may have replaced `emitWarning`.
   }
 }
 

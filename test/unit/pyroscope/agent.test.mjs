@@ -233,7 +233,7 @@ describe('the push agent', function () {
       const counts = { uploads, droppedProfiles, queued };
       assert.deepEqual(counts, { uploads: 0, droppedProfiles: 1, queued: 0 });
       assert.ok(droppedBytes > 0);
-      assert.match(lastError, /not delivered within 5000 ms/);
+      assert.match(lastError, /^not delivered within 5000 ms/);
 
       const ended = await running;
       assert.equal(ended.code, 0, ended.stderr);

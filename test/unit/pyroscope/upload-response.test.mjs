@@ -86,12 +86,23 @@ describe('the response to an upload', () => {
     assert.match(judge(302, { location: 'http://b/' }).reason, /redirects to http:\/\/b\//);
   });
 
+  it('is no delivery if it is a page for people', () => {
+    for (const body of ['<!DOCTYPE html><title>Sign in</title>', '\n<html lang="en">']) {
+      for (const protocol of ['ingest', 'connect', 'otlp']) {
+        const { kind, reason } = judge(200, { body, protocol });
+        assert.equal(kind, 'refused');
+        assert.match(reason, /HTML page.*serverAddress/);
+      }
+    }
+    assert.equal(judge(200, { body: '{"a":"<html>"}', protocol: 'connect' }).kind, 'delivered');
+  });
+
   it('may accept an OTLP request and reject its profile', () => {
     const body = partialSuccess(1, 'no room');
     assert.match(judge(200, { body, protocol: 'otlp' }).reason, /no room/);
     assert.equal(judge(200, { body, protocol: 'otlp' }).kind, 'refused');
     assert.equal(judge(200, { body: partialSuccess(0, 'hm'), protocol: 'otlp' }).kind, 'delivered');
-    assert.equal(judge(200, { body: '<html>', protocol: 'otlp' }).kind, 'delivered');
+    assert.equal(judge(200, { body: 'no protobuf', protocol: 'otlp' }).kind, 'delivered');
     assert.equal(judge(200, { body, protocol: 'ingest' }).kind, 'delivered');
   });
 });

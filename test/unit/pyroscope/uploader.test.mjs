@@ -237,6 +237,16 @@ describe('uploads', () => {
     server.respond = undefined;
   });
 
+  it('say in words that the server speaks no TLS', async () => {
+    const uploader = start({ serverAddress: server.url.replace('http:', 'https:') });
+    await addProfile(uploader);
+    while (uploader.lastError === undefined)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.match(uploader.lastError, /speaks no TLS: serverAddress must begin with http:/);
+    uploader.stop('too late');
+    assert.match(uploader.lastError, /^too late; the last failure before: .* no TLS/);
+  });
+
   it('time out without a response, and with a slow reader', async () => {
     const uploader = start({ timeoutMs: 300 });
     const silent = createServer((socket) => socket.on('error', () => {}).pause()).listen(
