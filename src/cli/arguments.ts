@@ -1,5 +1,6 @@
 /** Parses and checks arguments of the command line; errors name what was expected. */
 import { parseArgs, type ParseArgsConfig } from 'node:util';
+import { suggestion } from '../options/suggestions.js';
 
 /** Wrong arguments. The message is printed, and the exit code is 2. */
 export class UsageError extends Error {}
@@ -18,7 +19,11 @@ export function parseCommand<O extends Options>(args: readonly string[], options
     return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
     // Only the first sentence: the rest is about escaping in shells.
-    throw new UsageError(String((error as Error).message).split(/\.\s|\n/, 1)[0]);
+    const [sentence = ''] = String((error as Error).message).split(/\.\s|\n/, 1);
+    const wrong = /'--?([^' ]+)'/.exec(sentence)?.[1];
+    throw new UsageError(
+      sentence + (wrong === undefined ? '' : suggestion(wrong, Object.keys(options))),
+    );
   }
 }
 

@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 /** The command `otelpyroscope`: runs a subcommand, and converts errors to exit codes. */
+import { suggestion } from '../options/suggestions.js';
+import { VERSION } from '../util/version.js';
 import { CommandError, UsageError } from './arguments.js';
 import { run, RUN_HELP } from './run.js';
 import { top, TOP_HELP } from './top.js';
@@ -11,7 +13,8 @@ const HELP = `Usage: otelpyroscope COMMAND [options]
   top FILE [options]                prints where the CPU of a profile went
   view FILE|URL [options]           opens a profile in the browser
 
-otelpyroscope COMMAND --help says more.
+  help COMMAND                      lists the options of a command
+  --version                         prints the version
 `;
 
 interface Command {
@@ -29,14 +32,12 @@ const commands = new Map<string, Command>([
 async function main(args: readonly string[]): Promise<number> {
   const [name = '', ...rest] = args;
   const command = commands.get(name);
-  if (['--help', '-h', 'help'].includes(name)) {
-    process.stdout.write(HELP);
+  if (['--version', '-v', 'version'].includes(name)) {
+    process.stdout.write(`${VERSION}\n`);
     return 0;
   }
-  if (command === undefined) {
-    process.stderr.write(name === '' ? HELP : `otelpyroscope: no command "${name}"\n\n${HELP}`);
-    return 2;
-  }
+  if (['--help', '-h', 'help'].includes(name)) return help(rest[0]);
+  if (command === undefined) return name === '' ? printUsage() : printUnknown(name);
   // Only the first argument: those after the program's name belong to the program.
   if (['--help', '-h'].includes(rest[0] ?? '')) {
     process.stdout.write(command.help);
@@ -46,7 +47,7 @@ async function main(args: readonly string[]): Promise<number> {
     return await command.run(rest);
   } catch (error) {
     if (error instanceof UsageError) {
-      process.stderr.write(`otelpyroscope: ${error.message}\n\n${command.help}`);
+      process.stderr.write(`otelpyroscope: ${error.message}\nSee: otelpyroscope help ${name}\n`);
       return 2;
     }
     if (!(error instanceof CommandError)) throw error;
@@ -55,10 +56,29 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
+function help(name: string | undefined): number {
+  const command = name === undefined ? undefined : commands.get(name);
+  if (name !== undefined && command === undefined) return printUnknown(name);
+  process.stdout.write(command?.help ?? HELP);
+  return 0;
+}
+
+function printUsage(): number {
+  process.stderr.write(HELP);
+  return 2;
+}
+
+function printUnknown(name: string): number {
+  const meant = suggestion(name, [...commands.keys()]);
+  process.stderr.write(`otelpyroscope: no command "${name}"${meant}\nSee: otelpyroscope --help\n`);
+  return 2;
+}
+
 // `otelpyroscope top … | head` closes the pipe before all is written.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  process.stderr.write(`otelpyroscope: the output could not be written: ${error.message}\n`);
+  process.exit(1);
 });
 void main(process.argv.slice(2)).then((code) => {
   process.exitCode = code;

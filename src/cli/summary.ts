@@ -1,7 +1,7 @@
 /** Summarizes a profile in a few lines: CPU by span name, the most expensive traces, the top functions (pure). */
 import type { Profile } from '../profile/model.js';
 import { allOf, labelRows, topOf, totalOf, type LabelRow } from '../profile/query.js';
-import { amount, cutEnd, percent, printable, styleFor, WIDTH } from './text.js';
+import { amount, cutEnd, NO_VALUE, percent, printable, styleFor, WIDTH } from './text.js';
 import { topTable } from './top.js';
 
 const SPAN_NAMES = 8;
@@ -27,7 +27,7 @@ export function summary(profile: Profile, colours: boolean): string {
   if (names.some(withValue)) {
     text += '\n' + style.bold('By span name') + '\n';
     for (const { value, total: part } of names.slice(0, SPAN_NAMES)) {
-      text += row(part, value === '' ? '(outside any span)' : value);
+      text += row(part, value === '' ? NO_VALUE : value);
     }
   } else {
     text += 'No sample has a span: no OpenTelemetry tracer provider was at work.\n';
@@ -39,5 +39,5 @@ export function summary(profile: Profile, colours: boolean): string {
   }
   text += '\n' + style.bold('Top functions') + '\n';
   const rows = topOf(profile, all, 'function').slice(0, FUNCTIONS);
-  return text + topTable(profile, rows, total, { by: 'function', colours });
+  return text + topTable(profile, rows, total, { by: 'function', colours, width: WIDTH });
 }

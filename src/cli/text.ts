@@ -4,6 +4,14 @@ import type { ValueType } from '../util/profile-types.js';
 /** Columns of the narrowest terminal that the output fits. */
 export const WIDTH = 80;
 
+/** Returns the columns of a terminal; a file or pipe has no limit. */
+export function widthOf(stream: NodeJS.WriteStream): number {
+  return stream.isTTY ? Math.max(stream.columns, WIDTH) : Infinity;
+}
+
+/** Stands for samples without a label. */
+export const NO_VALUE = '(none)';
+
 export interface Style {
   bold(text: string): string;
   dim(text: string): string;

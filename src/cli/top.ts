@@ -2,27 +2,29 @@
 import { basename } from 'node:path';
 import type { Profile } from '../profile/model.js';
 import {
-  parseFilter,
+  labelNames,
   select,
   topOf,
   totalOf,
-  type Filter,
+  type LabelTest,
   type Selection,
   type TopRow,
 } from '../profile/query.js';
 import { traceRows, type TraceRow } from '../profile/trace-rows.js';
 import { inSlices } from '../util/time-slices.js';
-import { parseCommand, UsageError, wholeNumber } from './arguments.js';
+import { CommandError, parseCommand, UsageError, wholeNumber } from './arguments.js';
+import { parseConditions } from './conditions.js';
 import { readProfileFile } from './load-profile.js';
 import {
   amount,
   cutEnd,
   cutStart,
   fileAndLine,
+  NO_VALUE,
   percent,
   printable,
   styleFor,
-  WIDTH,
+  widthOf,
 } from './text.js';
 
 export const TOP_HELP = `Usage: otelpyroscope top FILE [options]
@@ -33,7 +35,10 @@ Prints where the CPU went, by any pprof file: ours, Go's, Datadog's.
                         or any other label
   --traces              traces by span name: how many, and the CPU of one
   --focus LABEL=VALUE   only samples with that label; LABEL!=VALUE only those
-                        without; may be given several times
+                        without; LABEL=~REGEX and LABEL!~REGEX search the value.
+                        May be given several times: one of those with = or =~
+                        for the same label must hold, and all others
+  --sort flat|cum       rows of functions and lines, default flat
   --limit N             rows, default 20
   --json                as JSON, in the units of the file
 `;
@@ -47,6 +52,7 @@ export async function top(args: readonly string[]): Promise<number> {
     by: { type: 'string' },
     traces: { type: 'boolean', default: false },
     focus: { type: 'string', multiple: true, default: [] },
+    sort: { type: 'string', default: 'flat' },
     limit: { type: 'string' },
     json: { type: 'boolean', default: false },
   });
@@ -56,17 +62,23 @@ export async function top(args: readonly string[]): Promise<number> {
   const { by = 'function' } = values;
   if (by === '') throw new UsageError('--by needs function, line or a label');
   if (values.traces && values.by !== undefined) throw new UsageError('either --by or --traces');
-  const filters = values.focus.map(focus);
+  const { sort } = values;
+  if (sort !== 'flat' && sort !== 'cum') {
+    throw new UsageError(`--sort needs flat or cum, got "${sort}"`);
+  }
+  const filters = parseConditions('--focus', values.focus);
   const limit =
     values.limit === undefined ? DEFAULT_LIMIT : wholeNumber('--limit', values.limit, 1, 1e9);
 
   const profile = await readProfileFile(file);
+  checkLabels(profile, by, filters);
   const selection = select(profile, filters);
   const total = totalOf(profile, selection);
   const colours = process.stdout.isTTY && process.stdout.hasColors();
+  const options = { total, limit, colours, width: widthOf(process.stdout) };
   const { rows, text } = values.traces
-    ? await tracesReport(profile, selection, { total, limit, colours })
-    : topReport(profile, selection, { by, total, limit, colours });
+    ? await tracesReport(profile, selection, options)
+    : topReport(profile, selection, { ...options, by, sort });
   if (values.json) {
     const { type, unit } = profile.valueType;
     const heading = { type, unit, total, by: values.traces ? 'span_name' : by };
@@ -92,46 +104,57 @@ interface Report {
   readonly text: string;
 }
 
-interface ReportOptions {
+interface TableOptions {
+  readonly colours: boolean;
+  readonly width: number;
+}
+
+interface ReportOptions extends TableOptions {
   readonly total: number;
   readonly limit: number;
-  readonly colours: boolean;
 }
 
 function topReport(
   profile: Profile,
   selection: Selection,
-  { by, total, limit, colours }: ReportOptions & { by: string },
+  options: ReportOptions & { by: string; sort: 'flat' | 'cum' },
 ): Report {
-  const rows = topOf(profile, selection, by);
-  return { rows, text: topTable(profile, rows.slice(0, limit), total, { by, colours }) };
+  const rows = topOf(profile, selection, options.by);
+  // The order among equals is that of `topOf`: sorting keeps it.
+  if (options.sort === 'cum') rows.sort((a, b) => b.cum - a.cum);
+  return { rows, text: topTable(profile, rows.slice(0, options.limit), options.total, options) };
 }
 
 async function tracesReport(
   profile: Profile,
   selection: Selection,
-  { total, limit, colours }: ReportOptions,
+  options: ReportOptions,
 ): Promise<Report> {
   const rows = await inSlices(traceRows(profile, selection));
-  return { rows, text: tracesTable(profile, rows.slice(0, limit), total, colours) };
+  return { rows, text: tracesTable(profile, rows.slice(0, options.limit), options) };
 }
 
-function focus(text: string): Filter {
-  const filter = parseFilter(text);
-  if (filter === undefined) throw new UsageError(`--focus needs LABEL=VALUE, got "${text}"`);
-  return filter;
+/** Throws a CommandError that lists the labels of the profile if it lacks one of those asked for. */
+function checkLabels(profile: Profile, by: string, filters: readonly LabelTest[]): void {
+  const names = labelNames(profile).map(({ name }) => name);
+  const wanted = filters.map(({ label }) => label);
+  if (by !== 'function' && by !== 'line') wanted.push(by);
+  const unknown = wanted.find((label) => !names.includes(label));
+  if (unknown === undefined) return;
+  const there = names.length === 0 ? 'none has a label' : `there are ${names.join(', ')}`;
+  throw new CommandError(printable(`no sample has the label "${unknown}"; ${there}`));
 }
 
 function sum(profile: Profile): number {
   return profile.values.reduce((total, value) => total + value, 0);
 }
 
-/** Returns the rows as lines of at most 80 columns. */
+/** Returns the rows as lines of at most `width` columns. */
 export function topTable(
   profile: Profile,
   rows: readonly TopRow[],
   total: number,
-  { by, colours }: { by: string; colours: boolean },
+  { by, colours, width }: TableOptions & { by: string },
 ): string {
   const style = styleFor(colours);
   const isFrames = by === 'function' || by === 'line';
@@ -140,7 +163,7 @@ export function topTable(
     return isFrames ? own + cum.padStart(11) + cumShare.padStart(8) : own;
   };
   const heading = left('flat', 'flat%', 'cum', 'cum%') + '  ' + printable(by);
-  const lines = [style.bold(cutEnd(heading, WIDTH))];
+  const lines = [style.bold(cutEnd(heading, width))];
   for (const { name, file, line, flat, cum } of rows) {
     const numbers = left(
       amount(flat, profile.valueType),
@@ -148,8 +171,8 @@ export function topTable(
       amount(cum, profile.valueType),
       percent(cum, total),
     );
-    const room = Math.max(WIDTH - numbers.length - 2, 20);
-    const title = cutEnd(printable(name === '' ? (isFrames ? '?' : '(none)') : name), room);
+    const room = Math.max(width - numbers.length - 2, 20);
+    const title = cutEnd(printable(name === '' ? (isFrames ? '?' : NO_VALUE) : name), room);
     const rest = room - [...title].length - 1;
     const where = printable(fileAndLine(file, line));
     const shown = where === '' || rest < 8 ? '' : ` ${style.dim(cutStart(where, rest))}`;
@@ -158,26 +181,25 @@ export function topTable(
   return lines.join('\n') + '\n';
 }
 
-/** Returns the rows as lines of at most 80 columns. */
+/** Returns the rows as lines of at most `width` columns. */
 function tracesTable(
   profile: Profile,
   rows: readonly TraceRow[],
-  total: number,
-  colours: boolean,
+  { total, colours, width }: TableOptions & { total: number },
 ): string {
   const line = (all: string, share: string, traces: string, each: string[], name: string): string =>
     all.padStart(9) +
     share.padStart(7) +
     traces.padStart(8) +
     each.map((text) => text.padStart(9)).join('') +
-    `  ${cutEnd(name, WIDTH - 53)}`;
+    `  ${cutEnd(name, width - 53)}`;
   const heading = line('CPU', 'CPU%', 'traces', ['median', '95th', 'most'], 'span_name');
   const lines = [styleFor(colours).bold(heading)];
   for (const { spanName, total: part, traces, median, p95, most } of rows) {
     const each = [median, p95, most].map((value) =>
       traces === 0 ? '–' : amount(value, profile.valueType),
     );
-    const name = spanName === '' ? '(none)' : printable(spanName);
+    const name = spanName === '' ? NO_VALUE : printable(spanName);
     const count = traces.toLocaleString('en');
     lines.push(line(amount(part, profile.valueType), percent(part, total), count, each, name));
   }

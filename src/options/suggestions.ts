@@ -1,4 +1,4 @@
-/** Finds the name that a misspelt one was meant to be: of an option, or of a variable. */
+/** Finds the name that a misspelt one was meant to be: of an option, a variable or a command. */
 
 /** Inserted, deleted and replaced characters that a misspelling has at most. */
 const MAX_EDITS = 2;
@@ -20,7 +20,7 @@ export function closest(name: string, accepted: readonly string[]): string | und
 }
 
 function letters(name: string): string {
-  return name.toLowerCase().replaceAll('_', '');
+  return name.toLowerCase().replace(/[-_]/g, '');
 }
 
 /** Returns the words of `camelCase` or `UPPER_CASE`, in lower case. */

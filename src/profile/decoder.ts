@@ -20,7 +20,12 @@ export class ProfileDecoder {
   readonly #reader: ProtobufReader;
   readonly #strings: string[] = [];
   readonly #types: [type: number, unit: number][] = [];
-  readonly #functions = { ids: float64Column(), names: float64Column(), files: float64Column() };
+  readonly #functions = {
+    ids: float64Column(),
+    names: float64Column(),
+    files: float64Column(),
+    startLines: float64Column(),
+  };
   readonly #locationIds = float64Column();
   readonly #addresses = float64Column();
   /** Index in `#lines` of each location's first line. */
@@ -147,19 +152,22 @@ export class ProfileDecoder {
   }
 
   #readFunction(): void {
-    const { ids, names, files } = this.#functions;
+    const { ids, names, files, startLines } = this.#functions;
     limit(ids.length, 'functions');
     let id = 0;
     let name = 0;
     let systemName = 0;
     let file = 0;
+    let startLine = 0;
     this.#fields((field) => {
       if (field === 1) id = this.#reader.number();
       else if (field === 2) name = this.#reader.number();
       else if (field === 3) systemName = this.#reader.number();
       else if (field === 4) file = this.#reader.number();
+      else if (field === 5) startLine = this.#reader.number();
       else this.#reader.skip();
     });
+    startLines.push(startLine);
     ids.push(id);
     names.push(name === 0 ? systemName : name);
     files.push(file);
@@ -232,7 +240,8 @@ export class ProfileDecoder {
     const functionIndexes = new IdMap();
     for (let i = 0; i < this.#functions.ids.length; i++) {
       functionIndexes.set(this.#functions.ids.at(i), i);
-      names.push(this.#text(this.#functions.names.at(i)));
+      const name = this.#text(this.#functions.names.at(i));
+      names.push(named(name, this.#functions.startLines.at(i)));
       files.push(this.#text(this.#functions.files.at(i)));
       if (i % STEP_ITEMS === 0) yield;
     }
@@ -310,4 +319,9 @@ export class ProfileDecoder {
 function addressName(address: number): string {
   const unsigned = address < 0 ? BigInt.asUintN(64, BigInt(address)) : address;
   return `0x${unsigned.toString(16)}`;
+}
+
+/** Tells the functions of a file that have no name apart: functions are known by name and file. */
+function named(name: string, startLine: number): string {
+  return name === '(anonymous)' && startLine > 0 ? `(anonymous:${String(startLine)})` : name;
 }

@@ -11,6 +11,12 @@ export interface Filter {
   readonly value: string;
 }
 
+/** A condition on the value of one label; '' stands for "without that label". */
+export interface LabelTest {
+  readonly label: string;
+  readonly test: (value: string) => boolean;
+}
+
 /** Numbers of samples. */
 export type Selection = Uint32Array;
 
@@ -54,14 +60,14 @@ export function parseFilter(text: string): Filter | undefined {
 }
 
 /** Returns the samples that meet all conditions. */
-export function select(profile: Profile, filters: readonly Filter[]): Selection {
+export function select(profile: Profile, filters: readonly (Filter | LabelTest)[]): Selection {
   return atOnce(selectInSteps(profile, filters));
 }
 
 /** Returns the samples that meet all conditions, in steps. */
 export function* selectInSteps(
   profile: Profile,
-  filters: readonly Filter[],
+  filters: readonly (Filter | LabelTest)[],
 ): Generator<void, Selection> {
   const tests: ((labels: ProfileLabels) => boolean)[] = [];
   for (const filter of filters) tests.push(yield* conditionOf(profile, filter));
@@ -82,8 +88,11 @@ export function* selectInSteps(
 
 function* conditionOf(
   profile: Profile,
-  { label, operator, value }: Filter,
+  filter: Filter | LabelTest,
 ): Generator<void, (labels: ProfileLabels) => boolean> {
+  const { label } = filter;
+  if ('test' in filter) return (labels) => filter.test(labels.get(label) ?? '');
+  const { operator, value } = filter;
   if (operator === '=') return (labels) => (labels.get(label) ?? '') === value;
   if (operator === '!=') return (labels) => (labels.get(label) ?? '') !== value;
   const names = new GrowingMap<string, string>();

@@ -58,7 +58,7 @@ describe("the demo's profile in the viewer", function () {
   });
 
   it('has the routes of the http instrumentation as span names', async function () {
-    const [, rows] = /CPU by span name\n\n.*\n([^]*?)\n {2}\(outside any span\)/.exec(printed);
+    const [, rows] = /CPU by span name\n\n.*\n([^]*?)\n {2}\(none\)/.exec(printed);
     const names = rows.split('\n').map((line) => /^ {2}(.*?) {2,}/.exec(line)[1]);
     assert.deepEqual(names.sort(), [...ROUTES].sort());
     const { page, close } = await pages.open(bytes);

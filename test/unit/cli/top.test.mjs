@@ -1,15 +1,21 @@
 /** Checks `otelpyroscope top`: its figures against those of `go tool pprof`, its text, and its errors. */
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { Profile } from 'pprof-format';
 import { amount } from '../../../lib/cli/text.js';
+import { topTable } from '../../../lib/cli/top.js';
+import { allOf, topOf } from '../../../lib/profile/query.js';
+import { readProfile } from '../../../lib/profile/reader.js';
+import { VERSION } from '../../../lib/util/version.js';
 import { makeProfile, shopProfile, traceId } from '../../support/make-profile.mjs';
 import { runCode } from '../../support/run-child.mjs';
 import { skipWithout } from '../../support/skip.mjs';
-import { cli } from './cli.mjs';
+import { CLI, cli } from './cli.mjs';
 
 const run = promisify(execFile);
 
@@ -62,17 +68,58 @@ describe('otelpyroscope top', function () {
     return stdout;
   };
 
-  it('shows flat and cumulative CPU in 80 columns, without colours in a pipe', async function () {
+  it('shows flat and cumulative CPU, without colours in a pipe', async function () {
     const shown = await text(shop, '--limit', '3');
     assert.match(shown, /^shop\.pb\.gz: 3\.14 s of cpu in 52 stacks\n/);
     assert.match(shown, /\n {7}1 s +31\.8% +1 s +31\.8% {2}renderCart \/app\/cart\.js\n/);
     assert.match(shown, /\n… and 4 more/);
-    assert.ok(
-      shown.split('\n').every((line) => [...line].length <= 80),
-      shown,
-    );
     // eslint-disable-next-line no-control-regex
     assert.doesNotMatch(shown, /\x1b/);
+  });
+
+  it('fits the columns of a terminal, and cuts nothing in a pipe', async function () {
+    const name = 'a'.repeat(100);
+    const file = path.join(directory, 'wide.pb.gz');
+    const labels = { trace_id: traceId(1), span_name: `GET /${name}` };
+    writeFileSync(
+      file,
+      makeProfile([{ stack: [`${name} /app/${name}.js:7`], nanos: 1e7, labels }]),
+    );
+    assert.match(await text(file), new RegExp(` ${name} /app/${name}.js\\n`));
+    assert.match(await text(file, '--traces'), new RegExp(` GET /${name}\\n`));
+    const profile = await readProfile(readFileSync(file));
+    const rows = topOf(profile, allOf(profile), 'function');
+    for (const width of [80, 120]) {
+      const lines = topTable(profile, rows, 1e7, { by: 'function', colours: false, width });
+      const columns = lines.split('\n').map((line) => [...line].length);
+      assert.equal(Math.max(...columns), width);
+    }
+  });
+
+  it('tells functions without a name apart by the line where they start', async function () {
+    const file = path.join(directory, 'anonymous.pb.gz');
+    const decoded = Profile.decode(gunzipSync(shopProfile()));
+    for (const [index, made] of decoded.function.entries()) {
+      Object.assign(made, { name: decoded.stringTable.dedup('(anonymous)'), startLine: index + 1 });
+    }
+    writeFileSync(file, gzipSync(decoded.encode()));
+    const { rows } = JSON.parse(await text(file, '--json'));
+    assert.equal(rows.length, decoded.function.length);
+    assert.ok(rows.every(({ name }) => /^\(anonymous:\d+\)$/.test(name)));
+  });
+
+  it('sorts by flat or by cumulative CPU', async function () {
+    for (const sort of ['flat', 'cum']) {
+      const { rows } = JSON.parse(await text(shop, '--json', '--sort', sort));
+      const values = rows.map((row) => row[sort]);
+      assert.deepEqual(
+        values,
+        [...values].sort((a, b) => b - a),
+        sort,
+      );
+    }
+    const first = async (...args) => JSON.parse(await text(shop, '--json', ...args)).rows[0].name;
+    assert.notEqual(await first('--sort', 'flat'), await first('--sort', 'cum'));
   });
 
   it('sums by line, by span name and by any label', async function () {
@@ -115,6 +162,18 @@ describe('otelpyroscope top', function () {
     );
   });
 
+  it('selects alternatives and by regular expressions', async function () {
+    const total = async (...conditions) => {
+      const args = conditions.flatMap((condition) => ['--focus', condition]);
+      return JSON.parse(await text(shop, '--json', ...args)).total / 1e6;
+    };
+    assert.equal(await total('span_name=GET /cart', 'span_name=GET /stock'), 3_100);
+    assert.equal(await total('span_name=~^GET'), 3_100);
+    assert.equal(await total('span_name!~^GET'), 40);
+    assert.equal(await total('span_name=~cart|stock', 'span_name!=GET /cart'), 600);
+    assert.equal(await total(`trace_id=${traceId(7)}`, 'span_name=~stock'), 0);
+  });
+
   it('lets no name in a file control the terminal', async function () {
     const file = path.join(directory, 'hostile.pb.gz');
     const labels = { user: '\x1b[2Jclear\nline', span_name: '\x1b[2Jclear\nname' };
@@ -141,13 +200,19 @@ describe('otelpyroscope top', function () {
       [['top'], 2, /needs a FILE/],
       [['top', shop, 'other'], 2, /one FILE only/],
       [['top', shop, '--wrong'], 2, /'--wrong'/],
+      [['top', shop, '--limt', '3'], 2, /'--limt'; did you mean "limit"\?/],
+      [['top', shop, '--sort', 'name'], 2, /--sort needs flat or cum, got "name"/],
+      [['top', shop, '--focus', 'span_name=~('], 2, /--focus: Invalid regular expression/],
+      [['top', shop, '--focus', 'user=x'], 1, /no sample has the label "user"; there are trace_id/],
+      [['top', shop, '--by', 'user'], 1, /no sample has the label "user"; there are .*span_name/],
       [['top', shop, '--limit', 'x'], 2, /--limit needs a whole number.*"x"/],
-      [['top', shop, '--focus', 'x'], 2, /--focus needs LABEL=VALUE, got "x"/],
+      [['top', shop, '--focus', 'x'], 2, /--focus needs LABEL=VALUE, .*got "x"/],
       [['top', shop, '--by', 'line', '--traces'], 2, /either --by or --traces/],
       [['top', 'package.json'], 1, /package\.json is not a pprof profile.*JSON/],
       [['top', 'missing.pb.gz'], 1, /cannot read missing\.pb\.gz: there is no such file/],
       [['top', 'src'], 1, /cannot read src: it is a directory/],
-      [['wrong'], 2, /no command "wrong"/],
+      [['wrong'], 2, /no command "wrong"\nSee: otelpyroscope --help/],
+      [['help', 'viw'], 2, /no command "viw"; did you mean "view"\?/],
       [[], 2, /Usage/],
     ];
     const ended = await Promise.all(cases.map(([args]) => cli(args)));
@@ -158,7 +223,22 @@ describe('otelpyroscope top', function () {
       assert.equal(stdout, '');
       assert.doesNotMatch(stderr, /\n {4}at /);
     });
-    assert.match((await cli(['top', '--help'])).stdout, /^Usage: otelpyroscope top/);
+    for (const args of [
+      ['top', '--help'],
+      ['help', 'top'],
+    ]) {
+      assert.match((await cli(args)).stdout, /^Usage: otelpyroscope top/);
+    }
+    assert.equal((await cli(['--version'])).stdout, `${VERSION}\n`);
+  });
+
+  it('says in a sentence that its output cannot be written', function () {
+    const full = openSync('/dev/full', 'w');
+    const stdio = ['ignore', full, 'pipe'];
+    const { status, stderr } = spawnSync(process.execPath, [CLI, 'top', shop], { stdio });
+    closeSync(full);
+    assert.equal(status, 1);
+    assert.match(String(stderr), /^otelpyroscope: the output could not be written: .*ENOSPC.*\n$/);
   });
 
   describe('beside go tool pprof', function () {
@@ -196,7 +276,9 @@ describe('otelpyroscope top', function () {
             ]),
         );
         assert.ok(expected.size >= 5, `${by}: ${expected.size} rows of pprof`);
-        const sort = (map) => [...map].sort(([a], [b]) => (a < b ? -1 : 1));
+        // pprof takes all functions of a file that have no name for one.
+        const isNamed = ([name]) => !name.startsWith('(anonymous');
+        const sort = (map) => [...map].filter(isNamed).sort(([a], [b]) => (a < b ? -1 : 1));
         assert.deepEqual(sort(found), sort(expected), by);
       }
     }
