@@ -73,7 +73,7 @@ export function spanTable({ profile, spans, processNanos }) {
     ['span name', 'CPU', 'share', 'calls', 'CPU per call'],
     [
       ...rows,
-      rest('(outside any span)', unlabelled),
+      rest('(none)', unlabelled),
       rest('(other threads: pool, GC, compiler)', others),
       rest('process', processNanos),
     ],
