@@ -38,6 +38,8 @@ const SAME_ON_ALL = [
   'test/package/readme.test.mjs',
   'test/package/viewer.test.mjs',
   'test/unit/cli/top.test.mjs',
+  'test/unit/otel/resource.test.mjs',
+  'test/unit/otel/tracer-provider.test.mjs',
   'test/unit/profile/trace-rows.test.mjs',
   'test/unit/pyroscope/upload-labels.test.mjs',
   'test/unit/profile/reader.test.mjs',

@@ -9,6 +9,7 @@ import {
   type ContextManager,
   type Token,
 } from './context-manager-probes.js';
+import { restoringToken } from './restoring-token.js';
 import { labelSetOf } from './span-labels.js';
 
 const PATCHED = Symbol.for('otelpyroscope.context-manager.v1');
@@ -136,24 +137,12 @@ function patchAttach(manager: Manager, original: (context: Context) => Token): v
     const current = activeLabels.get(before);
     const set = labelSetOrNone(context, current);
     if (set === current) return token;
+    const restoring = restoringToken(token, () => activeLabels.restore(before));
+    // Labels that nothing would restore are not set.
+    if (restoring === undefined) return token;
     activeLabels.enter(set);
-    return restoringToken(token, before);
+    return restoring;
   };
-}
-
-/** Returns the manager's own token; its `dispose` also restores the labels. */
-function restoringToken(token: Token, before: number): Token {
-  const dispose = token.dispose;
-  let disposed = false;
-  token.dispose = function (this: Token) {
-    try {
-      dispose.call(token);
-    } finally {
-      if (!disposed) activeLabels.restore(before);
-      disposed = true;
-    }
-  };
-  return token;
 }
 
 function patchBind(manager: Manager): void {

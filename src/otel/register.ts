@@ -130,12 +130,9 @@ class ProxyHook {
   add(registration: Registration): void {
     if (this.#registrations.push(registration) > 1) return;
     const proxy = this.#proxy;
-    proxy.setDelegate = (delegate) => {
+    this.#replace(proxy, 'setDelegate', (delegate: object): void => {
       this.#delegate = delegate;
       this.#apply();
-    };
-    this.#restore.push(() => {
-      delete proxy.setDelegate;
     });
     this.#delegate = delegateOf(proxy);
     this.#apply();
@@ -165,8 +162,12 @@ class ProxyHook {
     const registrations = this.#registrations;
     for (const tracer of tracers.values() as Iterable<SdkTracer>) {
       const { startSpan } = tracer;
-      // The SDK's startActiveSpan calls this as well.
-      tracer.startSpan = function (name, spanOptions, context) {
+      const labelling: SdkTracer['startSpan'] = function (
+        this: SdkTracer,
+        name,
+        spanOptions,
+        context,
+      ) {
         const span = startSpan.call(this, name, spanOptions, context);
         const options = registrations[0]?.resolved;
         if (options !== undefined) {
@@ -174,10 +175,27 @@ class ProxyHook {
         }
         return span;
       };
-      this.#restore.push(() => {
-        delete (tracer as Partial<SdkTracer>).startSpan;
-      });
+      // The SDK's startActiveSpan calls this as well.
+      this.#replace(tracer, 'startSpan', labelling);
     }
+  }
+
+  /**
+   * Replaces a method by an own property, until `remove`. A tool that has replaced ours meanwhile
+   * keeps its method, and one that had replaced the method before gets its own back.
+   */
+  #replace(object: object, name: string, value: unknown): void {
+    const before = Object.getOwnPropertyDescriptor(object, name);
+    const attributes = { configurable: true, enumerable: true, writable: true };
+    if (!Reflect.defineProperty(object, name, { ...attributes, value })) {
+      warn(`spans of a frozen object of the SDK have no labels: its ${name} cannot be replaced`);
+      return;
+    }
+    this.#restore.push(() => {
+      if (Reflect.get(object, name) !== value) return;
+      Reflect.deleteProperty(object, name);
+      if (before !== undefined) Reflect.defineProperty(object, name, before);
+    });
   }
 }
 

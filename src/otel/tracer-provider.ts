@@ -14,6 +14,7 @@ import {
   type ResolvedLabelOptions,
 } from '../options/options.js';
 import { passThrough } from './forwarding-proxy.js';
+import { registerWrapper } from './register-wrapper.js';
 import { noteResource } from './resource.js';
 import { onSpanStart, SPAN_KEY } from './span-labels.js';
 
@@ -23,9 +24,6 @@ export interface Labelling {
   enabled: boolean;
 }
 
-/** `register` registers its `this`, which must be the wrapper for spans to have labels. */
-const CALLED_ON_WRAPPER: ReadonlySet<PropertyKey> = new Set(['register']);
-
 let disable: (provider: TracerProvider) => void;
 
 /**
@@ -33,7 +31,7 @@ let disable: (provider: TracerProvider) => void;
  * trace id, span id and name, and the span gets the attribute `pyroscope.profile.id`.
  *
  * Everything but `getTracer` and `register` passes through to the wrapped provider (forceFlush,
- * shutdown, …). `register` registers the wrapper.
+ * shutdown, …). `register` registers the wrapper. It is no `instanceof` the wrapped provider's class.
  */
 export class TracerProvider implements ApiTracerProvider {
   readonly #inner: ApiTracerProvider;
@@ -53,7 +51,8 @@ export class TracerProvider implements ApiTracerProvider {
     this.#inner = tp;
     noteResource(tp);
     const own = new.target.prototype as object;
-    Object.setPrototypeOf(this, passThrough(tp, own, CALLED_ON_WRAPPER));
+    const register = (...args: unknown[]): unknown => registerWrapper(this, tp, args);
+    Object.setPrototypeOf(this, passThrough(tp, { own, replaced: { register } }));
     patchedContextManager();
   }
 
@@ -106,9 +105,12 @@ function labellingTracer(inner: Tracer, labelling: Labelling): Tracer {
     return manager.with(parent.setValue(SPAN_KEY, span), fn, undefined, span);
   }
 
-  const tracer = Object.create(passThrough(inner)) as Tracer;
-  // Own properties: calling a method behind the proxy costs more.
-  Object.defineProperty(tracer, 'startSpan', { value: startSpan, writable: true });
-  Object.defineProperty(tracer, 'startActiveSpan', { value: startActiveSpan, writable: true });
+  const methods = { startSpan, startActiveSpan };
+  const tracer = Object.create(passThrough(inner, { replaced: methods })) as Tracer;
+  // Own properties as well: calling a method behind the proxy costs more. Tools replace, restore and
+  // delete them, as they do with those of the tracer inside.
+  for (const [name, value] of Object.entries(methods)) {
+    Object.defineProperty(tracer, name, { value, writable: true, configurable: true });
+  }
   return tracer;
 }
