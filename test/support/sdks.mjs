@@ -42,6 +42,7 @@ function load(version) {
   const api = require('@opentelemetry/api');
   const hooks = require('@opentelemetry/context-async-hooks');
   const core = require('@opentelemetry/core');
+  const resources = require('@opentelemetry/resources');
   const isV3 = version.startsWith('3');
   const trace = require(isV3 ? '@opentelemetry/sdk-trace' : '@opentelemetry/sdk-trace-base');
   const Provider = isV3
@@ -60,12 +61,23 @@ function load(version) {
     StackContextManager: trace.StackContextManager,
     createExporter: () => new trace.InMemorySpanExporter(),
     /** A provider that hands finished sampled spans to `exporter`, after `processors`. */
-    createProvider: ({ sampler, exporter, processors = [] } = {}) => {
+    createProvider: ({ sampler, exporter, resource, processors = [] } = {}) => {
       const spanProcessors =
         exporter === undefined
           ? processors
           : [...processors, new trace.SimpleSpanProcessor(isV3 ? { exporter } : exporter)];
-      return new Provider({ spanProcessors, ...(sampler === undefined ? {} : { sampler }) });
+      const given = Object.entries({ sampler, resource }).filter(([, each]) => each !== undefined);
+      return new Provider({ spanProcessors, ...Object.fromEntries(given) });
+    },
+    /** A resource with attributes, and others that a detector finds later: a promise of each. */
+    createResource: (attributes, later) => {
+      if (resources.resourceFromAttributes !== undefined) {
+        return resources.resourceFromAttributes({ ...later, ...attributes });
+      }
+      const found = Promise.all(
+        Object.entries(later).map(async ([name, value]) => [name, await value]),
+      );
+      return new resources.Resource(attributes, found.then(Object.fromEntries));
     },
     /** The SDK's own way to make a provider global; SDK 3 leaves it to the api. */
     registerProvider: (provider, contextManager) => {
