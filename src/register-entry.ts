@@ -1,5 +1,6 @@
 /** `node --require otelpyroscope/register` or `--import`: labels, and the agent if configured. */
 import { isMainThread } from 'node:worker_threads';
+import { startTimer } from './util/clock.js';
 import { emitHeldWarnings, holdWarnings, warn } from './util/diagnostics.js';
 import { readRegisterEnvironment } from './options/pyroscope.js';
 import { isAgentRunning, startPyroscope } from './pyroscope/agent.js';
@@ -23,5 +24,5 @@ function start(): void {
 }
 
 start();
-setTimeout(emitHeldWarnings, HOLD_MS).unref();
+startTimer(emitHeldWarnings, HOLD_MS).unref();
 process.once('beforeExit', emitHeldWarnings);

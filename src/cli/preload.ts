@@ -63,7 +63,7 @@ function beforeDefault(signal: NodeJS.Signals, finish: () => void): void {
     if (event !== signal || added === listener) return;
     // Not at once: the program's listener is not added yet, and Node.js stops to watch a signal
     // when its last listener is removed.
-    queueMicrotask(() => {
+    void Promise.resolve().then(() => {
       if (process.listenerCount(signal) > 1) process.removeListener(signal, listener);
     });
   });

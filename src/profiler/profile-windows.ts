@@ -1,9 +1,9 @@
 /** The windows of this thread's profilers, with the samples of all threads of the process. */
 import { CPU_PROFILE } from '../util/profile-types.js';
-import { promisify } from 'node:util';
-import { gzip, gzipSync } from 'node:zlib';
+import { dateMs, monotonicMs, monotonicNanos, startDeadline } from '../util/clock.js';
 import { warn } from '../util/diagnostics.js';
 import { ProfilerError } from '../util/errors.js';
+import { gzipped, gzippedSync } from '../util/gzip.js';
 import type { NativeMetrics } from '../addon/loader.js';
 import type { ResolvedCpuProfilerOptions } from '../options/options.js';
 import { ProfileBuilder, type ProfileTimes, type SampleBatch } from '../pprof/profile-builder.js';
@@ -11,8 +11,6 @@ import { threadSingleton } from '../util/thread-singleton.js';
 import { atOnce, inSlices } from '../util/time-slices.js';
 import { SourceMaps } from '../source-maps/source-maps.js';
 import { ForeignLabels, othersBatch, ProfiledThread } from './profiled-thread.js';
-
-const gzipAsync = promisify(gzip);
 
 /**
  * How long the end of a segment waits for threads that do not return to their event loop, in
@@ -32,8 +30,8 @@ const EXIT_ACKNOWLEDGE_MS = 100;
 class ProfileSegment {
   readonly #builder: ProfileBuilder;
   readonly #foreignLabels = new ForeignLabels();
-  readonly #startNanos = BigInt(Date.now()) * 1_000_000n;
-  readonly #startClock = process.hrtime.bigint();
+  readonly #startNanos = BigInt(dateMs()) * 1_000_000n;
+  readonly #startClock = monotonicNanos();
   #durationNanos = 0n;
 
   constructor(lineNumbers: boolean) {
@@ -52,14 +50,14 @@ class ProfileSegment {
   }
 
   end(): void {
-    this.#durationNanos = process.hrtime.bigint() - this.#startClock;
+    this.#durationNanos = monotonicNanos() - this.#startClock;
   }
 
   /** Resolves to the gzipped profile, with original names, files and lines if `maps` are given. */
   async encode(periodNanos: number, maps: SourceMaps | undefined): Promise<Uint8Array> {
     await inSlices(this.#builder.merge());
     const originals = await maps?.load(this.#builder.urls());
-    return gzipAsync(
+    return gzipped(
       await inSlices(this.#builder.encode({ ...this.#times(periodNanos), originals })),
     );
   }
@@ -68,7 +66,7 @@ class ProfileSegment {
   encodeSync(periodNanos: number, maps: SourceMaps | undefined): Uint8Array {
     atOnce(this.#builder.merge());
     const originals = maps?.loadSync(this.#builder.urls());
-    return gzipSync(atOnce(this.#builder.encode({ ...this.#times(periodNanos), originals })));
+    return gzippedSync(atOnce(this.#builder.encode({ ...this.#times(periodNanos), originals })));
   }
 
   #times(periodNanos: number): ProfileTimes {
@@ -224,16 +222,20 @@ export class ProfileWindows {
     if (condition()) return true;
     return new Promise((resolve) => {
       const done = (result: boolean): void => {
-        clearTimeout(timer);
+        stopDeadline();
         this.#checks.delete(check);
         resolve(result);
       };
       const check = (): void => {
         if (condition()) done(true);
       };
-      const timer = setTimeout(() => {
-        done(false);
-      }, limitMs);
+      const stopDeadline = startDeadline(
+        () => {
+          done(false);
+        },
+        limitMs,
+        { keepsAlive: true },
+      );
       this.#checks.add(check);
     });
   }
@@ -261,9 +263,9 @@ export class ProfileWindows {
 /** Returns whether the condition became true before the time was up; sleeps meanwhile. */
 function waitUntilSync(condition: () => boolean, limitMs: number): boolean {
   const sleeper = new Int32Array(new SharedArrayBuffer(4));
-  const end = performance.now() + limitMs;
+  const end = monotonicMs() + limitMs;
   while (!condition()) {
-    if (performance.now() > end) return false;
+    if (monotonicMs() > end) return false;
     Atomics.wait(sleeper, 0, 0, 1);
   }
   return true;

@@ -1,6 +1,7 @@
 /** Connects this thread to the profile of the process: joins sessions and delivers samples. */
 import * as workerThreads from 'node:worker_threads';
 import { activeLabels } from '../labels/active-labels.js';
+import { startTimer, stopTimer, type Timer } from '../util/clock.js';
 import { warnOnce } from '../util/diagnostics.js';
 import { OTHER_THREADS } from '../util/pseudo-frames.js';
 import { labelsOfSet, type LabelSet } from '../labels/label-set.js';
@@ -41,7 +42,7 @@ export class ProfiledThread {
   readonly #named = new WeakMap<Labels, Labels>();
   readonly #onExit = (): void => this.flush();
   #sampling = false;
-  #forgetTimer: NodeJS.Timeout | undefined;
+  #forgetTimer: Timer | undefined;
 
   /** Throws a ProfilerError if there is no sampler. */
   constructor(own: OwnWindows) {
@@ -65,7 +66,7 @@ export class ProfiledThread {
   connect(): void {
     if (this.#sampling) return;
     this.#sampling = true;
-    clearTimeout(this.#forgetTimer);
+    stopTimer(this.#forgetTimer);
     activeLabels.connect(this.native);
     // A worker that ends by itself: its last labels. The main thread ends with the process.
     if (this.#threadName !== '') process.on('exit', this.#onExit);
@@ -95,7 +96,7 @@ export class ProfiledThread {
     this.#sampling = false;
     activeLabels.disconnect();
     process.off('exit', this.#onExit);
-    this.#forgetTimer = setTimeout(() => this.native.forget(), FORGET_AFTER_MS);
+    this.#forgetTimer = startTimer(() => this.native.forget(), FORGET_AFTER_MS);
     this.#forgetTimer.unref();
   }
 

@@ -10,6 +10,7 @@ import {
 } from '../options/options.js';
 import { asOwnWork } from '../otel/run-untraced.js';
 import { CpuProfiler } from '../profiler/cpu-profiler.js';
+import { startTimer, stopTimer } from '../util/clock.js';
 import { warnOnce } from '../util/diagnostics.js';
 import { CPU_PROFILE, type ProfileType } from '../util/profile-types.js';
 import { hostName, isOwnRequest } from '../util/request-guard.js';
@@ -174,10 +175,10 @@ function waitUnlessClosed(res: ServerResponse, ms: number): Promise<boolean> {
       return;
     }
     const onClose = (): void => {
-      clearTimeout(timer);
+      stopTimer(timer);
       resolve(false);
     };
-    const timer = setTimeout(() => {
+    const timer = startTimer(() => {
       res.off('close', onClose);
       resolve(true);
     }, ms);

@@ -1,8 +1,9 @@
 /** An HTTP server for profiles on request and, as an option, the viewer. */
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { checkNames, integer } from '../options/options.js';
 import { asOwnWork } from '../otel/run-untraced.js';
+import { http } from '../util/lazy-modules.js';
 import { CPU_PROFILE } from '../util/profile-types.js';
 import { CpuProfiler } from '../profiler/cpu-profiler.js';
 import { isLoopback, isOwnRequest, ownNames } from '../util/request-guard.js';
@@ -63,7 +64,7 @@ export async function servePprof(options: ServePprofOptions = {}): Promise<Serve
   const live = ui
     ? asOwnWork(() => startLiveViewer(CPU_PROFILE, new CpuProfiler(cpu), host, hosts))
     : undefined;
-  const server = createServer((req, res) => {
+  const server = http().createServer((req, res) => {
     if (live !== undefined && asOwnWork(() => live.handle(req, res))) return;
     const handler = routes.get((req.url ?? '').split('?')[0] as string);
     if (handler === undefined) refuse(res, 404, `there is only ${[...routes.keys()].join(', ')}`);

@@ -1,5 +1,6 @@
 /** Limits how many values of one label name are uploaded: each value is a series at the server. */
 import { LABELS_WITHOUT_SERIES } from '../profile/pprof-parts.js';
+import { monotonicMs } from '../util/clock.js';
 import { warnOnce } from '../util/diagnostics.js';
 
 /** The value that stands for all values beyond the limit. */
@@ -19,13 +20,16 @@ const EXAMPLE_LENGTH = 80;
  */
 export class LabelValueLimit {
   readonly #limit: number;
+  readonly #now: () => number;
   readonly #values = new Map<string, Set<string>>();
   /** Names that were warned of. */
   readonly #reported = new Set<string>();
   #periodEnd = -Infinity;
 
-  constructor(limit: number) {
+  /** `now` returns milliseconds; another clock is for tests. */
+  constructor(limit: number, now = monotonicMs) {
     this.#limit = limit;
+    this.#now = now;
   }
 
   /** Whether this name's value is uploaded as it is; else `OTHER_VALUE` is uploaded instead. */
@@ -48,7 +52,7 @@ export class LabelValueLimit {
   }
 
   #startPeriod(): void {
-    const now = performance.now();
+    const now = this.#now();
     if (now < this.#periodEnd) return;
     this.#periodEnd = now + PERIOD_MS;
     this.#values.clear();

@@ -1,8 +1,7 @@
 /** Fits profiles to the limits of a Pyroscope server: splits them, and trims the rest. */
 import type { ProfileSummary } from './protocols/upload.js';
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
 import { gunzipInSlices } from '../util/gunzip.js';
+import { gzipped as gzip } from '../util/gzip.js';
 import { ProtobufReader } from '../profile/protobuf-reader.js';
 import { inSlices } from '../util/time-slices.js';
 import { FIELD, PprofIndex, SAMPLE_FIELD } from '../profile/pprof-index.js';
@@ -12,8 +11,6 @@ import {
   partialProfile,
   sampleNumbers,
 } from '../profile/pprof-parts.js';
-
-const gzipAsync = promisify(gzip);
 
 /** Pyroscope's default limits, less some room for what a protocol adds to the profile. */
 export interface ProfileLimits {
@@ -183,6 +180,6 @@ async function packIfFits(
 }
 
 async function pack(bytes: Uint8Array): Promise<FittedProfile['parts'][number]> {
-  const gzipped = await gzipAsync(bytes);
+  const gzipped = await gzip(bytes);
   return { gzipped, summary: await inSlices(scanProfile(bytes)) };
 }

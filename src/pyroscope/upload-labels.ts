@@ -1,13 +1,10 @@
 /** Rewrites the labels of a profile for the server: names that Grafana shows, and a limit of values. */
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { gunzipInSlices } from '../util/gunzip.js';
+import { gzipped as gzip } from '../util/gzip.js';
 import { inSlices } from '../util/time-slices.js';
 import { OTHER_VALUE, type LabelValueLimit } from './label-value-limit.js';
 import { reportDroppedLabel, shownName } from './protocols/label-names.js';
-
-const gzipAsync = promisify(gzip);
 
 /** Field numbers: https://github.com/google/pprof/blob/main/proto/profile.proto */
 const SAMPLE = 2;
@@ -38,7 +35,7 @@ export async function fitLabels(gzipped: Uint8Array, rules: LabelRules): Promise
   const bytes = await gunzipInSlices(gzipped);
   const fitted = await inSlices(rewrite(bytes, rules));
   if (fitted === undefined) return { gzipped, droppedLabels: 0, otherLabelValues: 0 };
-  return { ...fitted.counts, gzipped: await gzipAsync(fitted.bytes) };
+  return { ...fitted.counts, gzipped: await gzip(fitted.bytes) };
 }
 
 interface Rewritten {

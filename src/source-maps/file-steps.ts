@@ -1,6 +1,7 @@
 /** Runs work with files, which is written once as steps, with the event loop or without it. */
 import { closeSync, constants, fstatSync, openSync, readSync, statSync, type Stats } from 'node:fs';
 import { open, stat, type FileHandle } from 'node:fs/promises';
+import { monotonicNanos } from '../util/clock.js';
 import { nextTurn, sliceEnd } from '../util/time-slices.js';
 
 /** Without O_NONBLOCK, opening a pipe waits for a writer, and some devices may wait too. */
@@ -92,7 +93,7 @@ export async function run<T>(steps: FileSteps<T>): Promise<T> {
   let end = 0n;
   while (next.done !== true) {
     if (next.value === undefined) {
-      if (process.hrtime.bigint() >= end) {
+      if (monotonicNanos() >= end) {
         await nextTurn();
         end = sliceEnd();
       }

@@ -1,7 +1,7 @@
 /** Finds the original positions of compiled code by its source maps. */
 import path from 'node:path';
-import { clearTimeout, setTimeout } from 'node:timers';
 import { fileURLToPath } from 'node:url';
+import { startDeadline } from '../util/clock.js';
 import { warnOnce } from '../util/diagnostics.js';
 import { fileStatus, run, runSync, type FileSteps } from './file-steps.js';
 import type * as MapFiles from './map-files.js';
@@ -178,11 +178,15 @@ export class SourceMaps {
 /** Resolves to whether the work, which never rejects, is done within `ms`. */
 async function isWithin(work: Promise<void>, ms: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => {
-      resolve(false);
-    }, ms);
+    const stopDeadline = startDeadline(
+      () => {
+        resolve(false);
+      },
+      ms,
+      { keepsAlive: true },
+    );
     void work.then(() => {
-      clearTimeout(timer);
+      stopDeadline();
       resolve(true);
     });
   });

@@ -1,5 +1,6 @@
 /** Decompresses gzip data of any size without blocking the event loop for long. */
-import { createGunzip } from 'node:zlib';
+import { areTicksHeld } from './clock.js';
+import { zlib } from './lazy-modules.js';
 import { inSlices, joined } from './time-slices.js';
 
 /** Bytes that the thread pool decompresses at a time. */
@@ -16,7 +17,8 @@ export async function gunzipInSlices(
   gzipped: Uint8Array,
   maxBytes = Infinity,
 ): Promise<Uint8Array> {
-  const stream = createGunzip({ chunkSize: CHUNK_BYTES });
+  if (await areTicksHeld()) return gunzipAtOnce(gzipped, maxBytes);
+  const stream = zlib().createGunzip({ chunkSize: CHUNK_BYTES });
   stream.end(gzipped);
   const chunks: Uint8Array[] = [];
   let length = 0;
@@ -26,4 +28,10 @@ export async function gunzipInSlices(
     chunks.push(chunk as Uint8Array);
   }
   return inSlices(joined(chunks));
+}
+
+function gunzipAtOnce(gzipped: Uint8Array, maxBytes: number): Uint8Array {
+  const bytes = zlib().gunzipSync(gzipped);
+  if (bytes.length > maxBytes) throw new GunzipLimitError(`more than ${String(maxBytes)} bytes`);
+  return bytes;
 }

@@ -1,6 +1,6 @@
 /** Separates HTTP requests of a server's own pages and of tools from those of foreign pages. */
 import type { IncomingMessage } from 'node:http';
-import { isIP } from 'node:net';
+import { net } from './lazy-modules.js';
 
 const LOOPBACK_NAMES: readonly string[] = ['localhost', '127.0.0.1', '[::1]'];
 
@@ -20,12 +20,13 @@ export function isLoopback(host: string): boolean {
 export function ownNames(host: string, others: readonly string[] = []): IsOwnName {
   const names = new Set([...LOOPBACK_NAMES, ...[host, ...others].map(hostName)]);
   const takesNumbers = !isLoopback(host);
-  return (name) => names.has(name) || (takesNumbers && isIP(name.replace(/^\[|\]$/g, '')) !== 0);
+  return (name) =>
+    names.has(name) || (takesNumbers && net().isIP(name.replace(/^\[|\]$/g, '')) !== 0);
 }
 
 /** Returns a host as `IsOwnName` takes it. */
 export function hostName(host: string): string {
-  return isIP(host) === 6 ? `[${host.toLowerCase()}]` : host.toLowerCase();
+  return net().isIP(host) === 6 ? `[${host.toLowerCase()}]` : host.toLowerCase();
 }
 
 /**

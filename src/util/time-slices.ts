@@ -1,5 +1,5 @@
 /** Work in slices, between which the event loop runs. */
-import { setImmediate } from 'node:timers';
+import { inNextTurn, monotonicNanos } from './clock.js';
 
 /** Length of a slice in nanoseconds; its last step may end later. */
 const SLICE_NANOS = 500_000n;
@@ -14,7 +14,7 @@ export async function inSlices<Result>(work: Generator<void, Result>): Promise<R
     do {
       const step = work.next();
       if (step.done === true) return step.value;
-    } while (process.hrtime.bigint() < end);
+    } while (monotonicNanos() < end);
   }
 }
 
@@ -25,20 +25,19 @@ const waiting: (() => void)[] = [];
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     // setImmediate of timers/promises costs several times as much.
-    if (waiting.push(resolve) === 1) setImmediate(serveNext);
+    if (waiting.push(resolve) === 1) inNextTurn(serveNext);
   });
 }
 
 function serveNext(): void {
   const next = waiting.shift();
-  if (waiting.length > 0) setImmediate(serveNext);
+  if (waiting.length > 0) inNextTurn(serveNext);
   next?.();
 }
 
-/** Returns the end of a slice that begins now, in nanoseconds of `process.hrtime.bigint()`. */
+/** Returns the end of a slice that begins now, in nanoseconds of `monotonicNanos`. */
 export function sliceEnd(): bigint {
-  // Not performance.now(): Node.js loads a module for it, which takes 2 ms.
-  return process.hrtime.bigint() + SLICE_NANOS;
+  return monotonicNanos() + SLICE_NANOS;
 }
 
 /** Does all of the work now and returns its result. */

@@ -1,5 +1,6 @@
 /** Collects windows of the running process for the viewer. */
 import type { CpuProfiler } from '../profiler/cpu-profiler.js';
+import { dateMs, startTimer, stopTimer, type Timer } from '../util/clock.js';
 import { warnOnce } from '../util/diagnostics.js';
 import { ProfileRing } from './profile-ring.js';
 
@@ -12,7 +13,7 @@ const FIRST_WINDOW_MS = 1_000;
 export class LiveProfile {
   readonly ring = new ProfileRing();
   readonly #profiler: CpuProfiler;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
 
   constructor(profiler: CpuProfiler) {
     this.#profiler = profiler;
@@ -26,19 +27,19 @@ export class LiveProfile {
 
   /** Ends sampling; the windows stay. */
   async stop(): Promise<void> {
-    clearTimeout(this.#timer);
+    stopTimer(this.#timer);
     this.#timer = undefined;
-    if (this.#profiler.running) this.ring.add(await this.#profiler.stop(), Date.now());
+    if (this.#profiler.running) this.ring.add(await this.#profiler.stop(), dateMs());
   }
 
   #schedule(millis: number): void {
-    this.#timer = setTimeout(() => void this.#rotate(), millis);
+    this.#timer = startTimer(() => void this.#rotate(), millis);
     this.#timer.unref();
   }
 
   async #rotate(): Promise<void> {
     try {
-      this.ring.add(await this.#profiler.collect(), Date.now());
+      this.ring.add(await this.#profiler.collect(), dateMs());
     } catch (error) {
       warnOnce('live-profile', 'a window of the live view is lost', error);
     }

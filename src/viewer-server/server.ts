@@ -1,8 +1,9 @@
 /** Serves the viewer's page and its data over HTTP, to the page itself only. */
 import { readFile } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
+import { http } from '../util/lazy-modules.js';
 import { warn } from '../util/diagnostics.js';
 import { hostName, isOwnRequest, ownNames } from '../util/request-guard.js';
 import { dataFor, QueryError } from './api.js';
@@ -90,7 +91,7 @@ export async function startViewer(
   { host = '127.0.0.1', port = 0, keepAlive = true }: ViewerOptions = {},
 ): Promise<{ server: Server; url: string }> {
   const handle = viewerHandler(source, host);
-  const server = createServer((request, response) => {
+  const server = http().createServer((request, response) => {
     if (!handle(request, response)) send(response, 404, 'text/plain', 'Not found.\n');
   });
   if (!keepAlive) {

@@ -274,9 +274,27 @@ describe('the folder src/', () => {
     );
   });
 
+  it('uses timers and clocks in util/clock.ts only, which no fake clock of tests stops', () => {
+    const users = sourceFiles.filter((file) =>
+      /(?<![.\w])(set|clear)(Timeout|Interval|Immediate)\b|\bglobalThis\.(set|clear)|\bDate\.now\b|\bnew Date\b|\bperformance\b|\bhrtime\b|\bqueueMicrotask\b|\bnextTick\b|['"](node:)?(timers|perf_hooks)\b/.test(
+        codeOf(file),
+      ),
+    );
+    assert.deepEqual(users, ['src/util/clock.ts']);
+  });
+
+  it('loads the modules that tools patch at their first use, in util/lazy-modules.ts', () => {
+    const users = sourceFiles.filter((file) =>
+      /^import (?!type )[^;]*['"]node:(https?|net|tls|zlib|dns)['"]|\brequire\('node:/m.test(
+        codeOf(file),
+      ),
+    );
+    assert.deepEqual(users, ['src/util/lazy-modules.ts']);
+  });
+
   it('loads the binary in addon/ only', () => {
     const loaders = sourceFiles.filter((file) =>
-      /\bdlopen\b|\.node['"`]|\bcreateRequire\b|['"](node-gyp-build|bindings)['"]|\brequire\s*\((?!'\.{1,2}\/[\w/-]+\.js')/.test(
+      /\bdlopen\b|\.node['"`]|\bcreateRequire\b|['"](node-gyp-build|bindings)['"]|\brequire\s*\((?!'\.{1,2}\/[\w/-]+\.js'|'node:)/.test(
         codeOf(file),
       ),
     );
