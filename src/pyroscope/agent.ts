@@ -1,5 +1,6 @@
 /** The push agent: uploads one window after another to Pyroscope, and throws nothing into the application. */
 import { CpuProfiler } from '../profiler/cpu-profiler.js';
+import { monotonicMs, startDeadline, startTimer, stopTimer, type Timer } from '../util/clock.js';
 import { deliverHeldWarnings, warn, warnOnce } from '../util/diagnostics.js';
 import { resolvePyroscopeConfig, type PyroscopeConfig } from '../options/pyroscope.js';
 import type { ResolvedPyroscopeConfig } from '../options/pyroscope.js';
@@ -101,12 +102,12 @@ class Agent {
   readonly #onBeforeExit = (): void => {
     this.#beforeExit();
   };
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
   #stopped: Promise<void> | undefined;
   /** The collect under way: they run one after another. */
   #collecting: Promise<void> = Promise.resolve();
   /**
-   * The process counts as ending until this time of `performance.now`: Infinity during the flush at
+   * The process counts as ending until this time of `monotonicMs`: Infinity during the flush at
    * `beforeExit`, -Infinity before it.
    */
   #endingUntil = -Infinity;
@@ -168,7 +169,7 @@ class Agent {
   }
 
   #schedule(ms: number): void {
-    this.#timer = setTimeout(() => {
+    this.#timer = startTimer(() => {
       this.#schedule(this.#config.flushIntervalMs);
       if (this.#isEnding()) return;
       // At every window: a context manager may have been registered since.
@@ -228,7 +229,7 @@ class Agent {
   }
 
   async #stop(): Promise<void> {
-    clearTimeout(this.#timer);
+    stopTimer(this.#timer);
     process.off('beforeExit', this.#onBeforeExit);
     running.delete(this);
     if (!this.#profiler.running) return;
@@ -250,13 +251,13 @@ class Agent {
       // The application may have called stop() since; that has a deadline of its own.
       if (!delivered && this.#stopped === undefined) this.#uploader.suspend();
       const aliveAfter = delivered ? ALIVE_AFTER_MS : ALIVE_AFTER_DEADLINE_MS;
-      this.#endingUntil = performance.now() + aliveAfter;
+      this.#endingUntil = monotonicMs() + aliveAfter;
     });
   }
 
   /** Returns whether the process is ending. Resumes uploads once the application has gone on. */
   #isEnding(): boolean {
-    if (performance.now() < this.#endingUntil) return true;
+    if (monotonicMs() < this.#endingUntil) return true;
     if (this.#endingUntil !== -Infinity) {
       this.#endingUntil = -Infinity;
       this.#uploader.resume();
@@ -270,9 +271,13 @@ class Agent {
    */
   async #deliver(ms: number, last: boolean): Promise<boolean> {
     const deadline = new AbortController();
-    const timer = setTimeout(() => {
-      deadline.abort();
-    }, ms);
+    const stopDeadline = startDeadline(
+      () => {
+        deadline.abort();
+      },
+      ms,
+      { keepsAlive: true },
+    );
     const { signal } = deadline;
     this.#uploader.resume();
     await Promise.race([
@@ -282,7 +287,7 @@ class Agent {
       }),
     ]);
     await this.#uploader.drain(signal);
-    clearTimeout(timer);
+    stopDeadline();
     return !signal.aborted;
   }
 

@@ -1,40 +1,24 @@
-/** Tries an upload once, by the global `fetch`, within limits of time and memory; does not keep the process alive. */
-import { subscribe } from 'node:diagnostics_channel';
+/**
+ * Tries an upload once, within limits of time and memory; does not keep the process alive. It uses
+ * sockets, because what the application observes (`fetch`, `node:http`, resource timing,
+ * instrumentations of both) must not contain the profiler's own requests.
+ */
+import type { Socket } from 'node:net';
+import { proxyFor } from '../options/proxy.js';
 import { asOwnWork } from '../otel/run-untraced.js';
+import { startDeadline } from '../util/clock.js';
+import { net, tls } from '../util/lazy-modules.js';
+import { ArrivingResponse, requestHead } from './http-message.js';
 import type { UploadResponse } from './upload-response.js';
-import { USER_AGENT, type UploadRequest } from './upload-request.js';
+import type { UploadRequest } from './upload-request.js';
 
 /**
  * Time limit of connecting, in milliseconds. Connecting keeps the process alive; the rest of an
  * upload does not.
  */
 const CONNECT_MS = 4_000;
-/** Bytes that are read of a response. */
-const MAX_RESPONSE_BYTES = 16_384;
 /** OpenSSL's errors where the response to its greeting is plain text. */
 const NO_TLS_CODES = ['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG'];
-
-interface SentHeaders {
-  headers?: unknown;
-  request?: { origin?: unknown };
-  socket?: { unref?: () => void };
-}
-
-interface Connecting {
-  connectParams?: { protocol?: unknown; host?: unknown };
-}
-
-/** An upload that has no connection yet. */
-interface Waiting {
-  readonly origin: string;
-  readonly connected: () => void;
-  /** Sockets being connected for it, as far as Node.js reports them. */
-  readonly sockets: Set<Destroyable>;
-}
-
-interface Destroyable {
-  destroy: () => void;
-}
 
 /** Error of a try without a response. */
 export class UploadFailure extends Error {
@@ -47,11 +31,6 @@ export class UploadFailure extends Error {
   }
 }
 
-const waiting = new Set<Waiting>();
-/** The upload that `fetch` creates a socket for at this moment. */
-let connecting: Waiting | undefined;
-let subscribed = false;
-
 /**
  * Sends the request, and resolves to the response. Rejects with an UploadFailure if there is no
  * connection, it breaks, there is no response within `timeoutMs`, or `signal` is aborted.
@@ -61,76 +40,174 @@ export async function attemptUpload(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<UploadResponse> {
-  watchSockets();
-  const controller = new AbortController();
+  const attempt = new Attempt();
   const abort = (): void => {
-    controller.abort(new UploadFailure('stopped', 'the upload was broken off'));
+    attempt.fail(new UploadFailure('stopped', 'the upload was broken off'));
   };
   if (signal.aborted) abort();
   signal.addEventListener('abort', abort, { once: true });
-  const limit = (ms: number, message: string): NodeJS.Timeout =>
-    setTimeout(() => {
-      controller.abort(new UploadFailure('timeout', message));
-    }, ms).unref();
-  const timer = limit(timeoutMs, `no answer within ${String(timeoutMs)} ms`);
-  const connectTimer = limit(CONNECT_MS, `no connection within ${String(CONNECT_MS)} ms`);
-  const upload: Waiting = {
-    origin: new URL(request.url).origin,
-    connected: () => {
-      clearTimeout(connectTimer);
-      upload.sockets.clear();
+  const stopTimeout = startDeadline(
+    () => {
+      attempt.fail(new UploadFailure('timeout', `no answer within ${String(timeoutMs)} ms`));
     },
-    sockets: new Set(),
-  };
-  waiting.add(upload);
+    timeoutMs,
+    { keepsAlive: false },
+  );
   try {
-    return await asOwnWork(() => send(request, controller.signal));
-  } catch (error) {
-    if (controller.signal.aborted) throw controller.signal.reason;
-    throw failureOf(error);
+    return await asOwnWork(() => attempt.run(request));
   } finally {
-    clearTimeout(timer);
-    clearTimeout(connectTimer);
-    waiting.delete(upload);
-    for (const socket of upload.sockets) socket.destroy();
+    stopTimeout();
     signal.removeEventListener('abort', abort);
+    attempt.close();
   }
 }
 
-async function send(request: UploadRequest, signal: AbortSignal): Promise<UploadResponse> {
-  const response = await fetch(request.url, {
-    method: 'POST',
-    headers: request.headers,
-    body: request.body as Uint8Array<ArrayBuffer>,
-    redirect: 'manual',
-    signal,
-  });
-  return {
-    status: response.status,
-    retryAfter: response.headers.get('retry-after'),
-    location: response.headers.get('location'),
-    body: await readBody(response),
-  };
-}
+/** The connection of one try: a socket, with a proxy or TLS one over the other. */
+class Attempt {
+  readonly #sockets: Socket[] = [];
+  #arriving = new ArrivingResponse();
+  #isClosed = false;
+  #fail: ((failure: UploadFailure) => void) | undefined;
+  #failure: UploadFailure | undefined;
 
-/** Reads the beginning of the body. A body that breaks off is no error: the status is enough. */
-async function readBody(response: Response): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  try {
-    for await (const chunk of response.body ?? []) {
-      chunks.push(chunk as Uint8Array);
-      size += (chunk as Uint8Array).length;
-      // Leaving the loop cancels the rest.
-      if (size >= MAX_RESPONSE_BYTES) break;
+  /** Ends the try; what has arrived of a response is enough if it contains the status. */
+  fail(failure: UploadFailure): void {
+    this.#failure ??= failure;
+    this.#fail?.(this.#failure);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async run(request: UploadRequest): Promise<UploadResponse> {
+    const url = new URL(request.url);
+    const proxy = proxyFor(url);
+    const stopConnectTimeout = startDeadline(
+      () => {
+        this.fail(new UploadFailure('timeout', `no connection within ${String(CONNECT_MS)} ms`));
+      },
+      CONNECT_MS,
+      { keepsAlive: false },
+    );
+    let socket: Socket;
+    try {
+      socket = await this.#connect(proxy ?? url);
+      if (proxy !== undefined && url.protocol === 'https:') {
+        socket = await this.#tunnel(socket, url, proxy);
+      }
+    } finally {
+      stopConnectTimeout();
     }
-  } catch {
-    // Truncated or too slow: no reason to upload the same profile again.
+    const isForwarded = proxy !== undefined && url.protocol === 'http:';
+    const path = `${url.pathname}${url.search}`;
+    const head = requestHead(
+      `POST ${isForwarded ? url.origin : ''}${path}`,
+      url.host,
+      { ...request.headers, ...(isForwarded ? authorizationFor(proxy) : {}) },
+      request.body.length,
+    );
+    return this.#exchange(socket, head, request.body);
   }
-  return Buffer.concat(chunks).subarray(0, MAX_RESPONSE_BYTES);
+
+  /** Opens a connection, with TLS for https:. */
+  async #connect(url: URL): Promise<Socket> {
+    const isSecure = url.protocol === 'https:';
+    const port = url.port === '' ? (isSecure ? 443 : 80) : Number(url.port);
+    const socket = net().connect({ host: hostOf(url), port });
+    await this.#ready(socket, 'connect');
+    return isSecure ? this.#secure(socket, url) : socket;
+  }
+
+  async #secure(socket: Socket, url: URL): Promise<Socket> {
+    const host = hostOf(url);
+    const servername = net().isIP(host) === 0 ? host : '';
+    const secure = tls().connect({ socket, host, servername, ALPNProtocols: ['http/1.1'] });
+    await this.#ready(secure, 'secureConnect');
+    return secure;
+  }
+
+  /** Connects to the server of `url` through an HTTP proxy. */
+  async #tunnel(socket: Socket, url: URL, proxy: URL): Promise<Socket> {
+    const target = `${url.hostname}:${url.port === '' ? '443' : url.port}`;
+    const head = requestHead(`CONNECT ${target}`, target, authorizationFor(proxy), 0);
+    const { status } = await this.#exchange(socket, head);
+    if (status !== 200) {
+      throw new UploadFailure('proxy', `the proxy answers HTTP ${String(status)}`);
+    }
+    this.#arriving = new ArrivingResponse();
+    return this.#secure(socket, url);
+  }
+
+  /** Resolves when the socket is ready to be used; it does not keep the process alive then. */
+  async #ready(socket: Socket, event: 'connect' | 'secureConnect'): Promise<void> {
+    await this.#until(socket, (resolve) => {
+      this.#sockets.push(socket);
+      if (this.#isClosed) socket.destroy();
+      socket.once(event, resolve);
+    });
+    socket.unref();
+  }
+
+  #exchange(socket: Socket, head: Uint8Array, body?: Uint8Array): Promise<UploadResponse> {
+    const isTunnel = body === undefined;
+    return this.#until(socket, (resolve, reject) => {
+      const onData = (bytes: Uint8Array): void => {
+        try {
+          const isWhole = this.#arriving.add(bytes);
+          const { response } = this.#arriving;
+          if (response === undefined || !(isWhole || isTunnel)) return;
+          // In a tunnel, the server speaks only after the client.
+          socket.off('data', onData);
+          resolve(response);
+        } catch (error) {
+          reject(new UploadFailure('malformed', (error as Error).message));
+        }
+      };
+      socket.on('data', onData);
+      socket.write(head);
+      if (!isTunnel) socket.write(body);
+    });
+  }
+
+  /** Calls `start`; rejects if the socket breaks before it resolves, or the try fails. */
+  #until<T>(
+    socket: Socket,
+    start: (resolve: (value: T) => void, reject: (failure: UploadFailure) => void) => void,
+  ): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const end = (failure: UploadFailure): void => {
+        const { response } = this.#arriving;
+        if (response === undefined) reject(failure);
+        else resolve(response as T);
+      };
+      this.#fail = end;
+      // Stays: an error after the end of the try must not reach the process.
+      socket.on('error', (error) => {
+        end(failureOf(error));
+      });
+      socket.on('close', () => {
+        end(new UploadFailure('closed', 'the server closed the connection without an answer'));
+      });
+      start(resolve, end);
+      if (this.#failure !== undefined) end(this.#failure);
+    });
+  }
 }
 
-/** Takes code and message from the innermost cause: `fetch` itself reports only "fetch failed". */
+/** Returns the host without the brackets of an IPv6 address. */
+function hostOf(url: URL): string {
+  return url.hostname.replace(/^\[|\]$/g, '');
+}
+
+function authorizationFor({ username, password }: URL): Record<string, string> {
+  if (username === '' && password === '') return {};
+  const user = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  return { 'proxy-authorization': `Basic ${Buffer.from(user).toString('base64')}` };
+}
+
+/** Takes code and message from the innermost cause: a name may have several addresses. */
 function failureOf(error: unknown): UploadFailure {
   let cause = error as { code?: unknown; message?: unknown; cause?: unknown; errors?: unknown[] };
   for (let depth = 0; depth < 4; depth++) {
@@ -147,34 +224,4 @@ function failureOf(error: unknown): UploadFailure {
     );
   }
   return new UploadFailure(code, message === '' ? code : message);
-}
-
-/**
- * Keeps uploads from holding a process that has nothing else to do: the last window is uploaded at
- * `beforeExit`, with a deadline. `fetch` has no option for this, but publishes the socket of each
- * request, which is unreferenced. A socket that is still connecting holds the process even so, and
- * `fetch` continues for 10 s after an abort: it is destroyed where Node.js publishes it (not that of
- * https: on Node.js 20). A DNS lookup cannot be ended at all.
- */
-function watchSockets(): void {
-  if (subscribed) return;
-  subscribed = true;
-  subscribe('undici:client:sendHeaders', (message) => {
-    const { headers, request, socket } = message as SentHeaders;
-    if (!String(headers).includes(USER_AGENT)) return;
-    socket?.unref?.();
-    for (const upload of waiting) {
-      if (upload.origin === String(request?.origin)) upload.connected();
-    }
-  });
-  // The socket is created right after this event, before anything else can run.
-  subscribe('undici:client:beforeConnect', (message) => {
-    const { protocol, host } = (message as Connecting).connectParams ?? {};
-    const origin = `${String(protocol)}//${String(host)}`;
-    connecting = [...waiting].find((upload) => upload.origin === origin);
-    queueMicrotask(() => (connecting = undefined));
-  });
-  subscribe('net.client.socket', (message) => {
-    connecting?.sockets.add((message as { socket: Destroyable }).socket);
-  });
 }

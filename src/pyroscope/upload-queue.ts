@@ -1,4 +1,5 @@
 /** The queue of profiles to upload, oldest first, limited in bytes and age. */
+import { randomUUID } from 'node:crypto';
 import type { ProfileType } from '../util/profile-types.js';
 import type { ProfilePart } from './server-limits.js';
 
@@ -19,6 +20,8 @@ export interface NewProfile extends ProfilePart {
 }
 
 export interface QueuedProfile extends NewProfile {
+  /** A UUID, the same at all tries: by it a server can recognize what it has already. */
+  readonly id: string;
   /** Tries to upload it so far. */
   tries: number;
   /** Failed tries before which the server has accepted another profile since the previous failure. */
@@ -104,5 +107,14 @@ export class UploadQueue {
 }
 
 function queued({ type, gzipped, summary }: NewProfile, halvings: number): QueuedProfile {
-  return { type, gzipped, summary, tries: 0, ownFailures: 0, uploadsAtFailure: Infinity, halvings };
+  return {
+    id: randomUUID(),
+    type,
+    gzipped,
+    summary,
+    tries: 0,
+    ownFailures: 0,
+    uploadsAtFailure: Infinity,
+    halvings,
+  };
 }

@@ -1,5 +1,6 @@
 /** Uploads profiles one after another: retries with back-off, and drops and counts what it cannot deliver. */
 import type { ProfileType } from '../util/profile-types.js';
+import { dateMs, monotonicMs, startTimer, stopTimer } from '../util/clock.js';
 import { inform, warnOnce } from '../util/diagnostics.js';
 import type { ResolvedPyroscopeConfig } from '../options/pyroscope.js';
 import { halveProfile, type ProfilePart } from './server-limits.js';
@@ -47,7 +48,7 @@ export class Uploader {
   readonly #drained = new Set<() => void>();
   /** Failed tries since the server last accepted a profile, or since `hurry`. */
   #failures = 0;
-  /** The server has asked for no request before this time of `performance.now`. */
+  /** The server has asked for no request before this time of `monotonicMs`. */
   #notBefore = 0;
   #failedAt = -Infinity;
   #failedAfterMs = 0;
@@ -107,7 +108,7 @@ export class Uploader {
 
   /** Returns for how long a failed connection has just kept the process alive, in milliseconds. */
   heldProcessMs(): number {
-    return performance.now() - this.#failedAt < 200 ? this.#failedAfterMs : 0;
+    return monotonicMs() - this.#failedAt < 200 ? this.#failedAfterMs : 0;
   }
 
   /** Aborts the try under way, and begins no other until `resume`. Drops nothing. */
@@ -152,7 +153,7 @@ export class Uploader {
   async #uploadAll(): Promise<void> {
     while (!this.#halted() && this.#queue.length > 0) {
       await this.#waitForNextTry();
-      for (const aged of this.#queue.removeAged(Date.now())) {
+      for (const aged of this.#queue.removeAged(dateMs())) {
         this.#drop(aged, 'age', 'a profile is too old for the server');
       }
       const { next } = this.#queue;
@@ -168,19 +169,19 @@ export class Uploader {
   async #try(profile: QueuedProfile): Promise<Verdict> {
     this.#hasNewWindow = false;
     profile.tries += 1;
-    const began = performance.now();
+    const began = monotonicMs();
     if (profile.tries > 1) this.retries += 1;
     const { protocol, timeoutMs } = this.#config;
     const attempt = new AbortController();
     this.#attempt = attempt;
     try {
-      const { type, gzipped, summary } = profile;
-      const upload = { type, series: this.#series(), gzipped, summary };
+      const { id, type, gzipped, summary } = profile;
+      const upload = { id, type, series: this.#series(), gzipped, summary };
       const request = await uploadRequest(this.#config, upload);
       const response = await attemptUpload(request, timeoutMs, attempt.signal);
-      return judgeResponse(response, protocol, Date.now());
+      return judgeResponse(response, protocol, dateMs());
     } catch (error) {
-      this.#failedAt = performance.now();
+      this.#failedAt = monotonicMs();
       this.#failedAfterMs = this.#failedAt - began;
       if (error instanceof UploadFailure) {
         const { code, message } = error;
@@ -204,7 +205,7 @@ export class Uploader {
     this.lastError = reason;
     if (verdict.kind === 'retry') {
       this.#failures += 1;
-      this.#notBefore = performance.now() + verdict.afterMs;
+      this.#notBefore = monotonicMs() + verdict.afterMs;
       if (!verdict.busy && this.uploads > profile.uploadsAtFailure) profile.ownFailures += 1;
       profile.uploadsAtFailure = this.uploads;
       if (profile.ownFailures < MAX_OWN_FAILURES) {
@@ -249,15 +250,15 @@ export class Uploader {
   }
 
   #msUntilAllowed(): number {
-    return this.#halted() ? 0 : this.#notBefore - performance.now();
+    return this.#halted() ? 0 : this.#notBefore - monotonicMs();
   }
 
   async #wait(ms: number): Promise<void> {
     if (ms <= 0 || this.#halted()) return;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms).unref();
+      const timer = startTimer(resolve, ms).unref();
       this.#endWait = () => {
-        clearTimeout(timer);
+        stopTimer(timer);
         resolve();
       };
     });

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -92,7 +93,9 @@ describe('the event loop', function () {
 
     it('is converted to OTLP', async () => {
       assertShort(
-        await longestTurn(() => inSlices(encodeOtlp(CPU_PROFILE, pprof, { 'service.name': 'x' }))),
+        await longestTurn(() =>
+          inSlices(encodeOtlp(CPU_PROFILE, pprof, { 'service.name': 'x' }, randomUUID())),
+        ),
       );
     });
 

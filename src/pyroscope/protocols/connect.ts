@@ -2,10 +2,9 @@
  * The protocol `connect`: sends a pprof file in a JSON message, with the labels of its series.
  * https://github.com/grafana/pyroscope/blob/main/api/push/v1/push.proto
  */
-import { randomUUID } from 'node:crypto';
 import { seriesLabels, SPY, type ProtocolRequest, type Upload } from './upload.js';
 
-export function connectRequest({ type, series, gzipped }: Upload): Promise<ProtocolRequest> {
+export function connectRequest({ id, type, series, gzipped }: Upload): Promise<ProtocolRequest> {
   const labels = {
     __name__: type.pyroscopeName,
     pyroscope_spy: SPY,
@@ -15,7 +14,7 @@ export function connectRequest({ type, series, gzipped }: Upload): Promise<Proto
     series: [
       {
         labels: Object.entries(labels).map(([name, value]) => ({ name, value })),
-        samples: [{ ID: randomUUID(), rawProfile: Buffer.from(gzipped).toString('base64') }],
+        samples: [{ ID: id, rawProfile: Buffer.from(gzipped).toString('base64') }],
       },
     ],
   };

@@ -15,8 +15,8 @@ const STEP_SAMPLES = 8;
 
 /**
  * Encodes an ExportProfilesServiceRequest with one profile, in steps. Its samples have the count of
- * `type`, its period is in the main value, and samples are linked to their spans. Throws if `pprof`
- * is no profile. Format: opentelemetry-proto 1.10,
+ * `type`, its period is in the main value, and samples are linked to their spans. `id` is a UUID.
+ * Throws if `pprof` is no profile. Format: opentelemetry-proto 1.10,
  * https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/profiles/v1development/profiles.proto
  * (the numbers below are its field numbers).
  */
@@ -24,6 +24,7 @@ export function* encodeOtlp(
   type: ProfileType,
   pprof: Uint8Array,
   resource: ResourceAttributes,
+  id: string,
 ): Generator<void, Uint8Array> {
   const profile = yield* PprofIndex.of(pprof);
   const dictionary = new Dictionary(profile);
@@ -48,6 +49,7 @@ export function* encodeOtlp(
       to.tag(4, WireType.Varint).uint64(profile.durationNanos);
       raw(to, 5, main);
       to.tag(6, WireType.Varint).int64(profile.period);
+      raw(to, 7, Buffer.from(id.replaceAll('-', ''), 'hex'));
     }),
   ];
   const scopeProfiles = [scope(), ...framed(2, profileParts)];

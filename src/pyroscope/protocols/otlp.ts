@@ -1,16 +1,13 @@
 /** The protocol `otlp`: sends an OTLP profile, with the series as its resource. */
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
 import { gunzipInSlices } from '../../util/gunzip.js';
+import { gzipped as gzip } from '../../util/gzip.js';
 import { inSlices } from '../../util/time-slices.js';
 import { encodeOtlp } from './otlp-encoder.js';
 import { SPY, type ProtocolRequest, type Series, type Upload } from './upload.js';
 
-const gzipAsync = promisify(gzip);
-
-export async function otlpRequest({ type, series, gzipped }: Upload): Promise<ProtocolRequest> {
+export async function otlpRequest({ id, type, series, gzipped }: Upload): Promise<ProtocolRequest> {
   const pprof = await gunzipInSlices(gzipped);
-  const body = await gzipAsync(await inSlices(encodeOtlp(type, pprof, resourceOf(series))));
+  const body = await gzip(await inSlices(encodeOtlp(type, pprof, resourceOf(series), id)));
   return {
     path: '/v1development/profiles',
     headers: { 'content-type': 'application/x-protobuf', 'content-encoding': 'gzip' },

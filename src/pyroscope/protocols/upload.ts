@@ -22,6 +22,8 @@ export interface ProfileSummary {
 }
 
 export interface Upload {
+  /** A UUID, the same at all tries. Not in the protocol ingest, which has no place for it. */
+  readonly id: string;
   readonly type: ProfileType;
   readonly series: Series;
   /** A pprof profile. */
