@@ -5,7 +5,7 @@
 
 import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -55,9 +55,20 @@ async function demo() {
   say(`Profiling it at 127.0.0.1:${port} under ${amount} of load from a second process …`);
   const load = await applyLoad(service, `http://127.0.0.1:${port}`);
   const result = await service.ask('stop', 'stopped');
-  await writeFile(output, result.profile);
+  await writeWhole(output, result.profile);
 
   return show(result, load);
+}
+
+/** Writes a file; if that fails, such as on a full disk, an earlier one stays as it was. */
+async function writeWhole(file, bytes) {
+  const temporary = `${file}.tmp`;
+  try {
+    await writeFile(temporary, bytes);
+    await rename(temporary, file);
+  } finally {
+    await rm(temporary, { force: true });
+  }
 }
 
 /** Runs the load to its end and prints a line of progress every two seconds. */

@@ -1,5 +1,4 @@
 /** Loaded by `otelpyroscope run` before the program: starts labels and sampling, and writes the profile at the end. */
-import { writeFileSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
 import { CpuProfiler } from '../profiler/cpu-profiler.js';
 import { startLiveViewer } from '../viewer-server/live-viewer.js';
@@ -12,9 +11,16 @@ import { profileWindows } from '../profiler/profile-windows.js';
 import { startViewer } from '../viewer-server/server.js';
 import { register } from '../otel/register.js';
 import { CPU_PROFILE } from '../util/profile-types.js';
+import { writeWholeFileSync } from '../util/whole-file.js';
 
-/** Signals that a program can listen to, and that end it if it does not. */
-const ENDING_SIGNALS: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGINT', 'SIGTERM'];
+/** Signals that are sent to a program to end it, such as by nodemon, and that it can listen to. */
+const ENDING_SIGNALS: readonly NodeJS.Signals[] = [
+  'SIGHUP',
+  'SIGINT',
+  'SIGQUIT',
+  'SIGTERM',
+  'SIGUSR2',
+];
 
 register();
 // Workers inherit --require, and loading the package makes them take part. Processes that the
@@ -37,7 +43,7 @@ function profileToTheEnd({ out, intervalMicros }: RunSettings): void {
     if (written) return;
     written = true;
     try {
-      writeFileSync(out, profileWindows.closeSync(window));
+      writeWholeFileSync(out, profileWindows.closeSync(window));
     } catch (error) {
       printMessage(`the profile is lost: ${(error as Error).message}`);
     }
@@ -58,7 +64,8 @@ function beforeDefault(signal: NodeJS.Signals, finish: () => void): void {
     process.removeListener(signal, listener);
     process.kill(process.pid, signal);
   };
-  process.on(signal, listener);
+  // Those of modules that were loaded before, and of Node.js itself (--report-on-signal).
+  if (process.listenerCount(signal) === 0) process.on(signal, listener);
   process.on('newListener', (event, added) => {
     if (event !== signal || added === listener) return;
     // Not at once: the program's listener is not added yet, and Node.js stops to watch a signal

@@ -1,7 +1,7 @@
 /** `otelpyroscope run`: runs a program with labels and sampling on, otherwise as `node` would. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, realpathSync, renameSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import {
   DEFAULT_INTERVAL_MICROS,
@@ -10,6 +10,7 @@ import {
   MIN_INTERVAL_MICROS,
 } from '../options/options.js';
 import { CPU_PROFILE } from '../util/profile-types.js';
+import { temporaryNameOf } from '../util/whole-file.js';
 import { CommandError, parseCommand, UsageError, wholeNumber } from './arguments.js';
 import { readProfileFile } from './load-profile.js';
 import { summary } from './summary.js';
@@ -152,6 +153,8 @@ function isForeground(): boolean {
 
 async function report(part: string, out: string): Promise<void> {
   if (!existsSync(part)) {
+    // The program was killed while it wrote the profile.
+    rmSync(temporaryNameOf(part), { force: true });
     printMessage('there is no profile');
     return;
   }

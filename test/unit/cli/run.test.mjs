@@ -171,6 +171,46 @@ describe('otelpyroscope run', function () {
     profileOf(ended);
   });
 
+  it('writes the profile before a signal ends the program as it would without', async function () {
+    for (const signal of ['SIGQUIT', 'SIGUSR2']) {
+      const ended = await run(['--out', out, fixture('ends.cjs'), 'waits'], {
+        until: /waiting/,
+        act: (child) => child.kill(signal),
+      });
+      assert.deepEqual([ended.code, ended.signal], [null, signal], ended.stderr);
+      profileOf(ended);
+      rmSync(out);
+    }
+    // Node.js listens to the signal itself.
+    const reported = await run(['--out', out, fixture('ends.cjs'), 'waits'], {
+      flags: ['--report-on-signal', `--report-directory=${directory}`, '--report-filename=report'],
+      until: /waiting|Node.js report completed/,
+      act: async (child) => {
+        child.kill('SIGUSR2');
+        const report = path.join(directory, 'report');
+        while (!existsSync(report)) await new Promise((resolve) => setTimeout(resolve, 20));
+        child.kill('SIGTERM');
+      },
+    });
+    assert.equal(reported.signal, 'SIGTERM', reported.stderr);
+    profileOf(reported);
+  });
+
+  it('keeps an earlier profile, and nothing else, where a new one cannot be written', async function () {
+    writeFileSync(out, 'earlier');
+    const ended = await run(['--out', out, fixture('ends.cjs'), 'has a full disk']);
+    assert.equal(ended.code, 9, ended.stderr);
+    assert.match(ended.stderr, /the profile is lost: ENOSPC.*\n.*there is no profile/);
+    assert.deepEqual(readdirSync(directory), ['cpu.pb.gz']);
+    assert.equal(readFileSync(out, 'utf8'), 'earlier');
+  });
+
+  it('ends, and obeys signals, where the program has stopped the clock', async function () {
+    const ended = await run(['--out', out, fixture('ends.cjs'), 'stops the clock']);
+    assert.equal(ended.code, 6, ended.stderr);
+    profileOf(ended);
+  });
+
   it('profiles workers, including those that still run', async function () {
     const ended = await run(['--out', out, fixture('ends.cjs'), 'workers']);
     assert.equal(ended.code, 0, ended.stderr);
