@@ -166,8 +166,10 @@ class Attempt {
         }
       };
       socket.on('data', onData);
+      socket.cork();
       socket.write(head);
       if (!isTunnel) socket.write(body);
+      socket.uncork();
     });
   }
 

@@ -88,6 +88,7 @@ export function decodeOtlp(bytes) {
     types: [sampleType],
     periodType,
     period,
+    id: Buffer.from(profile.profile_id).toString('hex'),
     timeNanos: BigInt(String(profile.time_unix_nano)),
     durationNanos: BigInt(String(profile.duration_nano)),
     samples,

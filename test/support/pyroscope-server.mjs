@@ -19,6 +19,7 @@ const MAX_UPLOAD_BYTES = 2_000_000;
  * @typedef {object} Upload
  * @property {'ingest' | 'connect' | 'otlp'} protocol
  * @property {Record<string, string>} series Its labels, without those of the server.
+ * @property {string} [id] Of the profile, where the protocol has one, in hexadecimal.
  * @property {string} [name] Of the profile, where the client gives it one (connect).
  * @property {string[]} kinds By which queries find it: see `kindsOf`.
  * @property {any} profile As `decodePprof` and `decodeOtlp` return it.
@@ -204,7 +205,7 @@ function connect(req, url, body) {
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(ID)) fail(`ID ${ID}`);
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(rawProfile)) fail('rawProfile is not base64');
   const profile = decodePprof(Buffer.from(rawProfile, 'base64'));
-  return { protocol: 'connect', name: __name__, series, profile };
+  return { protocol: 'connect', id: ID.replaceAll('-', ''), name: __name__, series, profile };
 }
 
 function otlp(req, url, body) {
@@ -219,5 +220,5 @@ function otlp(req, url, body) {
   const series = Object.fromEntries(
     Object.entries(attributes).map(([name, value]) => [name.replaceAll('.', '_'), value]),
   );
-  return { protocol: 'otlp', series, profile };
+  return { protocol: 'otlp', id: profile.id, series, profile };
 }

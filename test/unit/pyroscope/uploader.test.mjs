@@ -141,6 +141,26 @@ describe('uploads', () => {
     assert.deepEqual(counts(uploader), { uploads: 1, droppedProfiles: 0, queued: 0 });
   });
 
+  for (const protocol of ['connect', 'otlp']) {
+    it(`have an id that is the same where the answer to the first try was lost, by ${protocol}`, async () => {
+      const uploader = start({ protocol });
+      server.respond = (req, res, number) => {
+        if (number === 1) res.end = () => res.destroy();
+        return false;
+      };
+      await addProfile(uploader);
+      keepHurrying(uploader, 10);
+      await uploader.drain();
+      await addProfile(uploader);
+      await uploader.drain();
+      const [first, again, other] = server.uploads.map(({ id }) => id);
+      assert.match(first, /^[0-9a-f]{32}$/);
+      assert.equal(again, first);
+      assert.notEqual(other, first);
+      assert.equal(server.uploads.length, 3);
+    });
+  }
+
   it('wait for Retry-After, even after hurry()', async () => {
     const uploader = start();
     const times = [];
