@@ -40,6 +40,7 @@
             'native/symbols/loaded_files.cc',
             'native/symbols/second_mapping.cc',
             'native/symbols/symbol_index.cc',
+            'native/threads/label_reader.cc',
             'native/threads/profile_windows.cc',
             'native/threads/profiled_thread.cc',
             'native/v8_heap/baseline_positions.cc',

@@ -58,6 +58,11 @@ void SetLabelStorage(const Napi::CallbackInfo& info) {
   }
 }
 
+void SetLabelTable(const Napi::CallbackInfo& info) {
+  ThreadOf(info)->label_reader()->SetTable(v8::Isolate::GetCurrent(),
+                                           ToV8(info[0]).As<v8::Object>());
+}
+
 Napi::Value LabelCpuNanos(const Napi::CallbackInfo& info) {
   return Napi::Float64Array::New(
       info.Env(), SampledLabels::kSize,
@@ -295,6 +300,7 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
     binding[name] = Napi::Function::New(env, function, name, environment);
   };
   add("setLabelStorage", SetLabelStorage);
+  add("setLabelTable", SetLabelTable);
   add("labelCpuNanos", LabelCpuNanos);
   add("probeContinuationLabel", ProbeContinuationLabel);
   add("setLabelSource", SetLabelSource);

@@ -1,6 +1,5 @@
 #include "addon/batch_arrays.h"
 
-#include <algorithm>
 #include <cstddef>
 
 namespace otelpyroscope {
@@ -34,16 +33,6 @@ BatchArrays ToArrays(const SampleBatch& batch) {
                             found->second.end());
   }
   return flat;
-}
-
-std::vector<uint32_t> LabelIdsOf(const SampleBatch& batch) {
-  std::vector<uint32_t> ids;
-  for (const auto& [key, weight] : batch.table.stacks()) {
-    if (key[0] != 0) ids.push_back(key[0]);
-  }
-  std::sort(ids.begin(), ids.end());
-  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-  return ids;
 }
 
 }  // namespace otelpyroscope

@@ -25,9 +25,6 @@ struct BatchArrays {
 // Returns the batch as arrays. Any thread.
 BatchArrays ToArrays(const SampleBatch& batch);
 
-// Returns the label ids of the batch's samples, each once, in order.
-std::vector<uint32_t> LabelIdsOf(const SampleBatch& batch);
-
 }  // namespace otelpyroscope
 
 #endif  // NATIVE_ADDON_BATCH_ARRAYS_H_

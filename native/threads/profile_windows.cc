@@ -17,6 +17,17 @@ SampleBatch OverflowBatch(const std::string& thread_name, uint64_t interval_ns,
   batch.table.FillLinesWithStarts();
   return batch;
 }
+
+std::vector<uint32_t> LabelIdsOf(const SampleBatch& batch) {
+  std::vector<uint32_t> ids;
+  for (const auto& [key, weight] : batch.table.stacks()) {
+    if (key[0] != 0) ids.push_back(key[0]);
+  }
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  return ids;
+}
+
 namespace {
 
 void Remove(std::vector<uint64_t>* from, uint64_t value) {

@@ -39,6 +39,10 @@ using SharedBatch = std::shared_ptr<const SampleBatch>;
 SampleBatch OverflowBatch(const std::string& thread_name, uint64_t interval_ns,
                           uint64_t weight);
 
+// Returns the label ids of the batch's samples, each once, in order. Any
+// thread.
+std::vector<uint32_t> LabelIdsOf(const SampleBatch& batch);
+
 // Not thread-safe: called with the lock of session.h held, on any profiled
 // thread. Threads are identified by serial numbers, never 0.
 class ProfileWindows {

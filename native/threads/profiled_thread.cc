@@ -46,7 +46,8 @@ void ProfiledThread::Release(void (*released)(void*), void* data) {
   wake_ = nullptr;
   StartFor(0, 0, 0);
   DetachSamples();
-  Deliver(nullptr);
+  Deliver(ReadLabels());
+  label_reader_.Reset();
   uint64_t serial = 0;
   {
     Process& process = TheProcess();
@@ -271,6 +272,18 @@ void ProfiledThread::Complete(const DetachedSamples& detached, bool may_ask) {
       table->NameAllNatives(may_ask ? kSymbolsWaitMs : 0));
   if (may_ask) FillLines(table);
   table->FillLinesWithStarts();
+}
+
+std::shared_ptr<const LabelTexts> ProfiledThread::ReadLabels() {
+  if (!HasListeners()) return nullptr;
+  std::vector<uint32_t> ids;
+  for (const DetachedSamples& detached : detached_) {
+    if (detached.delivered) continue;
+    const std::vector<uint32_t> more = LabelIdsOf(*detached.batch);
+    ids.insert(ids.end(), more.begin(), more.end());
+  }
+  return std::make_shared<LabelTexts>(
+      label_reader_.Read(sampler_->isolate(), ids));
 }
 
 void ProfiledThread::Deliver(const std::shared_ptr<const LabelTexts>& labels) {

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "sampler/sampler.h"
+#include "threads/label_reader.h"
 #include "threads/profile_windows.h"
 #include "uv.h"
 #include "v8.h"
@@ -55,13 +56,14 @@ class ProfiledThread final : private Sampler::Owner {
   static ProfiledThread* Acquire(v8::Isolate* isolate, uv_loop_t* loop,
                                  std::string name, void (*wake)(void*),
                                  void* data);
-  // Called when the environment ends: delivers the samples, without labels if
-  // those are unknown; then calls `released(data)` in the event loop. The
-  // object is never freed, because an interrupt may still be queued: the next
-  // thread reuses it.
+  // Called when the environment ends: delivers the samples, with the labels
+  // that LabelReader can read; then calls `released(data)` in the event loop.
+  // The object is never freed, because an interrupt may still be queued: the
+  // next thread reuses it.
   void Release(void (*released)(void*), void* data);
 
   Sampler* sampler() { return sampler_; }
+  LabelReader* label_reader() { return &label_reader_; }
 
   // Joins or leaves the current session: starts to sample, or stops. kRefused:
   // the system gives no timer. From JavaScript, and in an interrupt.
@@ -113,6 +115,9 @@ class ProfiledThread final : private Sampler::Owner {
   // Moves the added-up samples out of the sampler. From JavaScript, and in an
   // interrupt.
   void DetachSamples();
+  // Returns the labels of what is detached and not delivered, read without
+  // JavaScript; null if no window needs them. When the environment ends.
+  std::shared_ptr<const LabelTexts> ReadLabels();
   // Delivers what is detached; null: the labels are unknown. From JavaScript,
   // and in an interrupt.
   void Deliver(const std::shared_ptr<const LabelTexts>& labels);
@@ -136,8 +141,7 @@ class ProfiledThread final : private Sampler::Owner {
   static void SetFlushWantedLocked();
   static void AskReadyOwnersLocked();
 
-  // How long samples wait for others, so that few flushes are needed: a
-  // terminated thread loses labels of no more than that.
+  // How long samples wait for others, so that few flushes are needed.
   static constexpr uint64_t kFlushMs = 500;
   // Detached batches of a thread that does not return to its event loop, and
   // the age of the oldest one; beyond that, they are flushed without labels.
@@ -149,6 +153,7 @@ class ProfiledThread final : private Sampler::Owner {
   static constexpr int kSymbolsWaitMs = 50;
 
   Sampler* sampler_ = nullptr;
+  LabelReader label_reader_;
   void (*wake_)(void*) = nullptr;
   void* wake_data_ = nullptr;
   uv_timer_t* flush_timer_ = nullptr;

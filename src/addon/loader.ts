@@ -21,6 +21,11 @@ export interface NativeLabels {
    * of each sample, in nanoseconds, at `[id & (length - 1)]`; JavaScript reads it and sets it to 0.
    */
   readonly labelCpuNanos: (this: void) => Float64Array;
+  /**
+   * Names the label table (`LabelTableParts` in label-table.ts), from which the addon reads the
+   * labels of a thread that ends without running JavaScript again: a worker that is terminated.
+   */
+  setLabelTable(table: object): void;
   /** Names the AsyncLocalStorage whose store (a small integer) is the label id; null forgets it. */
   setLabelStorage(storage: object | null): void;
   /**

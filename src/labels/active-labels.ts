@@ -179,6 +179,7 @@ export class ActiveLabels {
     if (this.#native === native && this.#source !== undefined) return this.#source;
     this.disconnect();
     this.#table.connect(native.sampledLabels, native.labelCpuNanos);
+    native.setLabelTable(this.#table.parts);
     native.setLabelStorage(this.#storage);
     if (this.#native !== native) this.#hook = undefined;
     this.#native = native;

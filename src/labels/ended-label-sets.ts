@@ -23,6 +23,14 @@ for (let digit = 0; digit < HEX_DIGITS.length; digit++) {
   DIGITS[HEX_DIGITS.charCodeAt(digit)] = digit;
 }
 
+/** The arrays of `EndedLabelSets`, which `native/threads/label_reader.cc` reads as well. */
+export interface EndedParts {
+  readonly ids: Int32Array;
+  readonly bytes: Uint8Array;
+  readonly flags: Uint8Array;
+  readonly details: readonly (SpanDetails | string)[];
+}
+
 /**
  * Async contexts may outlive a span and carry its label id, so that the labels must be found for a
  * while. As objects, the label sets would be what survives of each span: V8 would copy them twice
@@ -43,6 +51,10 @@ export class EndedLabelSets {
     this.#bytes = Buffer.alloc(size * BYTES);
     this.#flags = new Uint8Array(size);
     this.#details = new Array<SpanDetails | string>(size * 2).fill('');
+  }
+
+  get parts(): EndedParts {
+    return { ids: this.#ids, bytes: this.#bytes, flags: this.#flags, details: this.#details };
   }
 
   /** Returns the id of the set stored at this index, or 0. */

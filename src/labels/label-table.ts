@@ -1,6 +1,6 @@
 /** The table from label ids, the small integers that samples carry, to label sets. */
 import { warnOnce } from '../util/diagnostics.js';
-import { EndedLabelSets } from './ended-label-sets.js';
+import { EndedLabelSets, type EndedParts } from './ended-label-sets.js';
 import type { LabelSet } from './label-set.js';
 import { nameOf, type SpanDetails } from './span-details.js';
 
@@ -28,6 +28,23 @@ const HALF_ENDS = [0x4000_0000, 0x7fff_fff0] as const;
 export const PROBE_IDS = [0x7fff_fff1, 0x7fff_fff2] as const;
 
 /**
+ * What `native/threads/label_reader.h` reads when a worker is terminated. That runs no JavaScript,
+ * and expects everything where it is: in data properties of plain objects, arrays and maps. Change
+ * this, `LabelSet`, `TraceLabels`, `UserLabels` and `SpanDetails` together with it. JavaScript may
+ * be stopped between any two steps: an id must never be found with another set's labels.
+ */
+export interface LabelTableParts {
+  /** By `id & (LABEL_TABLE_SIZE - 1)`. */
+  readonly sets: (LabelSet | undefined)[];
+  /** Ended sets that are not in `sets`; made when the first span's set ends. */
+  ended: EndedParts | undefined;
+  /** Overwritten sets that samples refer to, by id: since the last collection began… */
+  pinned: Map<number, LabelSet>;
+  /** …and before it, until it is complete. */
+  pinnedBefore: Map<number, LabelSet>;
+}
+
+/**
  * A ring of the last LABEL_TABLE_SIZE sets that became current. Memory is bounded: a set that is
  * overwritten before it has ended is counted as dropped, and its async contexts have no labels
  * then. An id resolves only to the set that it was given to, or to an equal one: the sets of ended
@@ -37,10 +54,13 @@ export class LabelTable {
   readonly #sets: (LabelSet | undefined)[] = new Array<LabelSet | undefined>(LABEL_TABLE_SIZE).fill(
     undefined,
   );
-  /** Ended sets that are not in `#sets`; made when the first span's set ends. */
   #endedSets: EndedLabelSets | undefined;
-  #pinned = new Map<number, LabelSet>();
-  #pinnedBefore = new Map<number, LabelSet>();
+  readonly parts: LabelTableParts = {
+    sets: this.#sets,
+    ended: undefined,
+    pinned: new Map(),
+    pinnedBefore: new Map(),
+  };
   #collecting = false;
   /** The addon's flags, one per index: a sample took an id of it since the last collection. */
   #sampled: Uint8Array | undefined;
@@ -86,7 +106,7 @@ export class LabelTable {
 
   /** Returns the set of a sample with this id; undefined for 0, or if it was dropped. */
   resolve(id: number): LabelSet | undefined {
-    return this.get(id) ?? this.#pinned.get(id) ?? this.#pinnedBefore.get(id);
+    return this.get(id) ?? this.parts.pinned.get(id) ?? this.parts.pinnedBefore.get(id);
   }
 
   /** Call this with an id, found in an async context or a sample, that resolves to no set. */
@@ -140,7 +160,7 @@ export class LabelTable {
     const index = set.id & MASK;
     if (this.#sets[index] !== set) return;
     this.#active--;
-    this.#endedSets ??= new EndedLabelSets(LABEL_TABLE_SIZE);
+    this.#endedSets ??= this.#makeEndedSets();
     if (this.#endedSets.store(index, set)) this.#sets[index] = undefined;
   }
 
@@ -184,12 +204,13 @@ export class LabelTable {
    */
   beginCollect(): void {
     this.#collecting = true;
+    const { parts } = this;
     // After a `beginCollect` without `endCollect` (a failed collection) its sets stay pinned.
-    for (const [id, set] of this.#pinnedBefore) {
-      if (!this.#pinned.has(id)) this.#pinned.set(id, set);
+    for (const [id, set] of parts.pinnedBefore) {
+      if (!parts.pinned.has(id)) parts.pinned.set(id, set);
     }
-    this.#pinnedBefore = this.#pinned;
-    this.#pinned = new Map();
+    parts.pinnedBefore = parts.pinned;
+    parts.pinned = new Map();
     // Before the samples are taken: a sample in between marks its index again.
     this.#sampled?.fill(0);
   }
@@ -197,7 +218,13 @@ export class LabelTable {
   /** Call this once the labels of all samples taken out are resolved. */
   endCollect(): void {
     this.#collecting = false;
-    this.#pinnedBefore = new Map();
+    this.parts.pinnedBefore = new Map();
+  }
+
+  #makeEndedSets(): EndedLabelSets {
+    const sets = new EndedLabelSets(LABEL_TABLE_SIZE);
+    this.parts.ended = sets.parts;
+    return sets;
   }
 
   #evict(index: number): void {
@@ -243,11 +270,12 @@ export class LabelTable {
 
   #pin(set: LabelSet): void {
     // A set that becomes current again gets a new id, so the map has it under the samples' id.
-    this.#pinned.set(set.id, set);
-    if (this.#pinned.size <= MAX_PINNED_SETS) return;
-    const oldest = this.#pinned.keys().next();
+    const { pinned } = this.parts;
+    pinned.set(set.id, set);
+    if (pinned.size <= MAX_PINNED_SETS) return;
+    const oldest = pinned.keys().next();
     if (oldest.done === true) return;
-    this.#pinned.delete(oldest.value);
+    pinned.delete(oldest.value);
     this.#drop(oldest.value);
   }
 

@@ -10,6 +10,7 @@ const native = {
   labelWord: new Int32Array(1),
   sampledLabels: new Uint8Array(LABEL_TABLE_SIZE),
   labelCpuNanos: () => new Float64Array(LABEL_TABLE_SIZE),
+  setLabelTable: () => undefined,
   setLabelStorage: () => undefined,
   probeContinuationLabel: () => 0,
   setLabelSource: (source) => source === 'label-word',

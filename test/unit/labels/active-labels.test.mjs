@@ -33,6 +33,7 @@ function fakeNative({ continuation = false, refused = false } = {}) {
     labelCpuNanos: () => new Float64Array(LABEL_TABLE_SIZE),
     storage: null,
     source: 'label-word',
+    setLabelTable() {},
     setLabelStorage(storage) {
       this.storage = storage;
     },
