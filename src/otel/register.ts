@@ -8,6 +8,7 @@ import type {
 } from '@opentelemetry/api';
 import { hasContextManager, onProviderProxy, type ProviderProxy } from './api-globals.js';
 import { patchedContextManager } from './context-manager-patch.js';
+import { startTimer, stopTimer, type Timer } from '../util/clock.js';
 import { warn, warnOnce } from '../util/diagnostics.js';
 import {
   resolveLabelOptions,
@@ -51,10 +52,10 @@ class Registration {
   readonly #endListening: () => void;
   readonly #checkProvider = (): void => {
     process.off('beforeExit', this.#checkProvider);
-    clearTimeout(this.#providerTimer);
+    stopTimer(this.#providerTimer);
     if (this.#wrappers.size === 0 && hasContextManager()) warnOnce('no-provider', NO_PROVIDER);
   };
-  readonly #providerTimer: NodeJS.Timeout | undefined;
+  readonly #providerTimer: Timer | undefined;
 
   constructor(options: LabelOptions | undefined) {
     this.resolved = resolveLabelOptions(options);
@@ -68,12 +69,12 @@ class Registration {
     patchedContextManager();
     // A worker without spans of its own is usual.
     if (!isMainThread) return;
-    this.#providerTimer = setTimeout(this.#checkProvider, PROVIDER_MS).unref();
+    this.#providerTimer = startTimer(this.#checkProvider, PROVIDER_MS).unref();
     process.on('beforeExit', this.#checkProvider);
   }
 
   undo(): void {
-    clearTimeout(this.#providerTimer);
+    stopTimer(this.#providerTimer);
     process.off('beforeExit', this.#checkProvider);
     this.#endListening();
     for (const hook of this.#hooks) hook.remove(this);
@@ -188,7 +189,9 @@ class ProxyHook {
     const before = Object.getOwnPropertyDescriptor(object, name);
     const attributes = { configurable: true, enumerable: true, writable: true };
     if (!Reflect.defineProperty(object, name, { ...attributes, value })) {
-      warn(`spans of a frozen object of the SDK have no labels: its ${name} cannot be replaced`);
+      warn(
+        `the ${name} of a frozen object of the SDK cannot be replaced: its spans have no labels`,
+      );
       return;
     }
     this.#restore.push(() => {

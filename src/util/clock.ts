@@ -21,7 +21,7 @@ const ARRIVAL_TURNS = 4;
 type SetTimeout = (fn: () => void, ms: number) => Timer;
 
 const { setTimeout, setImmediate, clearTimeout } = timers;
-const { nextTick } = process;
+const nextTick: unknown = Reflect.get(process, 'nextTick');
 
 /** Whether a fake clock was installed when the package was loaded. */
 const isLate = !areReal(setTimeout, clearTimeout);
@@ -108,8 +108,8 @@ function areReal(set: typeof setTimeout, clear: typeof clearTimeout): boolean {
 }
 
 function monotonicClock(): () => bigint {
-  const { bigint } = process.hrtime;
-  const { uptime } = process;
+  const bigint = process.hrtime.bigint.bind(process.hrtime);
+  const uptime = process.uptime.bind(process);
   // A fake clock stands still while the process's uptime, which no fake clock replaces, goes on.
   const begin = bigint();
   const uptimeAtBegin = uptime();

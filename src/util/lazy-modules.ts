@@ -3,8 +3,12 @@
  * after this package, and most programs need them later or never.
  */
 /* eslint-disable @typescript-eslint/no-require-imports */
+import type * as Http from 'node:http';
+import type * as Net from 'node:net';
+import type * as Tls from 'node:tls';
+import type * as Zlib from 'node:zlib';
 
-export const http = (): typeof import('node:http') => require('node:http');
-export const net = (): typeof import('node:net') => require('node:net');
-export const tls = (): typeof import('node:tls') => require('node:tls');
-export const zlib = (): typeof import('node:zlib') => require('node:zlib');
+export const http = (): typeof Http => require('node:http') as typeof Http;
+export const net = (): typeof Net => require('node:net') as typeof Net;
+export const tls = (): typeof Tls => require('node:tls') as typeof Tls;
+export const zlib = (): typeof Zlib => require('node:zlib') as typeof Zlib;
