@@ -50,10 +50,11 @@ class Registration {
   readonly #wrappers = new Map<object, TracerProvider>();
   readonly #hooks = new Set<ProxyHook>();
   readonly #endListening: () => void;
+  #hasProvider = false;
   readonly #checkProvider = (): void => {
     process.off('beforeExit', this.#checkProvider);
     stopTimer(this.#providerTimer);
-    if (this.#wrappers.size === 0 && hasContextManager()) warnOnce('no-provider', NO_PROVIDER);
+    if (!this.#hasProvider && hasContextManager()) warnOnce('no-provider', NO_PROVIDER);
   };
   readonly #providerTimer: Timer | undefined;
 
@@ -84,6 +85,7 @@ class Registration {
   }
 
   wrap(delegate: object): object {
+    this.#hasProvider = true;
     if (delegate instanceof TracerProvider) return delegate;
     let wrapper = this.#wrappers.get(delegate);
     try {

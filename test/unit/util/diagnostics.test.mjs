@@ -100,13 +100,22 @@ describe('an operator without a logger', function () {
       register();
       new NodeSDK({ autoDetectResources: false }).start();`;
     const none = { OTEL_METRICS_EXPORTER: 'none', OTEL_LOGS_EXPORTER: 'none' };
-    const [silent, warned] = await Promise.all(
-      ['console', 'none'].map((OTEL_TRACES_EXPORTER) =>
-        runCode(code, { env: { ...none, OTEL_TRACES_EXPORTER } }),
+    const wrapped = `${code}
+      const { trace } = require('@opentelemetry/api');
+      const { BasicTracerProvider } = require('@opentelemetry/sdk-trace-base');
+      const { TracerProvider } = require('otelpyroscope');
+      trace.setGlobalTracerProvider(new TracerProvider(new BasicTracerProvider()));`;
+    const [silent, own, warned] = await Promise.all(
+      [
+        [code, 'console'],
+        [wrapped, 'none'],
+        [code, 'none'],
+      ].map(([program, OTEL_TRACES_EXPORTER]) =>
+        runCode(program, { env: { ...none, OTEL_TRACES_EXPORTER } }),
       ),
     );
-    assert.deepEqual([silent.code, warned.code], [0, 0], warned.stderr);
-    assert.doesNotMatch(silent.stderr, /OtelPyroscope/);
+    assert.deepEqual([silent.code, own.code, warned.code], [0, 0, 0], warned.stderr);
+    assert.doesNotMatch(silent.stderr + own.stderr, /OtelPyroscope/);
     assert.match(warned.stderr, /without a tracer provider.*OTEL_TRACES_EXPORTER=console/);
   });
 });
