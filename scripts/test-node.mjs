@@ -35,6 +35,7 @@ const SAME_ON_ALL = [
   'test/native/native.test.mjs',
   'test/integration/grafana-example.test.mjs',
   'test/integration/routes.test.mjs',
+  'test/package/build-command.test.mjs',
   'test/package/readme.test.mjs',
   'test/package/viewer.test.mjs',
   'test/unit/cli/top.test.mjs',

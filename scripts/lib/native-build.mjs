@@ -1,9 +1,13 @@
 /** Functions that build scripts share: describe a Node, find its headers and the binary's path, build. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
+  accessSync,
+  chmodSync,
+  constants,
   copyFileSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -126,12 +130,12 @@ export function findNodeGyp() {
     process.env.npm_config_node_gyp,
     path.resolve(
       path.dirname(process.execPath),
-      '../../lib/node_modules/npm/node_modules/node-gyp/bin/node-gyp.js',
+      '../lib/node_modules/npm/node_modules/node-gyp/bin/node-gyp.js',
     ),
   ];
   const found = candidates.find((file) => file && existsSync(file));
   if (found === undefined)
-    throw new Error('node-gyp was not found: install it, or build with npm.');
+    throw new Error('node-gyp was not found: npm install --save-dev node-gyp');
   return found;
 }
 
@@ -169,7 +173,7 @@ function withLock(directory, work) {
   }
 }
 
-/** Directory where the addon for `node` is built: one for each ABI, so that they coexist. */
+/** Directory of a checkout where the addon for `node` is built: one for each ABI, so that they coexist. */
 export function buildDirectory(node) {
   return path.join(packageRoot, '.cache', `build-abi${node.abi}-${node.libc}`);
 }
@@ -177,13 +181,13 @@ export function buildDirectory(node) {
 /** Makes `directory` a copy of the package for one ABI: node-gyp builds only beside its binding.gyp. */
 function prepare(directory) {
   const gyp = path.join(directory, 'binding.gyp');
-  const text = readFileSync(path.join(packageRoot, 'binding.gyp'), 'utf8');
+  const text = readFileSync(path.join(packageRoot, 'native', 'binding.gyp'), 'utf8');
   // An unchanged file keeps its time stamp, so that make does not start over.
   if (!existsSync(gyp) || readFileSync(gyp, 'utf8') !== text) writeFileSync(gyp, text);
   const native = path.join(directory, 'native');
   if (!existsSync(native)) {
     rmSync(native, { force: true });
-    symlinkSync(path.relative(directory, path.join(packageRoot, 'native')), native);
+    symlinkSync(path.join(packageRoot, 'native'), native);
   }
 }
 
@@ -210,6 +214,12 @@ function runNodeGyp(directory, headers, commands, gypArguments, options) {
   }
 }
 
+/** Returns the folder of node-addon-api's headers; its own `include_dir` is relative to the working directory. */
+function nodeAddonApi() {
+  const require = createRequire(import.meta.url);
+  return path.dirname(require.resolve('node-addon-api/package.json'));
+}
+
 /** Returns whether compiler warnings fail a build: with `--werror`, and always in CI. */
 export function wantsWerror(flag) {
   return flag ?? Boolean(process.env.CI && isCheckout);
@@ -231,7 +241,7 @@ export function buildAddon(build, publish) {
     prepare(directory);
     const mode = [build.debug ? '--debug' : '--release', ...(arch ? [`--arch=${arch}`] : [])];
     const run = (command, gyp) => runNodeGyp(directory, headers, command, gyp, { env, quiet });
-    run(['configure', ...mode], gypArguments);
+    run(['configure', ...mode], [...gypArguments, `-Dnode_addon_api=${nodeAddonApi()}`]);
     run(['build', ...mode, '--jobs=2'], []);
     const folder = build.debug ? 'Debug' : 'Release';
     return publish(path.join(directory, 'build', folder, 'otelpyroscope.node'));
@@ -258,4 +268,41 @@ export function buildNative(node, options = {}) {
     publishBinary(built, target);
     return target;
   });
+}
+
+/** Whether this user may make files in `folder`, or make the folder. */
+function isWritable(folder) {
+  try {
+    mkdirSync(folder, { recursive: true });
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Builds for the Node that runs this, from an installed package, whose folder stays free of what the
+ * compiler makes on the way. Returns the path of the binary: where the package has its others, or,
+ * if that folder cannot be written, `cacheFile`.
+ *
+ * @param {string | undefined} cacheFile see src/addon/binary-cache.ts
+ */
+export function buildInstalled(cacheFile) {
+  const node = describeNode();
+  const own = binaryPath(node);
+  const target = isWritable(path.dirname(own)) ? own : cacheFile;
+  if (target === undefined) throw new Error(`${path.dirname(own)} cannot be written.`);
+  const directory = mkdtempSync(path.join(os.tmpdir(), 'otelpyroscope-build-'));
+  try {
+    return buildAddon({ directory, headers: findHeaders(node) }, (built) => {
+      // The loader uses a cache only if nobody else can write to it.
+      if (target === cacheFile) mkdirSync(path.dirname(target), { recursive: true, mode: 0o700 });
+      publishBinary(built, target);
+      chmodSync(target, target === cacheFile ? 0o600 : 0o644);
+      return target;
+    });
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
 }

@@ -2,6 +2,7 @@
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import path from 'node:path';
 import { ProfilerError } from '../util/errors.js';
+import { cacheFolder, versionFolder, writableByOthers } from './binary-cache.js';
 
 /** The part of the addon that the labels (active-labels.ts) use. */
 export interface NativeLabels {
@@ -163,69 +164,127 @@ interface NativeModule {
 /** Node.js's own function, even if the application replaces it later. */
 const { structuredClone: cloneModule } = globalThis;
 /** The package's folder, unless the code was bundled into another package's file. */
-const PACKAGE_ROOT = path.resolve(__dirname, '../..');
+export const PACKAGE_ROOT = path.resolve(__dirname, '../..');
 const SUPPORTED_PLATFORM = 'linux';
 const SUPPORTED_ARCHITECTURES = ['x64', 'arm64'];
+/** Runtimes with modules of Node.js, by their name in `process.versions`: V8 is another, or another build. */
+const OTHER_RUNTIMES: Readonly<Record<string, string>> = {
+  bun: 'Bun',
+  deno: 'Deno',
+  electron: 'Electron',
+};
 
 /**
  * Loads the binary and returns this thread's object. Call this once per thread.
  * Throws a ProfilerError: ERR_UNSUPPORTED_PLATFORM, ERR_NATIVE_MISSING or ERR_TIMER_REFUSED.
  */
-export function openNativeThread(threadName: string, wake: () => void): NativeThread {
-  const { platform, arch } = process;
-  if (platform !== SUPPORTED_PLATFORM || !SUPPORTED_ARCHITECTURES.includes(arch)) {
-    throw new ProfilerError(
-      'ERR_UNSUPPORTED_PLATFORM',
-      `the CPU profiler does not support ${platform}-${arch} yet, only Linux on x64 and arm64; ` +
-        'labels and spans work without it',
-    );
+export function openNativeThread(
+  threadName: string,
+  wake: () => void,
+  cacheHome: string | undefined,
+): NativeThread {
+  const unsupported = unsupportedReason();
+  if (unsupported !== undefined) {
+    throw new ProfilerError('ERR_UNSUPPORTED_PLATFORM', unsupported);
   }
-  const thread = loadModule().open(threadName, wake, cloneModule);
+  const thread = loadModule(cacheHome).open(threadName, wake, cloneModule);
   if (thread === undefined) {
     throw new ProfilerError('ERR_TIMER_REFUSED', 'too many threads of this process have a sampler');
   }
   return thread;
 }
 
-function loadModule(): NativeModule {
-  const abi = process.versions.modules;
-  const problems: string[] = [];
-  let cause: unknown;
-  for (const file of candidates(abi)) {
-    if (!existsSync(file)) {
-      problems.push(`${file} does not exist`);
-      continue;
-    }
-    try {
-      // eslint-disable-next-line @typescript-eslint/no-require-imports
-      const candidate = require(file) as NativeModule;
-      // Node-API modules carry no version check of their own: a binary for another V8 loads, and
-      // would then read this one's memory by the wrong layout.
-      if (String(candidate.abi) !== abi) {
-        problems.push(`${file} is for ABI ${String(candidate.abi)}`);
-      } else if (!candidate.sameBuild) {
-        problems.push(
-          `${file} was compiled for another build of V8 (pointer compression, direct handles)`,
-        );
-      } else {
-        return candidate;
-      }
-    } catch (error) {
-      cause = error;
-      problems.push(`${file} cannot be loaded (${String(error)})`);
-    }
+/** Returns a sentence if there are no profiles on this runtime or platform, whatever is installed. */
+export function unsupportedReason(): string | undefined {
+  const { platform, arch, versions } = process;
+  for (const [key, name] of Object.entries(OTHER_RUNTIMES)) {
+    const version = versions[key];
+    if (version === undefined) continue;
+    return (
+      `the CPU profiler does not support ${name} (this is ${name} ${version}), only Node.js; ` +
+      'labels and spans work without it'
+    );
   }
+  if (platform !== SUPPORTED_PLATFORM || !SUPPORTED_ARCHITECTURES.includes(arch)) {
+    return (
+      `the CPU profiler does not support ${platform}-${arch} yet, only Linux on x64 and arm64; ` +
+      'labels and spans work without it'
+    );
+  }
+  return undefined;
+}
+
+function loadModule(cacheHome: string | undefined): NativeModule {
+  const { module, problems, cause } = findBinary(cacheHome);
+  if (module !== undefined) return module;
+  const { node, modules: abi } = process.versions;
   throw new ProfilerError(
     'ERR_NATIVE_MISSING',
-    `no native binary for Node ${process.versions.node} (ABI ${abi}, ${libc()}): ` +
+    `no native binary for Node ${node} (ABI ${abi}, ${libc()}): ` +
       `${problems.join('; ')}. Labels and spans work without it. ${remedy()}`,
     cause === undefined ? undefined : { cause },
   );
 }
 
+interface FoundBinary {
+  /** The loaded binary and its path; undefined if none can be used. */
+  readonly module?: NativeModule;
+  readonly file?: string;
+  /** Why each of the others cannot be used, and the last error. */
+  readonly problems: readonly string[];
+  readonly cause?: unknown;
+}
+
+/** Loads the first binary that is for this Node.js. `cacheHome` is the user's folder for caches. */
+export function findBinary(cacheHome: string | undefined): FoundBinary {
+  const problems: string[] = [];
+  let cause: unknown;
+  for (const candidate of [packagedBinaryPath, existingCachePath]) {
+    const file = candidate(cacheHome);
+    if (file === undefined) continue;
+    try {
+      const problem = existsSync(file) ? untrusted(file) : `${file} does not exist`;
+      const module = problem ?? load(file);
+      if (typeof module !== 'string') return { module, file, problems };
+      problems.push(module);
+    } catch (error) {
+      cause = error;
+      problems.push(`${file} cannot be loaded (${String(error)})`);
+    }
+  }
+  return { problems, cause };
+}
+
+/** Loads a binary; returns a problem if it is for another Node.js. */
+function load(file: string): NativeModule | string {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  const module = require(file) as NativeModule;
+  // Node-API modules carry no version check of their own: a binary for another V8 loads, and
+  // would then read this one's memory by the wrong layout.
+  if (String(module.abi) !== process.versions.modules) {
+    return `${file} is for ABI ${String(module.abi)}`;
+  }
+  if (!module.sameBuild) {
+    return `${file} was compiled for another build of V8 (pointer compression, direct handles)`;
+  }
+  return module;
+}
+
+/**
+ * Returns a problem if a binary outside of the package could be another user's. Those of the package
+ * are as safe as its JavaScript.
+ */
+function untrusted(file: string): string | undefined {
+  if (file.startsWith(PACKAGE_ROOT + path.sep)) return undefined;
+  const writable = writableByOthers(file);
+  return writable === undefined
+    ? undefined
+    : `${file} is not used, because other users can write to ${writable}`;
+}
+
 function remedy(): string {
-  if (existsSync(path.join(PACKAGE_ROOT, 'binding.gyp'))) {
-    return 'To build it, or to see why it cannot be: npm rebuild otelpyroscope --foreground-scripts';
+  if (existsSync(path.join(PACKAGE_ROOT, 'scripts', 'build-native.mjs'))) {
+    return 'To compile it, with the Node.js that runs the program: npx otelpyroscope build';
   }
   return (
     `otelpyroscope has been bundled into ${__filename}, where its binary is not: ` +
@@ -234,13 +293,32 @@ function remedy(): string {
   );
 }
 
-/** Returns where the binary may be: where the package installs it, or where node-gyp builds it. */
-function candidates(abi: string): string[] {
-  const folder = `${process.platform}-${process.arch}`;
-  return [
-    path.join(PACKAGE_ROOT, 'prebuilds', folder, `otelpyroscope.abi${abi}.${libc()}.node`),
-    path.join(PACKAGE_ROOT, 'build', 'Release', 'otelpyroscope.node'),
-  ];
+/** Returns where the binary for this Node.js is in the package. */
+function packagedBinaryPath(): string {
+  return path.join(PACKAGE_ROOT, 'prebuilds', ...binaryName());
+}
+
+/** Returns `cachedBinaryPath`, whose sources take milliseconds to read, if there may be a binary. */
+function existingCachePath(cacheHome: string | undefined): string | undefined {
+  if (cacheHome === undefined || !existsSync(cacheFolder(cacheHome))) return undefined;
+  return cachedBinaryPath(cacheHome);
+}
+
+/** Returns where `otelpyroscope build` puts it instead; undefined if there is no folder for caches. */
+export function cachedBinaryPath(cacheHome: string | undefined): string | undefined {
+  if (cacheHome === undefined) return undefined;
+  try {
+    return path.join(versionFolder(cacheHome, PACKAGE_ROOT), ...binaryName());
+  } catch {
+    // A bundle has no sources.
+    return undefined;
+  }
+}
+
+/** Returns folder and file, as node-gyp-build names them. */
+function binaryName(): [string, string] {
+  const { platform, arch, versions } = process;
+  return [`${platform}-${arch}`, `otelpyroscope.abi${versions.modules}.${libc()}.node`];
 }
 
 /** Reads which loader the executable asks for; `process.report` has it as well, but takes 6 ms. */

@@ -3,6 +3,7 @@
 import { suggestion } from '../options/suggestions.js';
 import { VERSION } from '../util/version.js';
 import { CommandError, UsageError } from './arguments.js';
+import { build, BUILD_HELP } from './build.js';
 import { run, RUN_HELP } from './run.js';
 import { top, TOP_HELP } from './top.js';
 import { view, VIEW_HELP } from './view.js';
@@ -12,6 +13,7 @@ const HELP = `Usage: otelpyroscope COMMAND [options]
   run [options] program.js [args]   runs a program and writes its CPU profile
   top FILE [options]                prints where the CPU of a profile went
   view FILE|URL [options]           opens a profile in the browser
+  build                             compiles the native binary for this Node.js
 
   help COMMAND                      lists the options of a command
   --version                         prints the version
@@ -26,6 +28,7 @@ const commands = new Map<string, Command>([
   ['run', { run, help: RUN_HELP }],
   ['top', { run: top, help: TOP_HELP }],
   ['view', { run: view, help: VIEW_HELP }],
+  ['build', { run: build, help: BUILD_HELP }],
 ]);
 
 /** Resolves to 0 for success, 1 for failure, 2 for wrong usage; `run` ends like its program. */

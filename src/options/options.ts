@@ -1,5 +1,7 @@
 /** Every option of the package: its type, default and check. */
 import { suggestion } from './suggestions.js';
+import { homedir } from 'node:os';
+import path from 'node:path';
 import { isDeprecatedOption, warnDeprecated, type DeprecatedLabelOptions } from './deprecated.js';
 
 /** The span of a local trace that a label describes. */
@@ -141,6 +143,19 @@ export function takeRunSettings(): RunSettings | undefined {
 /** Whether there is a display to open a browser on (X11 or Wayland). */
 export function hasDisplay(): boolean {
   return (readEnvironment('DISPLAY') ?? readEnvironment('WAYLAND_DISPLAY')) !== undefined;
+}
+
+/** Returns the user's folder for caches, as the XDG Base Directory Specification has it; undefined if there is none. */
+export function cacheHome(): string | undefined {
+  const given = readEnvironment('XDG_CACHE_HOME');
+  // The specification ignores relative paths.
+  if (given !== undefined && path.isAbsolute(given)) return given;
+  try {
+    return path.join(homedir(), '.cache');
+  } catch {
+    // There is no HOME, and the system does not know the user.
+    return undefined;
+  }
 }
 
 /** Throws a TypeError that names an option which is neither in `accepted` nor `alsoAccepted`. */

@@ -77,7 +77,7 @@ export class CpuProfiler {
   /**
    * Begins to sample. Where V8's heap cannot be read (ARCHITECTURE, "Whose code it is"), the first
    * call blocks while V8 lists all its code.
-   * Throws a ProfilerError: ERR_ALREADY_STARTED; ERR_UNSUPPORTED_PLATFORM (not Linux);
+   * Throws a ProfilerError: ERR_ALREADY_STARTED; ERR_UNSUPPORTED_PLATFORM (not Node.js on Linux);
    * ERR_NATIVE_MISSING (no binary for this ABI and libc); ERR_TIMER_REFUSED (the kernel or a
    * sandbox forbids it).
    */

@@ -2,6 +2,7 @@
 import * as workerThreads from 'node:worker_threads';
 import { activeLabels } from '../labels/active-labels.js';
 import { startTimer, stopTimer, type Timer } from '../util/clock.js';
+import { cacheHome } from '../options/options.js';
 import { warnOnce } from '../util/diagnostics.js';
 import { OTHER_THREADS } from '../util/pseudo-frames.js';
 import { labelsOfSet, type LabelSet } from '../labels/label-set.js';
@@ -47,7 +48,7 @@ export class ProfiledThread {
   /** Throws a ProfilerError if there is no sampler. */
   constructor(own: OwnWindows) {
     this.#own = own;
-    this.native = openNativeThread(this.#threadName, () => this.#onWake());
+    this.native = openNativeThread(this.#threadName, () => this.#onWake(), cacheHome());
     activeLabels.connectEarly(this.native);
     this.joinOrLeaveSession();
   }

@@ -6,7 +6,7 @@ export type ProfilerErrorCode =
   | 'ERR_ALREADY_STARTED'
   /** `collect()` or `stop()` was called on a profiler that does not run. */
   | 'ERR_NOT_STARTED'
-  /** macOS and Windows: there is no sampler for this platform. */
+  /** There is no sampler for this platform (macOS, Windows) or runtime (Bun, Deno, Electron). */
   | 'ERR_UNSUPPORTED_PLATFORM'
   /** No native binary was found for this Node ABI and libc. */
   | 'ERR_NATIVE_MISSING'

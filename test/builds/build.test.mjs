@@ -132,9 +132,9 @@ describe('the built addon', function () {
 });
 
 describe('package.json', function () {
-  it('publishes every script that an installation needs', function () {
+  it('publishes every script that `otelpyroscope build` needs', function () {
     const { files } = createRequire(import.meta.url)('../../package.json');
-    const needed = new Set(['scripts/install.mjs']);
+    const needed = new Set(['scripts/build-native.mjs']);
     for (const file of needed) {
       const text = readFileSync(path.join(packageRoot, file), 'utf8');
       for (const [, name] of text.matchAll(/from '\.\/([\w/-]+\.mjs)'/g))

@@ -141,7 +141,7 @@ describe('the package in an application', function () {
     assert.equal(stderr, '');
     assert.match(
       stdout,
-      /^\{"a":"b"\}\nno native binary for Node .* \(ABI \d+, glibc\): .*Labels and spans work without it\. To build it, .*: npm rebuild otelpyroscope --foreground-scripts\n$/,
+      /^\{"a":"b"\}\nno native binary for Node .* \(ABI \d+, glibc\): .*Labels and spans work without it\. To compile it, .*: npx otelpyroscope build\n$/,
     );
   });
 
@@ -165,7 +165,7 @@ describe('the package in an application', function () {
 
   it('has the files that users need, and no others', function () {
     const allowed =
-      /^(package\.json|README\.md|CHANGELOG\.md|LICENSE|binding\.gyp|CMakeLists\.txt|lib\/.+\.(js|mjs|d\.ts|d\.mts)|lib\/viewer\/(LICENSES\.txt|icon\.svg|index\.html|viewer\.css)|native\/\w+\/\w+\.(cc|h)|prebuilds\/linux-(x64|arm64)\/otelpyroscope\.abi\d+\.(glibc|musl)\.node|scripts\/(install|build-native|lib\/native-build)\.mjs)$/;
+      /^(package\.json|README\.md|CHANGELOG\.md|LICENSE|native\/binding\.gyp|CMakeLists\.txt|lib\/.+\.(js|mjs|d\.ts|d\.mts)|lib\/viewer\/(LICENSES\.txt|icon\.svg|index\.html|viewer\.css)|native\/\w+\/\w+\.(cc|h)|prebuilds\/linux-(x64|arm64)\/otelpyroscope\.abi\d+\.(glibc|musl)\.node|scripts\/(build-native|lib\/native-build)\.mjs)$/;
     assert.deepEqual(
       packed.paths.filter((file) => !allowed.test(file)),
       [],

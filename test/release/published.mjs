@@ -10,7 +10,7 @@ import { packPackage } from '../support/tarball.mjs';
 const place = path.join(ROOT, '.cache', 'published');
 /** What there is to publish, and more, such as sources and tests: package.json says what of it is. */
 const PARTS = [
-  ...['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE', 'binding.gyp', 'CMakeLists.txt'],
+  ...['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE', 'CMakeLists.txt'],
   ...['lib', 'native', 'scripts', 'src', 'test/support', 'docs'],
 ];
 

@@ -1,9 +1,11 @@
 # Builds the addon with node-gyp; CMakeLists.txt builds the same sources with cmake-js.
-# `npm run build:native` is the usual way in (scripts/build-native.mjs).
+# `npm run build:native` is the usual way in (scripts/build-native.mjs). It is not in the root of the
+# package, where npm, pnpm and Yarn take a binding.gyp for an install script.
 {
   'variables': {
     # 1: compiler warnings are errors (-Dwerror=1).
     'werror%': 0,
+    # scripts/lib/native-build.mjs also gives `node_addon_api`: the folder of its headers.
   },
   'targets': [
     {
@@ -70,7 +72,7 @@
             '-fno-exceptions',
             # Other people's headers are system headers: their warnings are not ours.
             '-isystem', '<(node_root_dir)/include/node',
-            '-isystem', "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")",
+            '-isystem', '<(node_addon_api)',
           ],
           'ldflags': [
             # A signal may arrive after the last environment that used the addon is gone.

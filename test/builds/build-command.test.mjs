@@ -1,4 +1,4 @@
-/** Checks what the package's install script does in a dependent: builds once, and never breaks an install. */
+/** Compiles the binary by `otelpyroscope build` from the files that are published. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
@@ -9,7 +9,6 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
-  writeFileSync,
 } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -17,7 +16,7 @@ import { binaryPath, describeNode, packageRoot } from '../../scripts/lib/native-
 
 const node = describeNode();
 
-describe('the install script of a dependency', function () {
+describe('otelpyroscope build in an installed package', function () {
   this.timeout(180_000);
   let application;
   let installed;
@@ -47,9 +46,10 @@ describe('the install script of a dependency', function () {
     rmSync(application, { recursive: true });
   });
 
-  function install(args = [], environment = {}) {
-    return spawnSync(process.execPath, [...args, path.join(installed, 'scripts', 'install.mjs')], {
-      cwd: installed,
+  function build(environment = {}) {
+    const command = path.join(installed, 'lib', 'cli', 'main.js');
+    return spawnSync(process.execPath, [command, 'build'], {
+      cwd: application,
       encoding: 'utf8',
       env: { ...process.env, ...environment },
     });
@@ -71,37 +71,18 @@ describe('the install script of a dependency', function () {
     assert.equal(existsSync(path.join(installed, 'test')), false);
   });
 
-  it('warns and succeeds if nothing can be compiled', function () {
-    const { status, stderr } = install([], { CXX: 'false', CC: 'false' });
-    assert.equal(status, 0);
-    const said = stderr.split('\n').filter((line) => line.startsWith('otelpyroscope:'));
-    assert.equal(said.length, 1, stderr);
-    assert.match(said[0], /could not be built.*ERR_NATIVE_MISSING.*labels work without it/);
+  it('fails, names the reason, and labels work, if nothing can be compiled', function () {
+    const { status, stdout, stderr } = build({ CXX: 'false', CC: 'false' });
+    assert.equal(status, 1, stdout);
+    const reported = stderr.split('\n').filter((line) => line.startsWith('otelpyroscope:'));
+    assert.deepEqual(reported, ['otelpyroscope: node-gyp build failed.']);
     assert.equal(useProfiler(), 'ERR_NATIVE_MISSING {"a":"b"}\n');
   });
 
-  it('does nothing on other platforms', function () {
-    for (const platform of ['darwin', 'win32']) {
-      const preload = path.join(application, `${platform}.cjs`);
-      writeFileSync(
-        preload,
-        `Object.defineProperty(process, 'platform', { value: '${platform}' });\n`,
-      );
-      const { status, stdout, stderr } = install(['--require', preload]);
-      assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: '', stderr: '' });
-    }
-    assert.equal(existsSync(path.join(installed, 'prebuilds')), false);
-  });
-
-  it('compiles the binary if there is none', function () {
-    const { status, stdout, stderr } = install();
+  it('compiles a binary that works', function () {
+    const { status, stdout, stderr } = build();
     assert.equal(status, 0, stdout + stderr);
     assert.ok(existsSync(binaryPath(node, installed)), stdout + stderr);
     assert.equal(useProfiler(), 'started {"a":"b"}\n');
-  });
-
-  it('does not replace an existing binary', function () {
-    const { status, stdout, stderr } = install([], { CXX: 'false', CC: 'false' });
-    assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: '', stderr: '' });
   });
 });
