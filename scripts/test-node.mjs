@@ -31,6 +31,7 @@ function run(command, args, options = {}) {
  * frameworks, whose instrumentations test/integration/instrumentations.test.mjs has on each Node.
  */
 const SAME_ON_ALL = [
+  'test/house/needs.test.mjs',
   'test/integration/bench.test.mjs',
   'test/native/native.test.mjs',
   'test/integration/grafana-example.test.mjs',

@@ -13,6 +13,7 @@ import {
   headersAbi,
   packageRoot,
 } from '../../scripts/lib/native-build.mjs';
+import { needsProgram } from '../support/needs.mjs';
 
 const node = describeNode();
 
@@ -86,6 +87,7 @@ describe('the built addon', function () {
   }
 
   it('is the same from node-gyp and from cmake-js', function () {
+    needsProgram('cmake', this);
     const fromGyp = buildNative(node, { quiet: true });
     assert.equal(fromGyp, binaryPath(node));
     const fromCmake = path.join(packageRoot, '.cache', 'test-package', `cmake.abi${node.abi}.node`);
@@ -102,6 +104,7 @@ describe('the built addon', function () {
   });
 
   it('has its compiler commands in compile_commands.json, for editors', function () {
+    needsProgram('cmake', this);
     const directory = path.join(packageRoot, 'build-cmake', `abi${node.abi}-${node.libc}`);
     const commands = readFileSync(path.join(directory, 'compile_commands.json'), 'utf8');
     const files = JSON.parse(commands).map(({ file }) => path.relative(packageRoot, file));
@@ -109,6 +112,7 @@ describe('the built addon', function () {
   });
 
   it('stays loaded and binds its symbols when it is loaded, from both build systems', function () {
+    needsProgram('cmake', this);
     for (const binary of [
       binaryPath(node),
       path.join(packageRoot, '.cache', 'test-package', `cmake.abi${node.abi}.node`),

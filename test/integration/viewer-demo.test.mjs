@@ -6,7 +6,7 @@ import path from 'node:path';
 import { hasBrowser, openBrowser } from '../support/browser.mjs';
 import { readProfile } from '../support/read-profile.mjs';
 import { ROOT, runNode } from '../support/run-child.mjs';
-import { skipWithout } from '../support/skip.mjs';
+import { needs } from '../support/needs.mjs';
 import { change, frames, picture, table, ViewerPages } from '../support/viewer-page.mjs';
 
 /** Requests of which three search for a misspelt word: the same work on every machine. */
@@ -33,7 +33,7 @@ describe("the demo's profile in the viewer", function () {
   let pages;
 
   before(async function () {
-    skipWithout(hasBrowser(), 'Chromium', this);
+    needs(hasBrowser(), 'Chromium', this);
     directory = mkdtempSync(path.join(os.tmpdir(), 'demo-'));
     const out = path.join(directory, 'demo.pb.gz');
     const demo = path.join(ROOT, 'examples', 'demo', 'demo.mjs');

@@ -4,7 +4,7 @@ import { statSync } from 'node:fs';
 import path from 'node:path';
 import { hasBrowser, openBrowser, PICTURES } from '../support/browser.mjs';
 import { largeProfile, makeProfile, shopProfile, traceId } from '../support/make-profile.mjs';
-import { skipWithout } from '../support/skip.mjs';
+import { needs } from '../support/needs.mjs';
 import { change, frames, picture, table, ViewerPages } from '../support/viewer-page.mjs';
 
 /** Frames that the page draws at most, and those above: d3-flame-graph's time goes with their number. */
@@ -16,7 +16,7 @@ describe('the viewer', function () {
   let pages;
 
   before(async function () {
-    skipWithout(hasBrowser(), 'Chromium', this);
+    needs(hasBrowser(), 'Chromium', this);
     browser = await openBrowser();
     pages = new ViewerPages(browser);
   });

@@ -8,6 +8,7 @@ import {
   describeNode,
   findHeaders,
 } from '../../scripts/lib/native-build.mjs';
+import { needsProgram } from '../support/needs.mjs';
 import { allowed, allowedIndirect, reach, roots } from './call_graph.mjs';
 import {
   buildDirectory,
@@ -36,6 +37,10 @@ function expectAllowed({ external, indirect, callers }) {
 }
 
 describe('call graph of the signal handler', function () {
+  before(function () {
+    needsProgram('objdump', this);
+  });
+
   describe('in the addon as it is built', function () {
     let graph;
 

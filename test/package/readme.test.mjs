@@ -21,6 +21,7 @@ import {
   servePprof,
   startPyroscope,
 } from 'otelpyroscope';
+import { needsProgram } from '../support/needs.mjs';
 import { ROOT } from '../support/run-child.mjs';
 import { Application, packPackage, PEERS } from '../support/tarball.mjs';
 import { packagesOf, pageOf, pages } from './blocks.mjs';
@@ -346,7 +347,10 @@ describe('code blocks', function () {
         if (block.kind === 'not run' || isText(block)) continue;
         it(`${block.kind === 'compiled' ? 'compiles' : 'runs'} ${block.name}`, function () {
           if (block.kind === 'compiled') runner.compile(block);
-          else runner.run(block);
+          else {
+            for (const [, program] of block.code.matchAll(/^(go) /gm)) needsProgram(program, this);
+            runner.run(block);
+          }
         });
       }
     });

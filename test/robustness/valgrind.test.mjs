@@ -1,13 +1,14 @@
 /** The plain C++ tests under valgrind's memcheck: no error, and nothing lost but what is never freed by design. */
 
 import assert from 'node:assert/strict';
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { sharedSources, tests } from '../native/cases.mjs';
 import { buildDirectory, compile, compileObjects, testDirectory } from '../native/toolchain.mjs';
+import { needsProgram } from '../support/needs.mjs';
 import { torture, tortures } from './torture.mjs';
 
 const run = promisify(execFile);
@@ -44,8 +45,7 @@ tortures('torture under valgrind', function () {
   let memcheck;
 
   before(function () {
-    const { error } = spawnSync('valgrind', ['--version']);
-    assert.equal(error, undefined, 'valgrind is not installed');
+    needsProgram('valgrind', this);
     directory = mkdtempSync(path.join(os.tmpdir(), 'valgrind-'));
     const suppressions = path.join(directory, 'suppressions');
     writeFileSync(suppressions, SUPPRESSIONS);

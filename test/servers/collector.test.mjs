@@ -20,7 +20,7 @@ const { DEFAULT_PROFILE_LIMITS, fitProfile } = require('../../lib/pyroscope/serv
 const { Uploader } = require('../../lib/pyroscope/uploader.js');
 const { CPU_PROFILE } = require('../../lib/util/profile-types.js');
 const { uploadRequest } = require('../../lib/pyroscope/upload-request.js');
-const { noteNotRun } = require('./not-run.cjs');
+const { noteNotRun } = require('../support/not-run.cjs');
 
 const limits = { ...DEFAULT_PROFILE_LIMITS, labels: 22 };
 const HOSTILE = [' ', 'a"b\\c\n\t', '}{,=', 'größe 漢字 😀', 'x'.repeat(2_000), '\u0000'];

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { CPU_KIND } from '../support/pyroscope-rules.mjs';
 import { eventually, freePort, ServerProcess } from './processes.mjs';
 
-const { noteNotRun } = createRequire(import.meta.url)('./not-run.cjs');
+const { noteNotRun } = createRequire(import.meta.url)('../support/not-run.cjs');
 
 const { PYROSCOPE_BINARY, PYROSCOPE_SERVER_ADDRESS } = process.env;
 /** The agents of the tests are configured by code alone. */

@@ -1,10 +1,11 @@
-/** Debian's Chromium for tests of pages: one for each run of a file, with a new profile folder. */
-import { accessSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+/** The Chromium on the PATH, or that CHROMIUM names, for tests of pages: one for each run of a file, with a new profile folder. */
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { findProgram } from './needs.mjs';
 import { ROOT } from './run-child.mjs';
 
-const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const EXECUTABLE = process.env.CHROMIUM ?? findProgram('chromium');
 /** Nothing that looks for a network, which there may be none. */
 const FLAGS = [
   ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
@@ -14,12 +15,7 @@ const FLAGS = [
 export const PICTURES = path.join(ROOT, 'test', '.pictures');
 
 export function hasBrowser() {
-  try {
-    accessSync(EXECUTABLE);
-    return true;
-  } catch {
-    return false;
-  }
+  return EXECUTABLE !== undefined && existsSync(EXECUTABLE);
 }
 
 /** @returns {Promise<{ context: import('playwright-core').BrowserContext, close: () => Promise<void> }>} */

@@ -1,9 +1,10 @@
 /**
- * Mocha's "spec" reporter, which also appends counts and failures of a run to the file that MOCHA_SUMMARY names, and
- * ends a process that the tests keep alive.
+ * Mocha's "spec" reporter, which also prints at the end what did not run, appends counts and failures of a run to the
+ * file that MOCHA_SUMMARY names, and ends a process that the tests keep alive.
  */
 const { appendFileSync } = require('node:fs');
 const { reporters } = require('mocha');
+const { notRun } = require('./not-run.cjs');
 
 /** A process that ended all tests and lives on is ended after this time, and has failed. */
 const MAX_MS_AFTER_TESTS = 20_000;
@@ -36,6 +37,7 @@ class SummaryReporter extends reporters.Spec {
     });
     runner.once('end', () => {
       const { passes, failures, pending } = runner.stats;
+      for (const reason of notRun()) console.log(`  not run: ${reason}`);
       appendSummary({ passes, failures, pending, failed });
       endLater();
     });

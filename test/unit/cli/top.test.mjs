@@ -1,6 +1,6 @@
 /** Checks `otelpyroscope top`: its figures against those of `go tool pprof`, its text, and its errors. */
 import assert from 'node:assert/strict';
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -14,7 +14,7 @@ import { readProfile } from '../../../lib/profile/reader.js';
 import { VERSION } from '../../../lib/util/version.js';
 import { makeProfile, shopProfile, traceId } from '../../support/make-profile.mjs';
 import { runCode } from '../../support/run-child.mjs';
-import { skipWithout } from '../../support/skip.mjs';
+import { needsProgram } from '../../support/needs.mjs';
 import { CLI, cli } from './cli.mjs';
 
 const run = promisify(execFile);
@@ -243,7 +243,7 @@ describe('otelpyroscope top', function () {
 
   describe('beside go tool pprof', function () {
     before(function () {
-      skipWithout(spawnSync('go', ['version']).status === 0, 'golang-go', this);
+      needsProgram('go', this);
     });
 
     /** Returns the rows that pprof prints, by "name file" or, by lines, "name file:line". */
