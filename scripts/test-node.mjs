@@ -43,6 +43,7 @@ const SAME_ON_ALL = [
   'test/unit/otel/resource.test.mjs',
   'test/unit/otel/tracer-provider.test.mjs',
   'test/unit/profile/trace-rows.test.mjs',
+  'test/unit/pyroscope/agent-labels.test.mjs',
   'test/unit/pyroscope/upload-labels.test.mjs',
   'test/unit/profile/reader.test.mjs',
   'test/unit/source-maps/map-files.test.mjs',

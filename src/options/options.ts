@@ -47,7 +47,17 @@ export interface CpuProfilerOptions {
   lineNumbers?: boolean | undefined;
   /** Whether frames are mapped to original sources. Default: as Node's --enable-source-maps. */
   sourceMaps?: boolean | undefined;
+  /** Leaves out the files of functions: of all, or of those below a node_modules. Default neither. */
+  stripFilenames?: StripFilenames | undefined;
+  /**
+   * Whether files below a node_modules have their path from there, and others below the working
+   * directory theirs from there. Default false.
+   */
+  shortenPaths?: boolean | undefined;
 }
+
+/** Functions whose files a profile does not contain. */
+export type StripFilenames = 'all' | 'dependencies';
 
 /** `CpuProfilerOptions` with every default filled in. */
 export interface ResolvedCpuProfilerOptions {
@@ -55,6 +65,8 @@ export interface ResolvedCpuProfilerOptions {
   readonly maxFrames: number;
   readonly lineNumbers: boolean;
   readonly sourceMaps: boolean;
+  readonly stripFilenames: StripFilenames | undefined;
+  readonly shortenPaths: boolean;
 }
 
 export const DEFAULT_INTERVAL_MICROS = 10_000;
@@ -74,7 +86,9 @@ export const MAX_ATTRIBUTE_LABELS = 8;
 const ATTRIBUTE_NAME = /^[A-Za-z_][A-Za-z0-9_.]*$/;
 /** Labels that have another source. */
 const OTHER_LABELS = ['__name__', 'profile_id', 'span_id', 'span_name', 'thread_name', 'trace_id'];
-export const CPU_OPTION_NAMES = ['intervalMicros', 'maxFrames', 'lineNumbers', 'sourceMaps'];
+export const CPU_OPTION_NAMES = [
+  ...['intervalMicros', 'maxFrames', 'lineNumbers', 'sourceMaps', 'stripFilenames', 'shortenPaths'],
+];
 
 /**
  * Checks label options and fills in the defaults; `undefined` means the default.
@@ -113,7 +127,15 @@ export function resolveCpuProfilerOptions(
     maxFrames: integer('maxFrames', options.maxFrames, DEFAULT_MAX_FRAMES, 1, MAX_MAX_FRAMES),
     lineNumbers: flag('lineNumbers', options.lineNumbers, true),
     sourceMaps: flag('sourceMaps', options.sourceMaps, nodeMapsSources()),
+    stripFilenames: checkStripFilenames(options.stripFilenames),
+    shortenPaths: flag('shortenPaths', options.shortenPaths, false),
   };
+}
+
+/** Returns the checked option `stripFilenames`. Throws a TypeError. */
+export function checkStripFilenames(value: unknown): StripFilenames | undefined {
+  if (value === undefined || value === 'all' || value === 'dependencies') return value;
+  throw new TypeError(`stripFilenames must be "all" or "dependencies", got ${describe(value)}`);
 }
 
 /** The settings that `otelpyroscope run` passes to the program that it starts. */

@@ -14,6 +14,7 @@ import {
 import {
   attributeLabels,
   checkNames,
+  checkStripFilenames,
   CPU_OPTION_NAMES,
   describe,
   flag,
@@ -149,7 +150,23 @@ export function resolvePyroscopeConfig(config: PyroscopeConfig = {}): ResolvedPy
     : environment.option(config.serverAddress, SERVER_ADDRESS, asText, checkAddress);
   const otlpHeaders = useOtlpVariables ? readOtlpHeaders(environment) : {};
   const { intervalMicros, maxFrames, lineNumbers, sourceMaps } = config;
-  const cpu = { maxFrames, lineNumbers, sourceMaps };
+  const cpu = {
+    maxFrames,
+    lineNumbers,
+    sourceMaps,
+    stripFilenames: environment.option(
+      config.stripFilenames,
+      'PYROSCOPE_STRIP_FILENAMES',
+      asText,
+      checkStripFilenames,
+    ),
+    shortenPaths: environment.option(
+      config.shortenPaths,
+      'PYROSCOPE_SHORTEN_PATHS',
+      parseFlag,
+      (value) => flag('shortenPaths', value, false),
+    ),
+  };
   const profiler = environment.option(
     intervalMicros,
     'PYROSCOPE_SAMPLING_INTERVAL_MICROS',

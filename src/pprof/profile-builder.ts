@@ -137,14 +137,19 @@ export class ProfileBuilder {
   #fullFunction: number | undefined;
   readonly #type: ProfileType;
   readonly #lineNumbers: boolean;
+  readonly #fileOf: (path: string) => string;
   /** Batches that are not merged yet. */
   readonly #waiting: SampleBatch[] = [];
   #waitingWords = 0;
 
-  /** Without `lineNumbers` a frame has the line where its function starts. */
-  constructor(type: ProfileType, lineNumbers = true) {
+  /**
+   * Without `lineNumbers` a frame has the line where its function starts. `fileOf` returns a
+   * function's file as the profile shows it, or ''.
+   */
+  constructor(type: ProfileType, lineNumbers = true, fileOf = (path: string) => path) {
     this.#type = type;
     this.#lineNumbers = lineNumbers;
+    this.#fileOf = fileOf;
   }
 
   add(batch: SampleBatch): void {
@@ -348,7 +353,7 @@ export class ProfileBuilder {
       id: index + 1,
       name: nameIndex,
       systemName: nameIndex,
-      filename: this.#strings.dedup(fileName(url)),
+      filename: this.#strings.dedup(this.#fileOf(fileName(url))),
       startLine: line,
     });
   }

@@ -11,6 +11,7 @@ import { threadSingleton } from '../util/thread-singleton.js';
 import { atOnce, inSlices } from '../util/time-slices.js';
 import { SourceMaps } from '../source-maps/source-maps.js';
 import { ForeignLabels, othersBatch, ProfiledThread } from './profiled-thread.js';
+import { shownFile, workingDirectory, type FileOf } from './shown-file.js';
 
 /**
  * How long the end of a segment waits for threads that do not return to their event loop, in
@@ -34,8 +35,8 @@ class ProfileSegment {
   readonly #startClock = monotonicNanos();
   #durationNanos = 0n;
 
-  constructor(lineNumbers: boolean) {
-    this.#builder = new ProfileBuilder(CPU_PROFILE, lineNumbers);
+  constructor(lineNumbers: boolean, fileOf: FileOf) {
+    this.#builder = new ProfileBuilder(CPU_PROFILE, lineNumbers, fileOf);
   }
 
   add(batch: SampleBatch): void {
@@ -93,15 +94,16 @@ export class ProfileWindow {
     readonly intervalMicros: number,
     readonly maps: SourceMaps | undefined,
     readonly lineNumbers: boolean,
+    readonly fileOf: FileOf,
   ) {
-    this.current = new ProfileSegment(lineNumbers);
+    this.current = new ProfileSegment(lineNumbers, fileOf);
   }
 
   /** Ends the current segment, which it returns, and begins the next. */
   rotate(): ProfileSegment {
     const ended = this.current;
     ended.end();
-    this.current = new ProfileSegment(this.lineNumbers);
+    this.current = new ProfileSegment(this.lineNumbers, this.fileOf);
     return ended;
   }
 }
@@ -144,6 +146,7 @@ export class ProfileWindows {
       opened[1] as number,
       options.sourceMaps ? this.#maps : undefined,
       options.lineNumbers,
+      shownFile(options, workingDirectory()),
     );
     this.#windows.add(window);
     if (options.intervalMicros !== window.intervalMicros) {

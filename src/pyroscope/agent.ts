@@ -10,6 +10,7 @@ import { TRIMMED } from '../util/pseudo-frames.js';
 import { threadSingleton } from '../util/thread-singleton.js';
 import { serviceOfResource } from '../otel/resource.js';
 import { DEFAULT_PROFILE_LIMITS, fitProfile } from './server-limits.js';
+import { withAgentLabels } from './agent-labels.js';
 import { LabelValueLimit } from './label-value-limit.js';
 import type { Series } from './protocols/upload.js';
 import { fitLabels } from './upload-labels.js';
@@ -121,7 +122,7 @@ class Agent {
   constructor(type: ProfileType, profiler: CpuProfiler, config: ResolvedPyroscopeConfig) {
     this.#type = type;
     this.#profiler = profiler;
-    this.#config = config;
+    this.#config = { ...config, tags: withAgentLabels(config.tags) };
     this.#labelValues = new LabelValueLimit(config.maxLabelValues);
     this.#uploader = new Uploader(config, () => this.#series());
   }

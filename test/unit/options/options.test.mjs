@@ -76,6 +76,8 @@ describe('CpuProfilerOptions', () => {
       maxFrames: 128,
       lineNumbers: true,
       sourceMaps: false,
+      stripFilenames: undefined,
+      shortenPaths: false,
     });
   });
 
@@ -83,7 +85,7 @@ describe('CpuProfilerOptions', () => {
     for (const options of [
       { intervalMicros: 1_000, maxFrames: 1, lineNumbers: false, sourceMaps: true },
       { intervalMicros: 1_000_000, maxFrames: 1_024, lineNumbers: true, sourceMaps: false },
-    ]) {
+    ].map((one) => ({ ...one, stripFilenames: 'all', shortenPaths: true }))) {
       assert.deepEqual(resolveCpuProfilerOptions(options), options);
     }
   });

@@ -1,6 +1,7 @@
 /** The push agent against a stand-in for Pyroscope: windows, names, and the end of the process. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { createRequire } from 'node:module';
 import { connect } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { CpuProfiler, startPyroscope, withLabels } from 'otelpyroscope';
@@ -8,6 +9,14 @@ import { createBurners, cpuMicros } from '../../support/burners.mjs';
 import { PyroscopeServer } from '../../support/pyroscope-server.mjs';
 import { runCode } from '../../support/run-child.mjs';
 
+const { version } = createRequire(import.meta.url)('../../../package.json');
+/** What the agent adds to every series, by the names that the stand-in shows. */
+const AGENT_LABELS = {
+  otel_scope_name: 'otelpyroscope',
+  otel_scope_version: version,
+  process_runtime_name: 'nodejs',
+  process_runtime_version: process.versions.node,
+};
 const burners = createBurners(['labelled', 'plain']);
 
 /** Uses CPU for certain, whatever else runs on the machine. */
@@ -87,7 +96,11 @@ describe('the push agent', function () {
       burn('plain');
       await agent.flush();
       const [{ series, profile }] = server.uploads;
-      assert.deepEqual(series, { service_name: 'unknown_service:node', zone: 'a' });
+      assert.deepEqual(series, {
+        service_name: 'unknown_service:node',
+        ...AGENT_LABELS,
+        zone: 'a',
+      });
       const labelled = profile.samples.filter(ran('labelled'));
       assert.ok(labelled.length > 0);
       for (const { labels } of labelled) {
@@ -144,7 +157,7 @@ describe('the push agent', function () {
         assert.equal(agent.metrics().droppedLabels, 0);
       } else {
         const shown = { tenant_id: 'wins', k8s_pod_name: 'pod', a_b: '1' };
-        assert.deepEqual(series, { ...ofService, ...shown });
+        assert.deepEqual(series, { ...ofService, ...AGENT_LABELS, ...shown });
         // It must not become the id of a span.
         const kept = { 'span.id': 'no' };
         assert.deepEqual(found, { http_route: '/cart/:id', user_id: 'wins', ...kept });
