@@ -1,6 +1,6 @@
 /** Checks `otelpyroscope top`: its figures against those of `go tool pprof`, its text, and its errors. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
