@@ -20,6 +20,7 @@
             'native/code/code_anchor.cc',
             'native/code/code_map.cc',
             'native/code/code_ranges.cc',
+            'native/code/source_map_texts.cc',
             'native/code/wasm_modules.cc',
             'native/handler/context_label.cc',
             'native/handler/cpu_timer.cc',

@@ -20,6 +20,7 @@
 
 #include "addon/batch_arrays.h"
 #include "addon/js_values.h"
+#include "code/source_map_texts.h"
 #include "sampler/sampler.h"
 #include "self_check/layout_check.h"
 #include "threads/profile_windows.h"
@@ -107,6 +108,7 @@ void Forget(const Napi::CallbackInfo& info) { SamplerOf(info)->Forget(); }
 Napi::Value OpenWindow(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   CheckLayout(v8::Isolate::GetCurrent());
+  if (info[2].As<Napi::Boolean>().Value()) SourceMapTexts::Get().Want();
   const ProfiledThread::Opened opened = ThreadOf(info)->OpenWindow(
       uint64_t{ToUint32(info[0])} * 1000, ToUint32(info[1]));
   if (opened.error != 0) {
@@ -114,6 +116,17 @@ Napi::Value OpenWindow(const Napi::CallbackInfo& info) {
   }
   return ToArray(
       env, {opened.window, static_cast<uint32_t>(opened.interval_ns / 1000)});
+}
+
+Napi::Value SourceMapText(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto text = SourceMapTexts::Get().Find(ToUint32(info[0]));
+  if (text == nullptr) return env.Undefined();
+  Napi::Object result = Napi::Object::New(env);
+  result["url"] = Napi::String::New(env, text->url);
+  result["data"] =
+      Napi::Buffer<char>::Copy(env, text->data.data(), text->data.size());
+  return result;
 }
 
 void BeginClose(const Napi::CallbackInfo& info) {
@@ -307,6 +320,7 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   add("joinOrLeaveSession", JoinOrLeaveSession);
   add("forget", Forget);
   add("openWindow", OpenWindow);
+  add("sourceMapText", SourceMapText);
   add("beginClose", BeginClose);
   add("rotate", Rotate);
   add("isComplete", IsComplete);

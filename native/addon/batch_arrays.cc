@@ -12,12 +12,14 @@ BatchArrays ToArrays(const SampleBatch& batch) {
     flat.names.push_back(function.url);
     flat.start_lines.push_back(static_cast<uint32_t>(function.line));
     flat.start_columns.push_back(static_cast<uint32_t>(function.column));
+    flat.source_maps.push_back(function.source_map);
   }
   const auto& frames = batch.table.frames();
   for (size_t i = 0; i < frames.size(); i++) {
     flat.frames.push_back(frames[i].function);
     flat.frames.push_back(batch.table.lines()[i]);
   }
+  flat.frame_columns = batch.table.columns();
   for (const auto& [key, weight] : batch.table.stacks()) {
     flat.stacks.push_back(static_cast<uint32_t>(weight));
     flat.stacks.push_back(static_cast<uint32_t>(key.size() - 1));

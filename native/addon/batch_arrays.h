@@ -16,7 +16,9 @@ struct BatchArrays {
   std::vector<std::string_view> names;
   std::vector<uint32_t> start_lines;
   std::vector<uint32_t> start_columns;
+  std::vector<uint32_t> source_maps;
   std::vector<uint32_t> frames;
+  std::vector<uint32_t> frame_columns;
   std::vector<uint32_t> stacks;
   std::vector<uint32_t> label_sets;
   std::vector<std::string_view> label_texts;

@@ -62,7 +62,9 @@ Napi::Object ToObject(Napi::Env env, const SampleBatch& batch) {
   result["names"] = ToArray(env, flat.names);
   result["startLines"] = ToArray(env, flat.start_lines);
   result["startColumns"] = ToArray(env, flat.start_columns);
+  result["sourceMaps"] = ToArray(env, flat.source_maps);
   result["frames"] = ToArray(env, flat.frames);
+  result["frameColumns"] = ToArray(env, flat.frame_columns);
   result["stacks"] = ToArray(env, flat.stacks);
   result["labelSets"] = ToArray(env, flat.label_sets);
   result["labelTexts"] = ToArray(env, flat.label_texts);

@@ -17,7 +17,8 @@ std::string ContentKey(const FunctionInfo& info) {
   key += std::to_string(info.line);
   key += ':';
   key += std::to_string(info.column);
-  if (info.start < 0) return key;
+  // Nothing else tells evaluated scripts apart, or starts without a line.
+  if (info.start < 0 && !IsOfEvaluated(info.url)) return key;
   key += ':';
   key += std::to_string(info.script_id);
   key += ':';
@@ -43,10 +44,9 @@ void StackTable::Push(const CodeFunction& function, const CodeMap& code_map,
       info.url = known.url;
       info.line = known.line;
       info.column = known.column;
-      if (known.line == 0) {
-        info.script_id = known.id.script_id;
-        info.start = known.start;
-      }
+      info.script_id = known.id.script_id;
+      info.text_hash = known.text_hash;
+      if (known.line == 0) info.start = known.start;
     } else if (function.in_script) {
       const FunctionName parsed = ParseFunctionName(
           function.name, code_map.ScriptUrl(function.id.script_id));
@@ -54,6 +54,7 @@ void StackTable::Push(const CodeFunction& function, const CodeMap& code_map,
       info.url = parsed.url;
       info.line = parsed.line;
       info.column = parsed.column;
+      info.script_id = function.id.script_id;
     } else {
       info.name = function.name;
     }
@@ -211,7 +212,10 @@ void StackTable::MoveTo(StackTable* taken) {
   functions_.swap(taken->functions_);
   frames_.swap(taken->frames_);
   lines_.swap(taken->lines_);
+  columns_.swap(taken->columns_);
   taken->filled_starts_ = filled_starts_;
+  taken->filled_urls_ = filled_urls_;
+  taken->filled_maps_ = filled_maps_;
   taken->symbols_ = symbols_;
   Clear();
 }
@@ -223,8 +227,11 @@ void StackTable::Clear() {
   native_numbers_.clear();
   text_bytes_ = 0;
   filled_starts_ = 0;
+  filled_urls_ = 0;
+  filled_maps_ = 0;
   frames_.clear();
   lines_.clear();
+  columns_.clear();
   frame_numbers_.clear();
   generation_++;
 }

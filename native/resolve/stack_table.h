@@ -5,7 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/debug_check.h"
@@ -24,10 +26,19 @@ struct FunctionInfo {
   uintptr_t native_address = 0;  // for a native function: see NameNatives()
   // Frames that were pushed while no file with this address was known.
   uint64_t foreign_frames = 0;
-  // The position whose line and column are not known yet: see FillLines().
-  int script_id = 0;
-  int32_t start = -1;  // offset in the script's source
+  int script_id = 0;  // 0: of no script, or unknown
+  // The offset in the script's source whose line and column are not known yet:
+  // see FillLines(). -1: they are.
+  int32_t start = -1;
+  uint32_t text_hash = 0;   // as in HeapFunction
+  uint32_t source_map = 0;  // number of its script's: see FillMaps()
 };
+
+// Whether a script's URL says nothing of where its code comes from: it was
+// evaluated, by eval(), new Function() or node:vm without a file name.
+inline bool IsOfEvaluated(std::string_view url) {
+  return url.empty() || url == "evalmachine.<anonymous>";
+}
 
 // A function at a position in its source.
 struct FrameInfo {
@@ -133,8 +144,9 @@ class StackTable {
   // may call V8, which may collect; the collection drains into this table,
   // whose vectors then move. So no reference into them is held across the call.
   // Called in the event loop and in a flush.
+  // Columns of frames are filled in only `with_columns`.
   template <typename LineOf>
-  void FillLines(LineOf line_of) {
+  void FillLines(LineOf line_of, bool with_columns = false) {
     for (; filled_starts_ < functions_.size(); filled_starts_++) {
       const int script_id = functions_[filled_starts_].script_id;
       const int32_t start = functions_[filled_starts_].start;
@@ -150,16 +162,44 @@ class StackTable {
     const size_t frames = frames_.size();
     while (lines_.size() < frames) {
       const FrameInfo frame = frames_[lines_.size()];
+      int column = 0;
       const int line = frame.position < 0
                            ? 0
-                           : line_of(frame.script_id, frame.position, nullptr);
-      AddLine(frame, line);
+                           : line_of(frame.script_id, frame.position,
+                                     with_columns ? &column : nullptr);
+      AddLine(frame, line, column);
+    }
+  }
+  // Fills in the URLs of evaluated scripts. `url_of(script_id, text_hash)`
+  // returns "" for a script without one. It may call V8, as in FillLines().
+  // Called in the event loop and in a flush, before lines are filled in.
+  template <typename UrlOf>
+  void FillUrls(UrlOf url_of) {
+    for (; filled_urls_ < functions_.size(); filled_urls_++) {
+      const FunctionInfo& function = functions_[filled_urls_];
+      if (function.script_id == 0 || !IsOfEvaluated(function.url)) continue;
+      std::string url = url_of(function.script_id, function.text_hash);
+      if (url.empty()) continue;
+      text_bytes_ += url.size();
+      functions_[filled_urls_].url = std::move(url);
+    }
+  }
+  // Fills in the numbers of source maps: see ScriptMaps. `map_of(script_id)`
+  // may call V8, as in FillLines().
+  template <typename MapOf>
+  void FillMaps(MapOf map_of) {
+    for (; filled_maps_ < functions_.size(); filled_maps_++) {
+      const int script_id = functions_[filled_maps_].script_id;
+      if (script_id == 0) continue;
+      const uint32_t number = map_of(script_id);
+      functions_[filled_maps_].source_map = number;
     }
   }
   // Does the same where V8 may not be called: frames get the lines at which
   // their functions start, if these are known.
   void FillLinesWithStarts() {
-    while (lines_.size() < frames_.size()) AddLine(frames_[lines_.size()], 0);
+    while (lines_.size() < frames_.size())
+      AddLine(frames_[lines_.size()], 0, 0);
   }
   // Lets the table identify native functions by the symbols of the loaded
   // files, from here on; before, by address. Waits at most `wait_ms` for an
@@ -179,6 +219,8 @@ class StackTable {
   // The 1-based lines of the first frames, 0 for unknown; of all frames after
   // FillLines() or FillLinesWithStarts().
   const std::vector<uint32_t>& lines() const { return lines_; }
+  // The 1-based columns of the same frames, 0 for unknown.
+  const std::vector<uint32_t>& columns() const { return columns_; }
   // Weight (number of intervals) by key.
   const Stacks& stacks() const { return stacks_; }
 
@@ -214,9 +256,10 @@ class StackTable {
     return functions_.size() < kMaxFunctions && text_bytes_ < kMaxTextBytes;
   }
   void PushFrame(const FrameInfo& frame);
-  void AddLine(const FrameInfo& frame, int line) {
+  void AddLine(const FrameInfo& frame, int line, int column) {
     if (line == 0) line = functions_[frame.function].line;
     lines_.push_back(static_cast<uint32_t>(line));
+    columns_.push_back(static_cast<uint32_t>(column));
   }
 
   Key key_;
@@ -228,8 +271,11 @@ class StackTable {
   std::vector<LoadedFile> files_;
   size_t text_bytes_ = 0;     // of the names and URLs in functions_
   size_t filled_starts_ = 0;  // functions whose start FillLines() has filled in
+  size_t filled_urls_ = 0;    // functions that FillUrls() has seen
+  size_t filled_maps_ = 0;    // functions that FillMaps() has seen
   std::vector<FrameInfo> frames_;
   std::vector<uint32_t> lines_;  // lines of the first frames
+  std::vector<uint32_t> columns_;
   std::unordered_map<FrameInfo, uint32_t, FrameHash> frame_numbers_;
   uint64_t generation_ = 1;
   std::vector<Caller> callers_;  // empty before the first is remembered

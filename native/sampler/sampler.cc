@@ -145,6 +145,7 @@ void Sampler::Forget() {
   code_map_.Clear();
   osr_code_finder_.ForgetAddresses();
   script_lines_.Clear();
+  script_maps_.Clear();
   wasm_modules_.Clear();
   canary_.Reset();
 }
@@ -252,6 +253,16 @@ void Sampler::DrainInLoop() {
 int Sampler::LineOf(int script_id, int32_t offset, int* column) const {
   return script_lines_.LineOf(isolate_.load(std::memory_order_relaxed),
                               script_id, offset, column);
+}
+
+std::string Sampler::EvaluatedFileOf(int script_id, uint32_t text_hash) {
+  return script_lines_.EvaluatedFileOf(isolate_.load(std::memory_order_relaxed),
+                                       script_id, text_hash);
+}
+
+uint32_t Sampler::SourceMapOf(int script_id) {
+  return script_maps_.MapOf(isolate_.load(std::memory_order_relaxed),
+                            script_id);
 }
 
 // --- Callbacks of V8 ---

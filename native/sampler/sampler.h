@@ -16,6 +16,7 @@
 #include "base/safe_memory.h"
 #include "base/signal_safety.h"
 #include "code/code_map.h"
+#include "code/source_map_texts.h"
 #include "code/wasm_modules.h"
 #include "handler/context_label.h"
 #include "handler/cpu_timer.h"
@@ -145,6 +146,12 @@ class Sampler {
   // if asked for; 0 for unknown. Calls V8, which may collect, and so drain: not
   // inside callbacks of V8, and with no reference into the stack table held.
   int LineOf(int script_id, int32_t offset, int* column) const;
+  // Returns the file of an evaluated script, or "": see ScriptLines. Where
+  // LineOf() may be called.
+  std::string EvaluatedFileOf(int script_id, uint32_t text_hash);
+  // Returns the number of a script's source map, or 0: see ScriptMaps. Where
+  // LineOf() may be called.
+  uint32_t SourceMapOf(int script_id);
   // Names code that is not on V8's heap, in a table that was filled here. Only
   // while collected_modules() has the value that it had when the table was
   // filled: later, other code may be at its addresses.
@@ -256,6 +263,7 @@ class Sampler {
   CodeMap code_map_;
   OsrCodeFinder osr_code_finder_;
   ScriptLines script_lines_;
+  ScriptMaps script_maps_{&script_lines_};
   WasmModules wasm_modules_;
   StackTable stack_table_;
   SamplerMetrics metrics_;

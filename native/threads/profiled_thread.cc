@@ -4,6 +4,7 @@
 #include <mutex>
 #include <utility>
 
+#include "code/source_map_texts.h"
 #include "threads/session.h"
 
 namespace otelpyroscope {
@@ -247,11 +248,22 @@ bool ProfiledThread::HasListeners() {
   return process.windows.AnyOfOthers(serial_);
 }
 
-// Asks V8 for the missing lines. From JavaScript and in the event loop.
+// Asks V8 for the missing URLs and lines. From JavaScript and in the event
+// loop.
 void ProfiledThread::FillLines(StackTable* table) {
-  table->FillLines([this](int script_id, int32_t offset, int* column) {
-    return sampler_->LineOf(script_id, offset, column);
+  table->FillUrls([this](int script_id, uint32_t text_hash) {
+    return sampler_->EvaluatedFileOf(script_id, text_hash);
   });
+  const bool wants_maps = SourceMapTexts::Get().is_wanted();
+  if (wants_maps) {
+    table->FillMaps(
+        [this](int script_id) { return sampler_->SourceMapOf(script_id); });
+  }
+  table->FillLines(
+      [this](int script_id, int32_t offset, int* column) {
+        return sampler_->LineOf(script_id, offset, column);
+      },
+      wants_maps);
 }
 
 // Does some of a flush's work whenever the event loop is woken for samples, so

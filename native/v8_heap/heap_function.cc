@@ -124,6 +124,25 @@ void FillLine(uintptr_t script, HeapFunction* function) {
   function->column = column;
 }
 
+// Returns a hash (FNV-1a) of the script's length and its first characters, or 0
+// if they cannot be read.
+uint32_t HashText(uintptr_t script) {
+  uintptr_t source = 0;
+  StringShape shape;
+  std::string text;
+  if (!ReadWord(script, layout().script_source, &source) ||
+      !ReadShape(source, &shape) ||
+      !ReadString(source, kMaxHashedChars, &text)) {
+    return 0;
+  }
+  text += std::to_string(shape.length);
+  uint32_t hash = 0x811c9dc5;
+  for (const char c : text) {
+    hash = (hash ^ static_cast<uint8_t>(c)) * 0x01000193;
+  }
+  return hash;
+}
+
 // Finds the bytecode of a BytecodeArray, or of an object that refers to one.
 bool ReadBytecode(uintptr_t object, uintptr_t* start, size_t* size) {
   const InstanceTypes& types = InstanceTypes::OfThisV8();
@@ -178,7 +197,9 @@ bool ReadFunction(uintptr_t shared, HeapFunction* function) {
       !ReadWord(script, layout().script_name, &url)) {
     return false;
   }
-  ReadString(url, kMaxNameChars, &function->url);  // undefined: no name
+  if (!ReadString(url, kMaxNameChars, &function->url)) {  // undefined: no name
+    function->text_hash = HashText(script);
+  }
   FillLine(script, function);
   return true;
 }

@@ -23,6 +23,8 @@ struct HeapFunction {
   int32_t start = -1;  // offset in the script's source
   int line = 0;        // of the start, 1-based; 0: not counted
   int column = 0;      // of the start, 1-based; 0: not counted
+  // Of the script's source, if the script has no name: equal for equal sources.
+  uint32_t text_hash = 0;  // 0: unknown
 };
 
 namespace heap {
@@ -31,6 +33,8 @@ namespace heap {
 constexpr size_t kMaxNameChars = 1024;
 // Lines are counted up to this character; V8 is asked for later ones.
 constexpr size_t kMaxCountedChars = 32 << 10;
+// Characters of a source without a name that its hash is made of.
+constexpr size_t kMaxHashedChars = 4 << 10;
 
 // Reads the SharedFunctionInfo of a JSFunction. Returns false if it is not a
 // function of a script.

@@ -56,13 +56,25 @@ export interface NativeBatch {
   readonly startLines: Uint32Array;
   /** The 1-based column where function `i` starts is at `i`; 0 for unknown. */
   readonly startColumns: Uint32Array;
+  /** The number of the source map of function `i`'s script is at `i`; see `sourceMapText`. */
+  readonly sourceMaps: Uint32Array;
   /** The function of frame `i` is at `2 * i`, its 1-based line (0 for unknown) at `2 * i + 1`. */
   readonly frames: Uint32Array;
+  /** The 1-based column of frame `i` is at `i`; 0 for unknown. */
+  readonly frameColumns: Uint32Array;
   /**
    * One record after the other: weight (sampling intervals of CPU time), number n of frames, label
    * id (0 for none), and n numbers of frames, leaf first.
    */
   readonly stacks: Uint32Array;
+}
+
+/** A source map in the text of a script. */
+export interface SourceMapText {
+  /** The script's name. */
+  readonly url: string;
+  /** A data URL. */
+  readonly data: Buffer;
 }
 
 /** Counts since `start()`; see ProfilerMetrics for their meaning. */
@@ -121,8 +133,14 @@ export interface NativeThread extends NativeLabels {
   /**
    * Opens a window and samples this thread. Returns its number and the session's interval in
    * microseconds, which the first window of the process has set; or why the kernel refused.
+   * From the first `sourceMaps` on, batches of the process have numbers of source maps, and columns.
    */
-  openWindow(intervalMicros: number, maxFrames: number): Uint32Array | string;
+  openWindow(intervalMicros: number, maxFrames: number, sourceMaps: boolean): Uint32Array | string;
+  /**
+   * Returns a source map that came with code compiled in memory, by its number (the same for the
+   * same map of the same script in all threads); undefined if it is too long, or forgotten.
+   */
+  sourceMapText(number: number): SourceMapText | undefined;
   /** Marks the window as needing no more samples; ends the session if it was the last. */
   beginClose(window: number): void;
   /** Ends the current segment and returns its number; begins the next. Call this after a flush. */

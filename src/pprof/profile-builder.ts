@@ -1,6 +1,5 @@
 /** Builds a pprof profile from samples (pure). */
 import type { ProfileType } from '../util/profile-types.js';
-import { fileURLToPath } from 'node:url';
 import {
   emptyTableToken,
   Function as PprofFunction,
@@ -13,6 +12,7 @@ import {
 import { GrowingMap, IdMap } from '../util/growing-maps.js';
 import { NumberKey } from '../util/number-key.js';
 import { STACK_TABLE_FULL } from '../util/pseudo-frames.js';
+import { fileName, type OriginalPositions, type SourceFunction } from './original-positions.js';
 import { SampleWriter } from './sample-writer.js';
 import { atOnce, joined } from '../util/time-slices.js';
 import { StringList } from './string-list.js';
@@ -25,33 +25,16 @@ export interface SampleBatch {
   readonly startLines: Uint32Array;
   /** The 1-based column where function `i` starts, 0 for unknown. */
   readonly startColumns: Uint32Array;
+  /** The number of the source map that came with function `i`'s script, 0 for none. */
+  readonly sourceMaps?: Uint32Array;
   /** The function of frame `i` at `2 * i`, its 1-based line (0 for unknown) at `2 * i + 1`. */
   readonly frames: Uint32Array;
+  /** The 1-based column of frame `i`, 0 for unknown. */
+  readonly frameColumns?: Uint32Array;
   /** Records of a weight, the number n of frames, a label id, and n frame numbers, leaf first. */
   readonly stacks: Uint32Array;
   /** Labels by label id, always the same object for the same set; undefined for none. */
   readonly labels: LabelsById;
-}
-
-/** A function and the position in its file where it begins. */
-export interface SourceFunction {
-  readonly name: string;
-  /** '' for none. */
-  readonly url: string;
-  /** 1-based, 0 for unknown; the same for `column`. */
-  readonly line: number;
-  readonly column: number;
-}
-
-/** The original positions of compiled code (source-maps.ts). */
-export interface OriginalPositions {
-  /** Returns the original of a function, or the function itself if that is unknown. */
-  functionAt(compiled: SourceFunction): SourceFunction;
-  /**
-   * Returns the original line of a position in a function, in the file of the function's original,
-   * or undefined if it is unknown. `column` is 0 if only the line is known.
-   */
-  lineAt(compiled: SourceFunction, line: number, column: number): number | undefined;
 }
 
 type Labels = Readonly<Record<string, string>>;
@@ -102,6 +85,25 @@ const FULL_FUNCTION = { name: STACK_TABLE_FULL, url: '', line: 0, column: 0 };
 interface FunctionLine {
   readonly functionId: number;
   readonly line: number;
+  /** 0 for unknown. */
+  readonly column: number;
+}
+
+/**
+ * Source maps find the original line by the compiled line alone, unless the compiled text has many
+ * lines in one: then the column is kept. That is so in lines that are longer than this, and in a
+ * function's first line.
+ */
+const LONG_COLUMN = 255;
+/** Factor of a column in the key of a location; larger columns are left out, so that keys are exact. */
+const COLUMN_FACTOR = 2 ** 32;
+const MAX_COLUMN = 2 ** 20;
+
+/** What frames of a profile have; see the constructor. */
+export interface BuilderOptions {
+  readonly lineNumbers?: boolean;
+  readonly isMapped?: boolean;
+  readonly fileOf?: (path: string) => string;
 }
 
 /**
@@ -115,7 +117,7 @@ export class ProfileBuilder {
   readonly #locations: FunctionLine[] = [];
   /** Function ids by name, file and start. */
   readonly #functionIds = new GrowingMap<string, number>();
-  /** Location ids by line, by function id - 1. */
+  /** Location ids by line and column, by function id - 1. */
   readonly #locationIds: Map<number, number>[] = [];
   /** The different stacks as location ids, leaf first, and their numbers by the bytes of these ids. */
   readonly #stacks: number[][] = [];
@@ -138,17 +140,23 @@ export class ProfileBuilder {
   readonly #type: ProfileType;
   readonly #lineNumbers: boolean;
   readonly #fileOf: (path: string) => string;
+  readonly #isMapped: boolean;
   /** Batches that are not merged yet. */
   readonly #waiting: SampleBatch[] = [];
   #waitingWords = 0;
 
   /**
    * Without `lineNumbers` a frame has the line where its function starts. `fileOf` returns a
-   * function's file as the profile shows it, or ''.
+   * function's file as the profile shows it, or ''. `isMapped`: `encode` is given original
+   * positions, which need the columns of frames where a line alone is not enough.
    */
-  constructor(type: ProfileType, lineNumbers = true, fileOf = (path: string) => path) {
+  constructor(
+    type: ProfileType,
+    { lineNumbers = true, isMapped = false, fileOf = (path) => path }: BuilderOptions = {},
+  ) {
     this.#type = type;
     this.#lineNumbers = lineNumbers;
+    this.#isMapped = isMapped;
     this.#fileOf = fileOf;
   }
 
@@ -166,6 +174,11 @@ export class ProfileBuilder {
   /** Returns the files of the merged functions, each at least once. */
   *urls(): Generator<string> {
     for (const { url } of this.#functions) if (url !== '') yield url;
+  }
+
+  /** Returns the numbers of the source maps of the merged functions, each at least once. */
+  *sourceMaps(): Generator<number> {
+    for (const { sourceMap } of this.#functions) if (sourceMap) yield sourceMap;
   }
 
   /**
@@ -281,7 +294,7 @@ export class ProfileBuilder {
 
   /** Returns the profile's location ids, by the batch's frame numbers. */
   *#locationsOf(batch: SampleBatch): Generator<void, Uint32Array> {
-    const { names, startLines, startColumns, frames } = batch;
+    const { names, startLines, startColumns, sourceMaps, frames, frameColumns } = batch;
     const functionIds = new Uint32Array(startLines.length);
     for (let i = 0; i < functionIds.length; i++) {
       functionIds[i] = this.#functionId({
@@ -289,34 +302,40 @@ export class ProfileBuilder {
         url: names[2 * i + 1] as string,
         line: startLines[i] as number,
         column: startColumns[i] as number,
+        sourceMap: this.#isMapped ? sourceMaps?.[i] : undefined,
       });
       if (i % STEP_ITEMS === 0) yield;
     }
     const ids = new Uint32Array(frames.length / 2);
     for (let i = 0; i < ids.length; i++) {
       const functionId = functionIds[frames[2 * i] as number] as number;
-      ids[i] = this.#locationId(functionId, this.#lineNumbers ? (frames[2 * i + 1] as number) : 0);
+      const line = this.#lineNumbers ? (frames[2 * i + 1] as number) : 0;
+      const column = this.#isMapped && line !== 0 ? (frameColumns?.[i] ?? 0) : 0;
+      ids[i] = this.#locationId(functionId, line, column);
       if (i % STEP_ITEMS === 0) yield;
     }
     return ids;
   }
 
-  #locationId(functionId: number, line: number): number {
+  #locationId(functionId: number, line: number, anyColumn = 0): number {
     const ofFunction = this.#locationIds[functionId - 1] as Map<number, number>;
-    let id = ofFunction.get(line);
+    const isNeeded = anyColumn > LONG_COLUMN || line === this.#functions[functionId - 1]?.line;
+    const column = isNeeded && anyColumn < MAX_COLUMN ? anyColumn : 0;
+    const key = column * COLUMN_FACTOR + line;
+    let id = ofFunction.get(key);
     if (id === undefined) {
       if (this.#locations.length >= MAX_LOCATIONS && functionId !== this.#fullFunction) {
         return this.#locationId(this.#fullFunctionId(), 0);
       }
-      id = this.#locations.push({ functionId, line });
-      ofFunction.set(line, id);
+      id = this.#locations.push({ functionId, line, column });
+      ofFunction.set(key, id);
     }
     return id;
   }
 
   #functionId(found: SourceFunction): number {
-    const { name, url, line, column } = found;
-    const key = `${name}\0${url}\0${String(line)}:${String(column)}`;
+    const { name, url, line, column, sourceMap = 0 } = found;
+    const key = `${name}\0${url}\0${String(line)}:${String(column)}:${String(sourceMap)}`;
     const known = this.#functionIds.get(key);
     if (known !== undefined) return known;
     if (this.#functions.length >= MAX_FUNCTIONS && found !== FULL_FUNCTION) {
@@ -359,15 +378,14 @@ export class ProfileBuilder {
   }
 
   #encodeLocation(
-    [index, { functionId, line }]: readonly [number, FunctionLine],
+    [index, { functionId, line, column }]: readonly [number, FunctionLine],
     originals: OriginalPositions | undefined,
   ): Location {
     const compiled = this.#functions[functionId - 1] as SourceFunction;
     const at = (found: number): Location =>
       new Location({ id: index + 1, line: [{ functionId, line: found }] });
     if (!this.#lineNumbers) return at((originals?.functionAt(compiled) ?? compiled).line);
-    // The sampler reports only the line, not the column.
-    return at((line === 0 ? undefined : originals?.lineAt(compiled, line, 0)) ?? line);
+    return at((line === 0 ? undefined : originals?.lineAt(compiled, line, column)) ?? line);
   }
 }
 
@@ -388,14 +406,4 @@ function* encodeInSteps<Item>(
     yield;
   }
   encode();
-}
-
-/** Returns the path of a `file:` URL; anything else (`node:fs`, `evalmachine.<anonymous>`) unchanged. */
-function fileName(url: string): string {
-  if (!url.startsWith('file:')) return url;
-  try {
-    return fileURLToPath(url);
-  } catch {
-    return url;
-  }
 }

@@ -6,7 +6,12 @@ import { ProfilerError } from '../util/errors.js';
 import { gzipped, gzippedSync } from '../util/gzip.js';
 import type { NativeMetrics } from '../addon/loader.js';
 import type { ResolvedCpuProfilerOptions } from '../options/options.js';
-import { ProfileBuilder, type ProfileTimes, type SampleBatch } from '../pprof/profile-builder.js';
+import {
+  ProfileBuilder,
+  type BuilderOptions,
+  type ProfileTimes,
+  type SampleBatch,
+} from '../pprof/profile-builder.js';
 import { threadSingleton } from '../util/thread-singleton.js';
 import { atOnce, inSlices } from '../util/time-slices.js';
 import { SourceMaps } from '../source-maps/source-maps.js';
@@ -35,8 +40,8 @@ class ProfileSegment {
   readonly #startClock = monotonicNanos();
   #durationNanos = 0n;
 
-  constructor(lineNumbers: boolean, fileOf: FileOf) {
-    this.#builder = new ProfileBuilder(CPU_PROFILE, lineNumbers, fileOf);
+  constructor(options: BuilderOptions) {
+    this.#builder = new ProfileBuilder(CPU_PROFILE, options);
   }
 
   add(batch: SampleBatch): void {
@@ -57,7 +62,7 @@ class ProfileSegment {
   /** Resolves to the gzipped profile, with original names, files and lines if `maps` are given. */
   async encode(periodNanos: number, maps: SourceMaps | undefined): Promise<Uint8Array> {
     await inSlices(this.#builder.merge());
-    const originals = await maps?.load(this.#builder.urls());
+    const originals = await maps?.load(this.#builder.urls(), this.#builder.sourceMaps());
     return gzipped(
       await inSlices(this.#builder.encode({ ...this.#times(periodNanos), originals })),
     );
@@ -66,7 +71,7 @@ class ProfileSegment {
   /** Does the same without the event loop, and so only with the maps that can be read at once. */
   encodeSync(periodNanos: number, maps: SourceMaps | undefined): Uint8Array {
     atOnce(this.#builder.merge());
-    const originals = maps?.loadSync(this.#builder.urls());
+    const originals = maps?.loadSync(this.#builder.urls(), this.#builder.sourceMaps());
     return gzippedSync(atOnce(this.#builder.encode({ ...this.#times(periodNanos), originals })));
   }
 
@@ -88,22 +93,24 @@ interface EndedSegment {
 /** The window of one CpuProfiler. */
 export class ProfileWindow {
   current: ProfileSegment;
+  readonly #builderOptions: BuilderOptions;
 
   constructor(
     readonly id: number,
     readonly intervalMicros: number,
     readonly maps: SourceMaps | undefined,
-    readonly lineNumbers: boolean,
-    readonly fileOf: FileOf,
+    lineNumbers: boolean,
+    fileOf: FileOf,
   ) {
-    this.current = new ProfileSegment(lineNumbers, fileOf);
+    this.#builderOptions = { lineNumbers, isMapped: maps !== undefined, fileOf };
+    this.current = new ProfileSegment(this.#builderOptions);
   }
 
   /** Ends the current segment, which it returns, and begins the next. */
   rotate(): ProfileSegment {
     const ended = this.current;
     ended.end();
-    this.current = new ProfileSegment(this.lineNumbers, this.fileOf);
+    this.current = new ProfileSegment(this.#builderOptions);
     return ended;
   }
 }
@@ -117,7 +124,9 @@ export class ProfileWindows {
   readonly #windows = new Set<ProfileWindow>();
   /** Conditions that are checked whenever other threads may have delivered samples. */
   readonly #checks = new Set<() => void>();
-  readonly #maps = new SourceMaps();
+  readonly #maps = new SourceMaps(undefined, (number) =>
+    this.#thread?.native.sourceMapText(number),
+  );
 
   /** Lets this thread be sampled in the windows of other threads, now or later. Never throws. */
   join(): void {
@@ -133,7 +142,11 @@ export class ProfileWindows {
     const thread = (this.#thread ??= this.#createThread());
     thread.connect();
     thread.flush();
-    const opened = thread.native.openWindow(options.intervalMicros, options.maxFrames);
+    const opened = thread.native.openWindow(
+      options.intervalMicros,
+      options.maxFrames,
+      options.sourceMaps,
+    );
     if (typeof opened === 'string') {
       thread.joinOrLeaveSession();
       throw new ProfilerError(

@@ -1,5 +1,7 @@
 /** Reads a compiled file and its source map, which may be beside the file, in it, or anywhere else. */
+import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import type { SourceMapText } from '../addon/loader.js';
 import { findSourceMapUrl } from './compiled-text.js';
 import { warnOnce } from '../util/diagnostics.js';
 import { fileBytes, UnreadableFileError, type FileStatus, type FileSteps } from './file-steps.js';
@@ -46,7 +48,9 @@ export function* readMappedFile(file: string, limit: ReadLimit): FileSteps<ReadF
     if (map === undefined) return { ...without, isSkipped: false };
     // Without an inline map.
     const text = map.isInline ? yield* joined([bytes.subarray(0, found.begin)]) : bytes;
-    return { status, mapped: yield* MappedFile.of(map.json, map.url, text), isSkipped: false };
+    const inlineBytes = map.isInline ? found.end - found.begin : 0;
+    const mapped = yield* MappedFile.of(map.json, map.url, text, inlineBytes);
+    return { status, mapped, isSkipped: false };
   } catch (error) {
     // Many packages name a map that they do not ship.
     const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
@@ -54,6 +58,21 @@ export function* readMappedFile(file: string, limit: ReadLimit): FileSteps<ReadF
       warnOnce('broken-source-map', `the source map of ${file} cannot be used: ${reasonOf(error)}`);
     }
     return { ...without, isSkipped: !isMissing };
+  }
+}
+
+/** Reads the map of a script that was compiled in memory. Returns undefined if it is broken. */
+export function* readMapText({
+  url,
+  data,
+}: SourceMapText): Generator<void, MappedFile | undefined> {
+  try {
+    const json = yield* decodeDataUrl(data, 0, data.length);
+    const base = path.isAbsolute(url) ? pathToFileURL(url).href : url;
+    return yield* MappedFile.of(json, base, Buffer.alloc(0), data.length);
+  } catch (error) {
+    warnOnce('broken-source-map', `the source map of ${url} cannot be used: ${reasonOf(error)}`);
+    return undefined;
   }
 }
 

@@ -1,6 +1,6 @@
 /** Maps positions of one compiled file to original ones (pure). */
 import { CompiledText } from './compiled-text.js';
-import type { SourceFunction } from '../pprof/profile-builder.js';
+import type { SourceFunction } from '../pprof/original-positions.js';
 import { scanSourceMap, type MapContent } from './map-json.js';
 import { Mappings, type Original } from './mappings.js';
 
@@ -8,6 +8,8 @@ import { Mappings, type Original } from './mappings.js';
 export class MappedFile {
   /** Memory held, roughly, in bytes. */
   readonly bytes: number;
+  /** Length of the data URL that contains the map; 0 for a map in a file of its own. */
+  readonly inlineBytes: number;
   readonly #text: CompiledText;
   readonly #sections: readonly MapContent[];
   readonly #mappings: Mappings;
@@ -22,7 +24,9 @@ export class MappedFile {
     sections: readonly MapContent[],
     mappings: Mappings,
     url: string,
+    inlineBytes: number,
   ) {
+    this.inlineBytes = inlineBytes;
     this.#text = text;
     this.#sections = sections;
     this.#mappings = mappings;
@@ -33,12 +37,18 @@ export class MappedFile {
 
   /**
    * Reads a map, with or without sections, in steps. `url` is that of the map, `text` the compiled
-   * file. Throws a SourceMapError if the map is broken or too large.
+   * file; without it, functions keep their compiled names. Throws a SourceMapError if the map is
+   * broken or too large.
    */
-  static *of(json: Buffer, url: string, text: Buffer): Generator<void, MappedFile> {
+  static *of(
+    json: Buffer,
+    url: string,
+    text: Buffer,
+    inlineBytes = 0,
+  ): Generator<void, MappedFile> {
     const sections = yield* scanSourceMap(json);
     const mappings = yield* Mappings.of(json, sections);
-    return new MappedFile(yield* CompiledText.of(text), sections, mappings, url);
+    return new MappedFile(yield* CompiledText.of(text), sections, mappings, url, inlineBytes);
   }
 
   /** Returns the original of a function, or undefined if the map has none. */

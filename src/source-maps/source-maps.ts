@@ -6,8 +6,9 @@ import { warnOnce } from '../util/diagnostics.js';
 import { fileStatus, run, runSync, type FileSteps } from './file-steps.js';
 import type * as MapFiles from './map-files.js';
 import type { ReadLimit } from './map-files.js';
+import type { SourceMapText } from '../addon/loader.js';
 import type { MappedFile } from './mapped-file.js';
-import type { OriginalPositions, SourceFunction } from '../pprof/profile-builder.js';
+import type { OriginalPositions, SourceFunction } from '../pprof/original-positions.js';
 import { atOnce, inSlices } from '../util/time-slices.js';
 
 /** Memory for maps, roughly, in bytes. The longest unused are dropped; one collect uses no more. */
@@ -37,15 +38,27 @@ class Load {
   /** Paths by URL of the files that are not read yet. */
   readonly waiting = new Map<string, string>();
   readonly mapped = new Map<string, MappedFile>();
+  /** Numbers of maps that came with scripts and are not read yet. */
+  readonly waitingTexts = new Set<number>();
+  readonly mappedTexts = new Map<number, MappedFile>();
   readonly limit: ReadLimit;
 
   constructor(maxBytes: number) {
     this.limit = { bytes: maxBytes };
   }
 
-  /** Adds URLs in steps: there are as many as functions. */
-  *add(urls: Iterable<string>): Generator<void, void> {
+  /** The number of maps that are not read yet. */
+  get left(): number {
+    return this.waiting.size + this.waitingTexts.size;
+  }
+
+  /** Adds URLs and numbers in steps: there are as many as functions. */
+  *add(urls: Iterable<string>, texts: Iterable<number>): Generator<void, void> {
     let count = 0;
+    for (const number of texts) {
+      this.waitingTexts.add(number);
+      if (++count % STEP_URLS === 0) yield;
+    }
     for (const url of urls) {
       if (!this.waiting.has(url)) {
         const file = pathOf(url);
@@ -59,18 +72,32 @@ class Load {
 /** The maps for one collect. */
 class LoadedMaps implements OriginalPositions {
   readonly #files: ReadonlyMap<string, MappedFile>;
+  readonly #texts: ReadonlyMap<number, MappedFile>;
 
   /** Copies the maps loaded so far; those loaded later are not used. */
-  constructor({ mapped }: Load) {
+  constructor({ mapped, mappedTexts }: Load) {
     this.#files = new Map(mapped);
+    this.#texts = new Map(mappedTexts);
   }
 
   functionAt(compiled: SourceFunction): SourceFunction {
-    return this.#files.get(compiled.url)?.functionAt(compiled) ?? compiled;
+    const original = this.#mapOf(compiled)?.functionAt(compiled);
+    if (original !== undefined || !compiled.sourceMap) return original ?? compiled;
+    // A line of the compiled text would be a wrong one: loaders give that the original file's name.
+    return { ...compiled, line: 0, column: 0 };
   }
 
   lineAt(compiled: SourceFunction, line: number, column: number): number | undefined {
-    return this.#files.get(compiled.url)?.lineAt(compiled, line, column);
+    const original = this.#mapOf(compiled)?.lineAt(compiled, line, column);
+    return original ?? (compiled.sourceMap ? 0 : undefined);
+  }
+
+  #mapOf({ url, sourceMap }: SourceFunction): MappedFile | undefined {
+    const file = this.#files.get(url);
+    if (!sourceMap) return file;
+    const text = this.#texts.get(sourceMap);
+    // The file that was loaded as it is has the same map, and names too.
+    return text?.inlineBytes === file?.inlineBytes ? file : text;
   }
 }
 
@@ -82,7 +109,7 @@ export class SourceMaps {
   /** Number of files whose map was not used: broken, over a limit or late. */
   skipped = 0;
   readonly #maxLoadMs: number;
-  /** Files by path, the longest unused first. */
+  /** Files by path, and maps of scripts by "text" and their number; the longest unused first. */
   readonly #cache = new Map<string, CachedFile>();
   #cacheBytes = 0;
   /** The last load. They run one after another, so that a blocked one holds one thread of the pool. */
@@ -90,17 +117,24 @@ export class SourceMaps {
   /** Running loads that their collect no longer waits for. */
   #lateLoads = 0;
 
-  constructor(maxLoadMs = MAX_LOAD_MS) {
+  readonly #textOf: (number: number) => SourceMapText | undefined;
+
+  /** `textOf` returns the map that came with a script, by its number. */
+  constructor(
+    maxLoadMs = MAX_LOAD_MS,
+    textOf: (number: number) => SourceMapText | undefined = () => undefined,
+  ) {
     this.#maxLoadMs = maxLoadMs;
+    this.#textOf = textOf;
   }
 
   /**
-   * Loads the maps of files; ignores URLs that name no file. Resolves after `maxLoadMs` at the
+   * Loads the maps of files, and those with a number; ignores URLs that name no file. Resolves after `maxLoadMs` at the
    * latest, with the maps read by then, and at once while an earlier load is late. Never rejects.
    */
-  async load(urls: Iterable<string>): Promise<OriginalPositions> {
+  async load(urls: Iterable<string>, texts: Iterable<number> = []): Promise<OriginalPositions> {
     const load = new Load(Infinity);
-    await inSlices(load.add(urls));
+    await inSlices(load.add(urls, texts));
     if (this.#lateLoads === 0) {
       const loading = this.#loading.then(() => run(this.#load(load)));
       this.#loading = loading;
@@ -110,34 +144,62 @@ export class SourceMaps {
         this.#lateLoads--;
       });
     }
-    this.skipped += load.waiting.size;
+    this.skipped += load.left;
     warnOnce('source-maps-late', 'source maps are not read in time: compiled names and lines stay');
     return new LoadedMaps(load);
   }
 
   /** Loads maps synchronously at the end of the process: reads no more than `MAX_SYNC_BYTES`. */
-  loadSync(urls: Iterable<string>): OriginalPositions {
+  loadSync(urls: Iterable<string>, texts: Iterable<number> = []): OriginalPositions {
     const load = new Load(MAX_SYNC_BYTES);
-    atOnce(load.add(urls));
+    atOnce(load.add(urls, texts));
     runSync(this.#load(load));
     return new LoadedMaps(load);
   }
 
-  *#load({ waiting, mapped, limit }: Load): FileSteps<void> {
+  *#load(load: Load): FileSteps<void> {
+    const { waiting, mapped, waitingTexts, mappedTexts, limit } = load;
     let bytes = 0;
+    for (const number of waitingTexts) {
+      const found = yield* this.#mappedText(number, limit);
+      bytes += found?.bytes ?? 0;
+      if (bytes > MAX_CACHE_BYTES || limit.bytes < 0) return this.#stopAt(load);
+      if (found !== undefined) mappedTexts.set(number, found);
+      waitingTexts.delete(number);
+    }
     for (const [url, file] of waiting) {
       const found = yield* this.#mappedFile(file, limit);
       if (found !== undefined) {
         bytes += found.bytes;
         if (bytes <= MAX_CACHE_BYTES) mapped.set(url, found);
       }
-      if (bytes > MAX_CACHE_BYTES || limit.bytes < 0) {
-        this.skipped += waiting.size;
-        warnOnce('source-maps-full', 'too many source maps at once: the last ones are not used');
-        return;
-      }
+      if (bytes > MAX_CACHE_BYTES || limit.bytes < 0) return this.#stopAt(load);
       waiting.delete(url);
     }
+  }
+
+  #stopAt(load: Load): void {
+    this.skipped += load.left;
+    warnOnce('source-maps-full', 'too many source maps at once: the last ones are not used');
+  }
+
+  *#mappedText(number: number, limit: ReadLimit): FileSteps<MappedFile | undefined> {
+    const key = `text ${String(number)}`;
+    const known = this.#cache.get(key);
+    if (known !== undefined) {
+      this.#forget(key, known);
+      this.#keep(key, known);
+      return known.mapped;
+    }
+    const text = this.#textOf(number);
+    limit.bytes -= text?.data.length ?? 0;
+    if (limit.bytes < 0) return undefined;
+    // eslint-disable-next-line @typescript-eslint/no-require-imports
+    const { readMapText } = require('./map-files.js') as typeof MapFiles;
+    const mapped = text === undefined ? undefined : yield* readMapText(text);
+    if (mapped === undefined) this.skipped++;
+    this.#keep(key, { mtimeMs: 0, size: 0, mapped });
+    return mapped;
   }
 
   *#mappedFile(file: string, limit: ReadLimit): FileSteps<MappedFile | undefined> {

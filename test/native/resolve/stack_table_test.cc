@@ -314,6 +314,38 @@ TEST(stacks_learn_late_where_functions_begin) {
   EXPECT_EQ(table.functions()[1].line, 3);
 }
 
+TEST(stacks_tell_evaluated_functions_of_one_name_apart) {
+  CodeMap map;
+  HeapFunction function;
+  function.id = {7, 1};
+  function.name = "f";
+  function.line = 3;
+  function.column = 4;
+  HeapFunction other = function;
+  other.id.script_id = 8;
+  HeapFunction in_file = function;
+  in_file.id.script_id = 9;
+  in_file.url = "file:///a.js";
+  HeapFunction same_file = in_file;
+  same_file.id.script_id = 10;
+  StackTable table;
+  table.Begin(0);
+  for (HeapFunction* one : {&function, &other, &in_file, &same_file}) {
+    table.Push(*map.Keep(std::move(*one)), map);
+  }
+  table.Commit(1);
+  EXPECT_EQ(table.functions().size(), 3);
+  table.FillUrls([](int script_id, uint32_t) {
+    return script_id == 7 ? std::string("a.ejs") : std::string();
+  });
+  EXPECT(table.functions()[0].url == "a.ejs");
+  EXPECT(table.functions()[1].url.empty());
+  EXPECT(table.functions()[2].url == "file:///a.js");
+  table.FillMaps([](int script_id) { return script_id == 8 ? 5u : 0u; });
+  EXPECT_EQ(table.functions()[1].source_map, 5);
+  EXPECT_EQ(table.functions()[2].source_map, 0);
+}
+
 TEST(stacks_beyond_the_limit_keep_label_and_weight) {
   Program program;
   constexpr uint32_t kStacks = StackTable::kMaxStacks;

@@ -407,4 +407,35 @@ describe('source maps', () => {
       assert.equal(lineOf(later, urls[3]), 7);
     });
   });
+
+  it('come with code that was compiled in memory, and give no compiled line', async () => {
+    const mapped = oneLine([['function ', 3, 0], ['f(){', 3, 9], ['g()', 5, 2], ['}']]);
+    const dataUrl = (json) =>
+      `data:application/json;base64,${Buffer.from(JSON.stringify(json)).toString('base64')}`;
+    const texts = { 1: dataUrl(mapped.map), 2: dataUrl({ version: 3 }) };
+    const asked = [];
+    const loader = new SourceMaps(60_000, (number) => {
+      asked.push(number);
+      return number in texts
+        ? { url: '/in/memory.ts', data: Buffer.from(texts[number]) }
+        : undefined;
+    });
+    const f = { name: 'f', url: '/in/memory.ts', line: 1, column: 11 };
+    const column = mapped.text.indexOf('g()') + 1;
+    for (let i = 0; i < 2; i++) {
+      const originals = await loader.load([f.url], [1, 2, 3]);
+      const good = { ...f, sourceMap: 1 };
+      assert.equal(originals.functionAt(good).url, 'file:///in/src/app.ts');
+      assert.equal(originals.functionAt(good).line, 3);
+      assert.equal(originals.lineAt(good, 1, column), 5);
+      // Broken, and forgotten.
+      for (const sourceMap of [2, 3]) {
+        assert.equal(originals.functionAt({ ...f, sourceMap }).line, 0);
+        assert.equal(originals.lineAt({ ...f, sourceMap }, 1, column), 0);
+      }
+      assert.equal(originals.functionAt(f).line, 1);
+    }
+    assert.deepEqual(asked, [1, 2, 3]);
+    assert.equal(loader.skipped, 2);
+  });
 });
