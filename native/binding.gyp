@@ -24,6 +24,7 @@
             'native/code/wasm_modules.cc',
             'native/handler/context_label.cc',
             'native/handler/cpu_timer.cc',
+            'native/handler/signal_frame.cc',
             'native/handler/stack_bounds.cc',
             'native/handler/stack_walker.cc',
             'native/names/code_event_names.cc',

@@ -18,4 +18,8 @@
 // Marks a function that may run inside the signal handler.
 #define SIGNAL_SAFE
 
+// Marks a function that also reads what AddressSanitizer puts around the
+// variables of frames that are not its own.
+#define READS_OTHER_FRAMES __attribute__((no_sanitize("address")))
+
 #endif  // NATIVE_BASE_SIGNAL_SAFETY_H_

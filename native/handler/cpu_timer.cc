@@ -100,6 +100,8 @@ int InstallHandler(int signal) {
   // SA_RESTART: the application must not get EINTR because of us.
   action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
   sigemptyset(&action.sa_mask);
+  // V8's profiler finds no stack if it interrupts our handler.
+  sigaddset(&action.sa_mask, SIGPROF);
   return sigaction(signal, &action, nullptr) == 0 ? 0 : errno;
 }
 

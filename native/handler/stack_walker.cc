@@ -4,16 +4,13 @@
 
 #include <algorithm>
 
+#include "handler/signal_frame.h"
 #include "symbols/loaded_files.h"
 #include "v8-internal.h"
 #include "v8-locker.h"
 #include "v8-unwinder.h"
 #include "v8_heap/heap_reader.h"
 #include "v8_heap/layout.h"
-
-// Functions with this mark also read what AddressSanitizer puts around the
-// variables of its own frames.
-#define READS_OTHER_FRAMES __attribute__((no_sanitize("address")))
 
 namespace otelpyroscope {
 namespace {
@@ -229,9 +226,12 @@ SIGNAL_SAFE uintptr_t StackWalker::fast_caller() const noexcept {
                 v8::internal::Internals::kIsolateFastCCallCallerFpOffset);
 }
 
-SIGNAL_SAFE bool StackWalker::Capture(const void* ucontext,
+SIGNAL_SAFE bool StackWalker::Capture(const void* our_context,
                                       SampleHeader* header,
                                       void** frames) const noexcept {
+  // CPU of another handler is counted as that of the code it interrupted: V8
+  // finds no stack from the handler's own registers.
+  const void* ucontext = InterruptedContext(bounds_, our_context);
   v8::RegisterState registers;
   ReadRegisters(ucontext, &registers);
   const bool on_stack =

@@ -44,10 +44,11 @@ class StackWalker {
   }
 
   // Fills `header` (all but weight and label) and max_words() of `frames` from
-  // the interrupted registers. There are no frames if V8 cannot be asked: it
-  // does not run here, or not on this thread's own stack. Returns false if the
-  // isolate does not run here, so that another thread may use its heap.
-  SIGNAL_SAFE bool Capture(const void* ucontext, SampleHeader* header,
+  // the interrupted registers; `our_context` is the handler's ucontext. There
+  // are no frames if V8 cannot be asked: it does not run here, or not on this
+  // thread's own stack. Returns false if the isolate does not run here, so that
+  // another thread may use its heap.
+  SIGNAL_SAFE bool Capture(const void* our_context, SampleHeader* header,
                            void** frames) const noexcept;
 
  private:

@@ -560,6 +560,16 @@ TEST(timer_keeps_errno) {
   timer.Stop();
 }
 
+TEST(timer_blocks_the_signal_of_other_profilers_in_its_handler) {
+  CpuTimer timer;
+  Count count;
+  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  struct sigaction action;
+  EXPECT_EQ(sigaction(CpuTimer::signal_number(), nullptr, &action), 0);
+  EXPECT_EQ(sigismember(&action.sa_mask, SIGPROF), 1);
+  timer.Stop();
+}
+
 TEST(timer_limit_is_named) {
   static Count count;
   std::vector<std::unique_ptr<CpuTimer>> timers;
