@@ -10,6 +10,7 @@ import {
   probeContextFrames,
   probeContinuation,
   probeTemporaryStorage,
+  storagesUseHooks,
 } from './probes.js';
 import type { NativeLabels } from '../addon/loader.js';
 import { threadSingleton } from '../util/thread-singleton.js';
@@ -25,10 +26,17 @@ export type LabelSource = 'continuation' | 'label-word' | 'none';
  * `connect` is called before it runs, `disconnect` after it.
  */
 export class ActiveLabels {
-  #storage = new AsyncLocalStorage<number>();
+  /**
+   * Undefined until the first label where storages use async_hooks: Node.js 24 and 26 without
+   * AsyncContextFrame enable hooks for each storage that is made, 20 and 22 at its first use.
+   */
+  #storage = storagesUseHooks() ? undefined : new AsyncLocalStorage<number>();
   readonly #table: LabelTable;
   #native: NativeLabels | undefined;
+  /** How the signal handler reads labels; undefined until it does. */
   #source: LabelSource | undefined;
+  /** The addon that is connected but does not read labels before the first one. */
+  #waiting: NativeLabels | undefined;
   #hook: LabelWordHook | undefined;
   /** The addon's label word while it has to be written; else undefined. */
   #labelWord: Int32Array | undefined;
@@ -59,7 +67,7 @@ export class ActiveLabels {
 
   /** Returns the id that this async context carries, or 0; a newer set may have its index. */
   currentId(): number {
-    return this.#storage.getStore() ?? 0;
+    return this.#storage?.getStore() ?? 0;
   }
 
   /** Returns the set with this id; undefined for 0, or if a newer set has its index (counted). */
@@ -120,6 +128,7 @@ export class ActiveLabels {
     const replace = (id: number): void => {
       this.#replace(id);
     };
+    if (this.#storage === undefined) return false;
     return probeContextFrames(this.#storage, this.#replaceLabel, replace, activate);
   }
 
@@ -172,23 +181,25 @@ export class ActiveLabels {
 
   /**
    * Lets the sampler read the labels from now on, also in async contexts that exist already.
-   * Returns how it reads them. A second call with the same addon changes nothing.
+   * Returns how it reads them; where storages use async_hooks, undefined until the thread has its
+   * first label: no hook is enabled before. A second call with the same addon changes nothing.
    * Throws an Error where the addon does not fit this package.
    */
-  connect(native: NativeLabels): LabelSource {
-    if (this.#native === native && this.#source !== undefined) return this.#source;
+  connect(native: NativeLabels): LabelSource | undefined {
+    if (this.#native === native && (this.#source ?? this.#waiting) !== undefined) {
+      return this.#source;
+    }
     this.disconnect();
     this.#table.connect(native.sampledLabels, native.labelCpuNanos);
     native.setLabelTable(this.#table.parts);
-    native.setLabelStorage(this.#storage);
+    native.setLabelStorage(this.#storage ?? null);
     if (this.#native !== native) this.#hook = undefined;
     this.#native = native;
-    this.#source = this.#chooseSource(native);
-    this.#replaceLabel = this.#source === 'continuation' ? native.replaceLabel : undefined;
-    if (this.#source === 'label-word') {
-      this.#hook ??= new LabelWordHook(native.labelWord, () => this.currentId());
-      this.#hook.enable(this.currentId());
-      this.#labelWord = native.labelWord;
+    if (this.#storage !== undefined) {
+      this.#beginReading(native, this.#storage);
+    } else {
+      native.setLabelSource('label-word');
+      this.#waiting = native;
     }
     return this.#source;
   }
@@ -198,18 +209,25 @@ export class ActiveLabels {
    * of a long loop then starts sampling, where no JavaScript can run, samples have labels.
    */
   connectEarly(native: NativeLabels): void {
-    if (probeTemporaryStorage(native)) this.connect(native);
+    if (!storagesUseHooks() && probeTemporaryStorage(native)) this.connect(native);
   }
 
   /** Call this when the sampler has stopped. Labels still work; the hook is disabled. */
   disconnect(): void {
     this.#labelWord = undefined;
     this.#source = undefined;
+    this.#waiting = undefined;
     this.#hook?.disable();
   }
 
   /** Call this synchronously, right before samples are taken out of the addon. */
   beginCollect(): void {
+    if (this.#hook !== undefined && this.#hook.failures > 0) {
+      warnOnce(
+        'label-hook',
+        'callbacks were sampled without labels: AsyncLocalStorage threw in an async hook',
+      );
+    }
     this.#table.beginCollect();
   }
 
@@ -218,12 +236,22 @@ export class ActiveLabels {
     this.#table.endCollect();
   }
 
-  #chooseSource(native: NativeLabels): LabelSource {
-    if (probeContinuation(this.#storage, native) && native.setLabelSource('continuation')) {
+  #beginReading(native: NativeLabels, storage: AsyncLocalStorage<number>): void {
+    this.#source = this.#chooseSource(native, storage);
+    this.#replaceLabel = this.#source === 'continuation' ? native.replaceLabel : undefined;
+    if (this.#source === 'label-word') {
+      this.#hook ??= new LabelWordHook(native.labelWord, () => this.currentId());
+      this.#hook.enable(this.currentId());
+      this.#labelWord = native.labelWord;
+    }
+  }
+
+  #chooseSource(native: NativeLabels, storage: AsyncLocalStorage<number>): LabelSource {
+    if (probeContinuation(storage, native) && native.setLabelSource('continuation')) {
       return 'continuation';
     }
     native.setLabelSource('label-word');
-    if (probeBeforeHook(this.#storage)) return 'label-word';
+    if (probeBeforeHook(storage)) return 'label-word';
     warnOnce(
       'label-source',
       'samples will have no labels: the profiler cannot read label ids on this Node.js',
@@ -242,9 +270,26 @@ export class ActiveLabels {
   }
 
   #write(id: number): void {
+    let storage = this.#storage;
+    if (storage === undefined) {
+      if (id === 0) return;
+      storage = this.#beginLabels();
+    }
     this.#writes = (this.#writes + 1) | 0;
-    this.#storage.enterWith(id);
+    storage.enterWith(id);
     if (this.#labelWord !== undefined) this.#labelWord[0] = id;
+  }
+
+  /** Makes the storage for the first label; enables hooks. */
+  #beginLabels(): AsyncLocalStorage<number> {
+    const storage = new AsyncLocalStorage<number>();
+    this.#storage = storage;
+    // Also while disconnected, as in #replaceStorage.
+    this.#native?.setLabelStorage(storage);
+    const native = this.#waiting;
+    this.#waiting = undefined;
+    if (native !== undefined) this.#beginReading(native, storage);
+    return storage;
   }
 
   #idOf(set: LabelSet): number {
@@ -256,7 +301,7 @@ export class ActiveLabels {
   /** Takes the labels from existing async contexts, so that no id of theirs can mean a new set. */
   #replaceStorage(): void {
     this.#table.nextHalf();
-    this.#storage.disable();
+    this.#storage?.disable();
     this.#storage = new AsyncLocalStorage<number>();
     // Also while disconnected: `replaceLabel` would overwrite ids of the storage that is gone.
     this.#native?.setLabelStorage(this.#storage);

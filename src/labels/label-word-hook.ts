@@ -18,6 +18,7 @@ export class LabelWordHook {
   /** The ids that `after` writes back, for the scopes now entered, outermost first. */
   readonly #outer = new Int32Array(MAX_SCOPES);
   #depth = 0;
+  #failures = 0;
 
   /** `currentId` returns the label id of the async context that it is called in; 0 for no label. */
   constructor(word: Int32Array, currentId: () => number) {
@@ -27,7 +28,13 @@ export class LabelWordHook {
       before: () => {
         if (this.#depth < MAX_SCOPES) this.#outer[this.#depth] = word[0] ?? 0;
         this.#depth++;
-        word[0] = currentId();
+        // What a hook throws ends the process, and another hook may have broken AsyncLocalStorage.
+        try {
+          word[0] = currentId();
+        } catch {
+          word[0] = 0;
+          this.#failures++;
+        }
       },
       after: () => {
         // At depth 0 a scope ends that was entered before the hook was enabled.
@@ -36,6 +43,11 @@ export class LabelWordHook {
         word[0] = this.#outer[this.#depth] ?? 0;
       },
     });
+  }
+
+  /** Callbacks that ran without labels because `currentId` threw. */
+  get failures(): number {
+    return this.#failures;
   }
 
   /** Starts writing; `id` is the label id of the code running now. */

@@ -38,11 +38,22 @@ export function probeContinuation(
 }
 
 /**
+ * Does the first use of an AsyncLocalStorage enable async_hooks for the whole thread?
+ *
+ * `false`: AsyncContextFrame; storages, and the other probes, cost nothing. `true`: each promise
+ * costs more from the first use on, and Node.js itself then loses stores that `enterWith` sets
+ * inside an awaited function. So nothing here may use a storage before the application has labels.
+ * Whichever it is, the other probes decide how labels are read.
+ */
+export function storagesUseHooks(): boolean {
+  return '_enable' in AsyncLocalStorage.prototype;
+}
+
+/**
  * Would `probeContinuation` probably succeed?
  *
- * Has the addon read one id from a temporary storage, which is disabled afterwards: without
- * AsyncContextFrame, the first use of a storage enables hooks. `true`: labels can be connected
- * before the thread is sampled, at no cost. `false`: only once it is sampled.
+ * Has the addon read one id from a temporary storage; only where storages use no hooks. `true`:
+ * labels can be connected before the thread is sampled, at no cost. `false`: once it is sampled.
  */
 export function probeTemporaryStorage(native: NativeLabels): boolean {
   const storage = new AsyncLocalStorage<number>();

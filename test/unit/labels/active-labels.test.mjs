@@ -9,6 +9,7 @@ import { sleep } from '../../support/labels.mjs';
 
 const require = createRequire(import.meta.url);
 const { ActiveLabels } = require('../../../lib/labels/active-labels.js');
+const { LabelWordHook } = require('../../../lib/labels/label-word-hook.js');
 const { createLabelSet, createUserLabels } = require('../../../lib/labels/label-set.js');
 const { LABEL_TABLE_SIZE, PROBE_IDS } = require('../../../lib/labels/label-table.js');
 
@@ -198,6 +199,7 @@ describe('ActiveLabels', () => {
   it('has its ids read from the continuation if the addon can, and writes no label word then', async () => {
     const labels = new ActiveLabels();
     const native = fakeNative({ continuation: true });
+    labels.run(setOf('first'), () => 0, undefined, []);
     assert.equal(labels.connect(native), 'continuation');
     assert.equal(native.source, 'continuation');
     await labels.run(
@@ -222,6 +224,7 @@ describe('ActiveLabels', () => {
       seen.push(this.storage.getStore());
       return probe.call(this);
     };
+    labels.run(setOf('first'), () => 0, undefined, []);
     labels.connect(native);
     assert.deepEqual([...new Set(seen)].sort(), [...PROBE_IDS]);
     assert.equal(native.storage.getStore() ?? 0, 0);
@@ -234,6 +237,7 @@ describe('ActiveLabels', () => {
     const refused = fakeNative({ continuation: true, refused: true });
     for (const native of [fakeNative(), stuck, refused]) {
       const labels = new ActiveLabels();
+      labels.run(setOf('first'), () => 0, undefined, []);
       assert.equal(labels.connect(native), hasContextFrame ? 'none' : 'label-word');
       assert.equal(native.source, 'label-word');
       labels.run(
@@ -249,6 +253,18 @@ describe('ActiveLabels', () => {
   it('refuses an addon whose label table has another size', () => {
     const native = { ...fakeNative(), sampledLabels: new Uint8Array(16) };
     assert.throws(() => new ActiveLabels().connect(native), /16/);
+  });
+
+  it('goes on without a label, and counts, where the async hook cannot read one', () => {
+    const word = new Int32Array([7]);
+    const hook = new LabelWordHook(word, () => {
+      throw new Error('of a broken AsyncLocalStorage');
+    });
+    hook.enable(7);
+    const inside = new AsyncResource('test').runInAsyncScope(() => word[0]);
+    assert.deepEqual([inside, word[0]], [0, 7]);
+    hook.disable();
+    assert.equal(hook.failures, 1);
   });
 
   if (hasContextFrame) {
@@ -271,7 +287,7 @@ describe('ActiveLabels', () => {
       labels = new ActiveLabels();
       native = fakeNative();
       [a, b] = [setOf('a'), setOf('b')];
-      assert.equal(labels.connect(native), 'label-word');
+      assert.equal(labels.connect(native), undefined);
     });
     afterEach(() => {
       assertIn(undefined);
@@ -427,6 +443,8 @@ describe('ActiveLabels', () => {
 
     it('connects again, twice to the same addon, and to another addon', async () => {
       const other = fakeNative();
+      assert.equal(labels.connect(native), undefined);
+      run(a, () => assertIn(a));
       assert.equal(labels.connect(native), 'label-word');
       assert.equal(labels.connect(other), 'label-word');
       assert.equal(native.labelWord[0], 0);

@@ -1,0 +1,38 @@
+/** A profiler changes nothing about async contexts before the first label, and labels are right from then on. */
+
+import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
+import { messageOf, runNode } from '../support/run-child.mjs';
+
+const PROGRAM = fileURLToPath(new URL('fixtures/asynchrony/first-label.cjs', import.meta.url));
+const major = Number.parseInt(process.versions.node, 10);
+
+describe('The first label of a thread', function () {
+  this.timeout(60_000);
+  this.slow(5_000);
+
+  const kinds = [{ title: 'as Node.js starts', flags: [] }];
+  if (major >= 24) {
+    kinds.push({ title: 'without AsyncContextFrame', flags: ['--no-async-context-frame'] });
+  }
+  for (const { title, flags } of kinds) {
+    it(`is right, and the program keeps its stores before it: ${title}`, async () => {
+      const { stores, promiseIds, works } = await messageOf(runNode([...flags, PROGRAM]));
+      // Without the package, with it, and while a profiler runs.
+      assert.deepEqual(stores, [stores[0], stores[0], stores[0]]);
+      assert.equal(stores[0], major < 24 ? 'entered' : null);
+      // Where an async hook is enabled, each promise has an id of its own.
+      assert.equal(promiseIds, 1);
+      assert.deepEqual(works, {
+        burnBefore: ['none'],
+        burnEarlierTimer: ['none'],
+        burnEarlierPromise: ['none'],
+        burnFirst: ['first'],
+        burnAfterAwait: ['first'],
+        burnAfterTimer: ['first'],
+        burnOutside: ['none'],
+        burnSecond: ['second'],
+      });
+    });
+  }
+});
