@@ -181,7 +181,7 @@ export function buildDirectory(node) {
 /** Makes `directory` a copy of the package for one ABI: node-gyp builds only beside its binding.gyp. */
 function prepare(directory) {
   const gyp = path.join(directory, 'binding.gyp');
-  const text = readFileSync(path.join(packageRoot, 'native', 'binding.gyp'), 'utf8');
+  const text = "{ 'includes': ['native/addon.gypi'] }\n";
   // An unchanged file keeps its time stamp, so that make does not start over.
   if (!existsSync(gyp) || readFileSync(gyp, 'utf8') !== text) writeFileSync(gyp, text);
   const native = path.join(directory, 'native');

@@ -199,16 +199,16 @@ describe('the folder native/', () => {
     );
   });
 
-  it('has the same sources in native/binding.gyp, in CMakeLists.txt and on disk', () => {
+  it('has the same sources in native/addon.gypi, in CMakeLists.txt and on disk', () => {
     const sources = nativeFiles.filter((file) => file.endsWith('.cc')).sort();
-    for (const list of ['native/binding.gyp', 'CMakeLists.txt']) {
+    for (const list of ['native/addon.gypi', 'CMakeLists.txt']) {
       const listed = [...read(list).matchAll(/\bnative\/\w+\/\w+\.cc\b/g)].map((match) => match[0]);
       assert.deepEqual(listed, sources, list);
     }
   });
 
   it('is built by both build systems with the flags that keep a signal handler safe', () => {
-    for (const list of ['native/binding.gyp', 'CMakeLists.txt']) {
+    for (const list of ['native/addon.gypi', 'CMakeLists.txt']) {
       for (const flag of ['-Wl,-z,nodelete', '-Wl,-z,now', '-fno-exceptions']) {
         assert.ok(read(list).includes(flag), `${list}: ${flag}`);
       }
