@@ -1,18 +1,8 @@
 /** Measures the CPU time of one thread in slices of less than a kernel tick. */
 
-import { thisThreadNanos } from '../test/support/thread-cpu.mjs';
+import { threadNanos } from '../test/support/thread-cpu.mjs';
 
-export { processMicros } from '../test/support/thread-cpu.mjs';
-
-/**
- * Returns the CPU time of the calling thread in nanoseconds, exact to about 10 µs, which a call
- * costs. The file is up to a kernel tick late, but getrusage() updates the time of its caller
- * (task_sched_runtime in kernel/sched/core.c).
- */
-export function threadNanos() {
-  process.cpuUsage();
-  return thisThreadNanos();
-}
+export { processMicros, threadNanos } from '../test/support/thread-cpu.mjs';
 
 /** CPU that a turn counted as empty may use beyond an empty one: the noise of the clock. */
 const NOISE_NANOS = 10_000;

@@ -19,6 +19,7 @@ export type {
   PprofHandlerOptions,
   ProfilerErrorCode,
   ProfilerMetrics,
+  SampleClock,
   PyroscopeAgent,
   PyroscopeConfig,
   PyroscopeMetrics,

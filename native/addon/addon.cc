@@ -109,8 +109,13 @@ Napi::Value OpenWindow(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   CheckLayout(v8::Isolate::GetCurrent());
   if (info[2].As<Napi::Boolean>().Value()) SourceMapTexts::Get().Want();
-  const ProfiledThread::Opened opened = ThreadOf(info)->OpenWindow(
-      uint64_t{ToUint32(info[0])} * 1000, ToUint32(info[1]));
+  SamplingOptions sampling;
+  sampling.interval_ns = uint64_t{ToUint32(info[0])} * 1000;
+  sampling.max_frames = ToUint32(info[1]);
+  if (info[3].As<Napi::String>().Utf8Value() == "precise") {
+    sampling.clock = SampleClock::kPrecise;
+  }
+  const ProfiledThread::Opened opened = ThreadOf(info)->OpenWindow(sampling);
   if (opened.error != 0) {
     return Napi::String::New(env, strerror(opened.error));
   }

@@ -76,6 +76,8 @@ Napi::Object ToObject(Napi::Env env, const SamplerMetrics& metrics) {
   const auto set = [&](const char* name, uint64_t value) {
     result[name] = Napi::Number::New(env, static_cast<double>(value));
   };
+  result["clock"] = Napi::String::New(
+      env, metrics.clock == SampleClock::kPrecise ? "precise" : "tick");
   set("signals", metrics.signals);
   set("samples", metrics.samples);
   set("droppedSamples", metrics.dropped_samples);

@@ -6,6 +6,12 @@
 // thread alone. No CPU used, no signal. The kernel checks CPU timers on its
 // ticks, so several periods may have passed at one signal: the weight of a
 // sample is 1 + si_overrun, and the weights add up to the CPU time.
+//
+// With SampleClock::kPrecise the thread has a second timer, on the monotonic
+// clock, which is armed for the CPU time that is left until the next sample. It
+// is not armed while the thread sleeps; WakeUp() arms it again, or the first
+// timer, which otherwise does nothing. The weight is then the number of
+// intervals by which the CPU clock has advanced.
 #ifndef NATIVE_HANDLER_CPU_TIMER_H_
 #define NATIVE_HANDLER_CPU_TIMER_H_
 
@@ -24,6 +30,10 @@ namespace otelpyroscope {
 using CpuTimerHandler = void (*)(void* owner, uint32_t weight,
                                  void* ucontext) noexcept;
 
+// What decides when samples are taken: the kernel's ticks, or the thread's CPU
+// time, with a precision of some microseconds.
+enum class SampleClock : uint8_t { kTick, kPrecise };
+
 // One thread's timer. All functions except StopAll() are for the thread that
 // called Start(), outside the signal handler; interrupts of V8 may call them.
 class CpuTimer {
@@ -36,12 +46,14 @@ class CpuTimer {
   CpuTimer& operator=(const CpuTimer&) = delete;
   // No destructor: Stop() disarms the timer, and need not be called at exit.
 
-  // Arms a timer of `interval_ns` on the CPU clock of the calling thread. All
-  // timers of the process share one signal and one `handler`. `owner` must
+  // Arms a timer of `interval_ns` on the CPU clock of the calling thread, and
+  // with SampleClock::kPrecise the second one, unless the system refuses it.
+  // All timers of the process share one signal and one `handler`. `owner` must
   // never be freed: a handler may still be running with it when Stop() returns.
   // Returns 0, or the errno with which the kernel refused (EAGAIN: no free
   // signal, or kMaxTimers are running); then nothing has changed.
-  int Start(uint64_t interval_ns, CpuTimerHandler handler, void* owner);
+  int Start(uint64_t interval_ns, SampleClock clock, CpuTimerHandler handler,
+            void* owner);
 
   // Disarms the timer, on the thread that called Start(). A signal already on
   // its way finds no live timer and is ignored. The last timer to stop gives
@@ -59,6 +71,12 @@ class CpuTimer {
   void Pause();
   void Resume();
 
+  // Arms the precise timer if it has found the thread asleep. Called whenever
+  // the thread may have work again; cheap otherwise.
+  void WakeUp();
+  // Whether the precise timer is in use, which the system may have refused.
+  bool is_precise() const;
+
   // Disarms every timer of the process, in exit(). Any thread; takes no lock.
   // Handlers that already run may still finish.
   static void StopAll();
@@ -67,7 +85,7 @@ class CpuTimer {
   static int signal_number();
 
  private:
-  int Arm(uint64_t interval_ns);
+  int Arm();
   void StopLocked();
   void PrepareThread(int signal);
   // `is_quiet`: no more signals will arrive.
@@ -81,7 +99,6 @@ class CpuTimer {
   stack_t previous_stack_ = {};
   uint32_t entry_index_ = 0;
   uint64_t interval_ns_ = 0;
-  bool paused_ = false;
 };
 
 }  // namespace otelpyroscope

@@ -22,6 +22,9 @@ static_assert(std::atomic<uint64_t>::is_always_lock_free);
 // destructible; the samplers are never freed.
 std::atomic<Sampler*> samplers[CpuTimer::kMaxTimers];
 
+// While the thread samples itself by the precise clock. Never in the handler.
+thread_local Sampler* sampler_of_thread = nullptr;
+
 }  // namespace
 
 // --- Inside the signal handler (see signal_safety.h) ---
@@ -90,7 +93,7 @@ SIGNAL_SAFE uint32_t Sampler::CurrentLabel(bool isolate_runs,
 
 // --- Set-up and teardown ---
 
-int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
+int Sampler::Start(const SamplingOptions& options) {
   if (!ring_.Allocate()) return ENOMEM;
   Drain();  // moves queued since Stop() have positions from before Reset()
   ring_.Reset();
@@ -98,12 +101,12 @@ int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
   framed_head_.store(0, std::memory_order_relaxed);
   signals_.store(0, std::memory_order_relaxed);
   handler_ns_.store(0, std::memory_order_relaxed);
-  interval_ns_.store(interval_ns, std::memory_order_relaxed);
+  interval_ns_.store(options.interval_ns, std::memory_order_relaxed);
   metrics_ = SamplerMetrics();
   SymbolIndex::Prepare(kIndexDelayMs);
   stack_table_.LearnFiles();
   v8::Isolate* isolate = isolate_.load(std::memory_order_relaxed);
-  stack_walker_.Init(isolate, max_frames);
+  stack_walker_.Init(isolate, options.max_frames);
   Listen();
   canary_.Refill(isolate);
   WatchForCollections();
@@ -111,13 +114,23 @@ int Sampler::Start(uint64_t interval_ns, size_t max_frames) {
   const bool is_wrong =
       CodeReader::Possible() && !CodeReader::CanIdentifyFunctions();
   metrics_.resolve.layout_fallbacks += is_wrong;
-  const int error = timer_.Start(interval_ns, HandleSignal, this);
+  const int error =
+      timer_.Start(options.interval_ns, options.clock, HandleSignal, this);
   if (error != 0) Forget();
+  if (timer_.is_precise()) {
+    sampler_of_thread = this;
+    isolate->AddBeforeCallEnteredCallback(OnBeforeCall);
+  }
   return error;
 }
 
 void Sampler::Stop() {
   timer_.Stop();
+  if (sampler_of_thread == this) {
+    sampler_of_thread = nullptr;
+    isolate_.load(std::memory_order_relaxed)
+        ->RemoveBeforeCallEnteredCallback(OnBeforeCall);
+  }
   Drain();
 }
 
@@ -164,6 +177,7 @@ uint64_t Sampler::sampled_ns() {
 
 SamplerMetrics Sampler::metrics() const {
   SamplerMetrics metrics = metrics_;
+  if (timer_.is_precise()) metrics.clock = SampleClock::kPrecise;
   metrics.signals = signals_.load(std::memory_order_relaxed);
   metrics.dropped_samples = ring_.dropped_records();
   metrics.code_entries = code_map_.entries();
@@ -288,6 +302,10 @@ void Sampler::WatchForCollections() {
   if (!listening_ || canary_.IsAlive()) return;
   canary_.Arm(isolate_.load(std::memory_order_relaxed));
   NoteCollection();
+}
+
+void Sampler::OnBeforeCall(v8::Isolate*) {
+  if (sampler_of_thread != nullptr) sampler_of_thread->timer_.WakeUp();
 }
 
 void Sampler::OnGcPrologue(v8::Isolate* isolate, v8::GCType type,

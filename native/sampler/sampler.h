@@ -37,8 +37,15 @@ namespace otelpyroscope {
 
 enum class LabelSource : uint8_t { kLabelWord, kContinuation };
 
+struct SamplingOptions {
+  uint64_t interval_ns = 0;  // of the thread's CPU time
+  size_t max_frames = 0;     // of a stack
+  SampleClock clock = SampleClock::kTick;
+};
+
 // Counts since Start().
 struct SamplerMetrics {
+  SampleClock clock = SampleClock::kTick;  // the one in use
   uint64_t signals = 0;
   uint64_t samples = 0;  // drained
   uint64_t dropped_samples = 0;
@@ -80,10 +87,9 @@ class Sampler {
   // event loop.
   void Release(void (*released)(void*), void* data);
 
-  // Starts to sample every `interval_ns` of the thread's CPU time, with stacks
-  // of up to `max_frames` frames. Returns 0 or an errno. From JavaScript, and
-  // in an interrupt of V8.
-  int Start(uint64_t interval_ns, size_t max_frames);
+  // Starts to sample. Returns 0 or an errno. From JavaScript, and in an
+  // interrupt of V8.
+  int Start(const SamplingOptions& options);
   // Stops the timer, and drains. Where V8's code events are listened to,
   // listening goes on, so that the next Start() need not list all code again,
   // and knows the code that has replaced running loops on the stack: V8 never
@@ -192,6 +198,7 @@ class Sampler {
                            v8::GCCallbackFlags flags, void* self);
   static void OnGcEpilogue(v8::Isolate* isolate, v8::GCType type,
                            v8::GCCallbackFlags flags, void* self);
+  static void OnBeforeCall(v8::Isolate* isolate);
   static void OnJitCodeEvent(const v8::JitCodeEvent* event);
   static void OnWakeUp(uv_async_t* handle);
   static Sampler* OfIsolate(v8::Isolate* isolate);

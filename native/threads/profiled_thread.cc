@@ -45,7 +45,7 @@ ProfiledThread* ProfiledThread::Acquire(v8::Isolate* isolate, uv_loop_t* loop,
 
 void ProfiledThread::Release(void (*released)(void*), void* data) {
   wake_ = nullptr;
-  StartFor(0, 0, 0);
+  StartFor(Session());
   DetachSamples();
   Deliver(ReadLabels());
   label_reader_.Reset();
@@ -72,17 +72,16 @@ void ProfiledThread::Release(void (*released)(void*), void* data) {
 
 // --- The session ---
 
-int ProfiledThread::StartFor(uint64_t session, uint64_t interval_ns,
-                             size_t max_frames) {
+int ProfiledThread::StartFor(const Session& session) {
   if (session_ != 0) {
     sampler_->Stop();
     DetachSamples();
     session_ = 0;
   }
-  if (session == 0) return 0;
-  const int error = sampler_->Start(interval_ns, max_frames);
+  if (session.number == 0) return 0;
+  const int error = sampler_->Start(session.sampling);
   if (error != 0) return error;
-  session_ = session;
+  session_ = session.number;
   Process& process = TheProcess();
   std::lock_guard<std::mutex> lock(process.mutex);
   detached_signals_ = 0;
@@ -100,37 +99,35 @@ ProfiledThread::State ProfiledThread::JoinOrLeaveSession() {
   }
   const bool was_refused =
       wanted.number != 0 && wanted.number == refused_session_;
-  if (wanted.number != session_ && !was_refused &&
-      StartFor(wanted.number, wanted.interval_ns, wanted.max_frames) != 0) {
+  if (wanted.number != session_ && !was_refused && StartFor(wanted) != 0) {
     refused_session_ = wanted.number;
   }
   if (session_ != 0) return State::kSampling;
   return wanted.number == 0 ? State::kIdle : State::kRefused;
 }
 
-ProfiledThread::Opened ProfiledThread::OpenWindow(uint64_t interval_ns,
-                                                  size_t max_frames) {
+ProfiledThread::Opened ProfiledThread::OpenWindow(
+    const SamplingOptions& sampling) {
   Process& process = TheProcess();
   Opened opened;
   Session session;
   {
     std::lock_guard<std::mutex> lock(process.mutex);
     if (!process.windows.AnyOpen() && process.opening == 0) {
-      process.session = {process.session.number + 1, interval_ns, max_frames};
+      process.session = {process.session.number + 1, sampling};
     }
     process.opening++;
     session = process.session;
   }
   if (session_ != session.number) {
-    opened.error =
-        StartFor(session.number, session.interval_ns, session.max_frames);
+    opened.error = StartFor(session);
   }
   std::lock_guard<std::mutex> lock(process.mutex);
   process.opening--;
   if (opened.error != 0) return opened;
   const bool first = !process.windows.AnyOpen();
-  opened.interval_ns = session.interval_ns;
-  opened.window = process.windows.Open(serial_, session.interval_ns, CpuNow());
+  opened.interval_ns = session.sampling.interval_ns;
+  opened.window = process.windows.Open(serial_, opened.interval_ns, CpuNow());
   BeginEpochLocked(this, kDetach, first);
   return opened;
 }

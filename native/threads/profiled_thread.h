@@ -26,6 +26,8 @@
 
 namespace otelpyroscope {
 
+struct Session;
+
 // All functions are for the thread itself, from JavaScript or in its event
 // loop, except those that may also run in an interrupt of V8, where no
 // JavaScript may be called. State that threads share is under one lock of the
@@ -71,7 +73,7 @@ class ProfiledThread final : private Sampler::Owner {
 
   // Opens a window, and starts to sample. From JavaScript, as all functions on
   // windows.
-  Opened OpenWindow(uint64_t interval_ns, size_t max_frames);
+  Opened OpenWindow(const SamplingOptions& sampling);
   // Marks the window as needing no more samples; stops sampling if it was the
   // last.
   void BeginClose(uint32_t window);
@@ -111,7 +113,7 @@ class ProfiledThread final : private Sampler::Owner {
 
   // Stops, and starts for the session unless that is 0. Returns an errno or 0.
   // From JavaScript, and in an interrupt.
-  int StartFor(uint64_t session, uint64_t interval_ns, size_t max_frames);
+  int StartFor(const Session& session);
   // Moves the added-up samples out of the sampler. From JavaScript, and in an
   // interrupt.
   void DetachSamples();

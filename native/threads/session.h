@@ -19,8 +19,7 @@ class ProfiledThread;
 // A session lasts from the first open window of the process to the last.
 struct Session {
   uint64_t number = 0;
-  uint64_t interval_ns = 0;
-  size_t max_frames = 0;
+  SamplingOptions sampling;
 };
 
 // Leaked, because threads may still run while exit() runs static destructors.

@@ -78,7 +78,7 @@ export interface SourceMapText {
 }
 
 /** Counts since `start()`; see ProfilerMetrics for their meaning. */
-export type NativeMetrics = Record<
+export type NativeMetrics = { clock: 'tick' | 'precise' } & Record<
   | 'signals'
   | 'samples'
   | 'droppedSamples'
@@ -135,7 +135,12 @@ export interface NativeThread extends NativeLabels {
    * microseconds, which the first window of the process has set; or why the kernel refused.
    * From the first `sourceMaps` on, batches of the process have numbers of source maps, and columns.
    */
-  openWindow(intervalMicros: number, maxFrames: number, sourceMaps: boolean): Uint32Array | string;
+  openWindow(
+    intervalMicros: number,
+    maxFrames: number,
+    sourceMaps: boolean,
+    clock: 'tick' | 'precise',
+  ): Uint32Array | string;
   /**
    * Returns a source map that came with code compiled in memory, by its number (the same for the
    * same map of the same script in all threads); undefined if it is too long, or forgotten.

@@ -36,8 +36,11 @@ if (settings !== undefined) {
   }
 }
 
-function profileToTheEnd({ out, intervalMicros }: RunSettings): void {
-  const window = profileWindows.open(resolveCpuProfilerOptions({ intervalMicros }));
+function profileToTheEnd({ out, intervalMicros, clock }: RunSettings): void {
+  const window = profileWindows.open(resolveCpuProfilerOptions({ intervalMicros, clock }));
+  if (profileWindows.metrics().clock !== clock) {
+    printMessage(`the system refused the clock "${clock}": samples are taken at its ticks`);
+  }
   let written = false;
   const finish = (): void => {
     if (written) return;
@@ -80,8 +83,8 @@ function beforeDefault(signal: NodeJS.Signals, finish: () => void): void {
   });
 }
 
-function serveLive({ intervalMicros }: RunSettings): void {
-  const profiler = new CpuProfiler({ intervalMicros });
+function serveLive({ intervalMicros, clock }: RunSettings): void {
+  const profiler = new CpuProfiler({ intervalMicros, clock });
   const { source } = startLiveViewer(CPU_PROFILE, profiler, '127.0.0.1');
   startViewer(source, { keepAlive: false }).then(
     ({ url }) => {

@@ -4,6 +4,8 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import {
+  CLOCKS,
+  DEFAULT_CLOCK,
   DEFAULT_INTERVAL_MICROS,
   environmentForRun,
   MAX_INTERVAL_MICROS,
@@ -23,6 +25,8 @@ where this Node.js runs it, or the name of a command in node_modules/.bin.
 
   --out FILE          default: the program's name with .${CPU_PROFILE.fileName}, here
   --interval MICROS   CPU time between samples, default ${String(DEFAULT_INTERVAL_MICROS)}
+  --clock CLOCK       when samples are taken: "tick" (the default), at ticks of
+                      the scheduler, every 1 to 10 ms; or "precise"
   --serve             a live view in the browser while it runs
 
 For options of Node.js itself, use NODE_OPTIONS. With --enable-source-maps the
@@ -48,6 +52,7 @@ export async function run(args: readonly string[]): Promise<number> {
   const { values } = parseCommand(args.slice(0, at), {
     out: { type: 'string' },
     interval: { type: 'string' },
+    clock: { type: 'string', default: DEFAULT_CLOCK },
     serve: { type: 'boolean', default: false },
   });
   const [name, ...programArguments] = args.slice(at);
@@ -56,6 +61,10 @@ export async function run(args: readonly string[]): Promise<number> {
     values.interval === undefined
       ? DEFAULT_INTERVAL_MICROS
       : wholeNumber('--interval', values.interval, MIN_INTERVAL_MICROS, MAX_INTERVAL_MICROS);
+  const clock = CLOCKS.find((each) => each === values.clock);
+  if (clock === undefined) {
+    throw new UsageError(`--clock must be ${CLOCKS.join(' or ')}, got "${values.clock}"`);
+  }
   const program = findProgram(name);
   const out = path.resolve(values.out ?? `${path.parse(name).name}.${CPU_PROFILE.fileName}`);
   if (!existsSync(path.dirname(out))) {
@@ -68,7 +77,7 @@ export async function run(args: readonly string[]): Promise<number> {
   const flags = [...process.execArgv, '--require', preload];
   const child = spawn(process.execPath, [...flags, program, ...programArguments], {
     stdio: 'inherit',
-    env: environmentForRun({ out: part, intervalMicros, serve: values.serve }),
+    env: environmentForRun({ out: part, intervalMicros, clock, serve: values.serve }),
   });
   passSignals((signal) => child.kill(signal));
   const [code, signal] = (await once(child, 'exit').catch((error: unknown) => {
@@ -85,12 +94,15 @@ export async function run(args: readonly string[]): Promise<number> {
   return code ?? 1;
 }
 
+/** The options that are followed by a value. */
+const VALUE_OPTIONS: readonly (string | undefined)[] = ['--out', '--interval', '--clock'];
+
 /** Returns the index of the first argument that is neither an option nor an option's value. */
 function programAt(args: readonly string[]): number {
   for (let at = 0; at < args.length; at++) {
     const argument = args[at] as string;
     if (argument === '--') return at + 1;
-    if (argument === '--out' || argument === '--interval') at++;
+    if (VALUE_OPTIONS.includes(argument)) at++;
     else if (!argument.startsWith('-')) return at;
   }
   return args.length;

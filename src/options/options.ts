@@ -37,10 +37,19 @@ export interface ResolvedLabelOptions {
   readonly cpuTimeAttribute: boolean;
 }
 
+/** When samples are taken: at the scheduler's ticks, or when the CPU time is used. */
+export type SampleClock = 'precise' | 'tick';
+
 /** How the CPU is sampled. */
 export interface CpuProfilerOptions {
   /** CPU time between two samples, in microseconds: 1_000 … 1_000_000. Default 10_000 (100 Hz). */
   intervalMicros?: number | undefined;
+  /**
+   * `tick`: samples are taken at the scheduler's ticks, every 1 to 10 ms. `precise`: when the CPU
+   * time is used; may interrupt a blocking system call of an addon once. Default `tick`, which is
+   * also used where the system refuses the other one.
+   */
+  clock?: SampleClock | undefined;
   /** Frames recorded of one stack, from the leaf: 1 … 1_024. Default 128. */
   maxFrames?: number | undefined;
   /** Whether frames have the line that runs, not only that of their function. Default true. */
@@ -62,6 +71,7 @@ export type StripFilenames = 'all' | 'dependencies';
 /** `CpuProfilerOptions` with every default filled in. */
 export interface ResolvedCpuProfilerOptions {
   readonly intervalMicros: number;
+  readonly clock: SampleClock;
   readonly maxFrames: number;
   readonly lineNumbers: boolean;
   readonly sourceMaps: boolean;
@@ -72,6 +82,8 @@ export interface ResolvedCpuProfilerOptions {
 export const DEFAULT_INTERVAL_MICROS = 10_000;
 export const MIN_INTERVAL_MICROS = 1_000;
 export const MAX_INTERVAL_MICROS = 1_000_000;
+export const DEFAULT_CLOCK = 'tick';
+export const CLOCKS: readonly SampleClock[] = ['tick', 'precise'];
 export const DEFAULT_MAX_FRAMES = 128;
 export const MAX_MAX_FRAMES = 1_024;
 
@@ -87,7 +99,8 @@ const ATTRIBUTE_NAME = /^[A-Za-z_][A-Za-z0-9_.]*$/;
 /** Labels that have another source. */
 const OTHER_LABELS = ['__name__', 'profile_id', 'span_id', 'span_name', 'thread_name', 'trace_id'];
 export const CPU_OPTION_NAMES = [
-  ...['intervalMicros', 'maxFrames', 'lineNumbers', 'sourceMaps', 'stripFilenames', 'shortenPaths'],
+  ...['intervalMicros', 'clock', 'maxFrames', 'lineNumbers', 'sourceMaps'],
+  ...['stripFilenames', 'shortenPaths'],
 ];
 
 /**
@@ -124,6 +137,7 @@ export function resolveCpuProfilerOptions(
       MIN_INTERVAL_MICROS,
       MAX_INTERVAL_MICROS,
     ),
+    clock: sampleClock(options.clock),
     maxFrames: integer('maxFrames', options.maxFrames, DEFAULT_MAX_FRAMES, 1, MAX_MAX_FRAMES),
     lineNumbers: flag('lineNumbers', options.lineNumbers, true),
     sourceMaps: flag('sourceMaps', options.sourceMaps, nodeMapsSources()),
@@ -144,6 +158,8 @@ export interface RunSettings {
   readonly out: string;
   /** See `CpuProfilerOptions`. */
   readonly intervalMicros: number;
+  /** See `CpuProfilerOptions`. */
+  readonly clock: SampleClock;
   /** Whether the program serves the live view. */
   readonly serve: boolean;
 }
@@ -227,6 +243,13 @@ export function attributeLabels(value: unknown): readonly string[] {
     );
   }
   return Object.freeze(names);
+}
+
+/** Returns a checked clock; throws a TypeError that names the option. */
+export function sampleClock(value: unknown): SampleClock {
+  if (value === undefined) return DEFAULT_CLOCK;
+  if (CLOCKS.includes(value as SampleClock)) return value as SampleClock;
+  throw new TypeError(`clock must be one of ${CLOCKS.join(', ')}, got ${describe(value)}`);
 }
 
 /** Returns a checked boolean; throws a TypeError that names the option. */

@@ -21,6 +21,7 @@ import {
   integer,
   readEnvironment,
   resolveCpuProfilerOptions,
+  sampleClock,
   type CpuProfilerOptions,
   type LabelOptions,
   type ResolvedCpuProfilerOptions,
@@ -151,6 +152,7 @@ export function resolvePyroscopeConfig(config: PyroscopeConfig = {}): ResolvedPy
   const otlpHeaders = useOtlpVariables ? readOtlpHeaders(environment) : {};
   const { intervalMicros, maxFrames, lineNumbers, sourceMaps } = config;
   const cpu = {
+    clock: environment.option(config.clock, 'PYROSCOPE_SAMPLING_CLOCK', asText, sampleClock),
     maxFrames,
     lineNumbers,
     sourceMaps,

@@ -5,6 +5,7 @@ import {
   resolveCpuProfilerOptions,
   type CpuProfilerOptions,
   type ResolvedCpuProfilerOptions,
+  type SampleClock,
 } from '../options/options.js';
 import { profileWindows, type ProfileWindow } from './profile-windows.js';
 
@@ -13,7 +14,9 @@ profileWindows.join();
 
 /** Counts of this thread's sampler since it started; plain numbers. */
 export interface ProfilerMetrics {
-  /** Timer signals that arrived. */
+  /** The clock in use: `tick` also where the system has refused the precise one, or no profile. */
+  clock: SampleClock;
+  /** Timer signals at which a sample was due. */
   signals: number;
   /** Samples recorded and added to a profile; one stands for one or more intervals. */
   samples: number;
@@ -110,6 +113,7 @@ export class CpuProfiler {
   /** Counts of this thread's sampler since it was started; zeros before the first start. */
   metrics(): ProfilerMetrics {
     return {
+      clock: 'tick',
       signals: 0,
       samples: 0,
       droppedSamples: 0,

@@ -146,6 +146,7 @@ export class ProfileWindows {
       options.intervalMicros,
       options.maxFrames,
       options.sourceMaps,
+      options.clock,
     );
     if (typeof opened === 'string') {
       thread.joinOrLeaveSession();

@@ -139,14 +139,15 @@ describe('a profiler', function () {
     assert.notDeepEqual(report.during, report.before);
   });
 
-  it('reports metrics as plain numbers', async () => {
+  it('reports metrics as plain numbers, and its clock', async () => {
     const profiler = new CpuProfiler({ intervalMicros: 1_000 });
     profiler.start();
     for (let i = 0; i < 20; i++) new Function(`return ${i}`)();
     burnSampled(100);
     await profiler.collect();
-    const metrics = profiler.metrics();
+    const { clock, ...metrics } = profiler.metrics();
     await profiler.stop();
+    assert.equal(clock, 'tick');
     for (const [name, value] of Object.entries(metrics)) {
       assert.ok(Number.isFinite(value) && value >= 0, `${name} is ${value}`);
     }

@@ -14,6 +14,7 @@ export const roots = [
 export const allowed = new Map([
   ['__errno_location', 'the address of errno'],
   ['clock_gettime', 'async-signal-safe (POSIX)'],
+  ['timer_settime', 'async-signal-safe (POSIX)'],
   ['memcpy', 'async-signal-safe (POSIX)'],
   ['memset', 'async-signal-safe (POSIX)'],
   ['uv_async_send', 'the one libuv function that is documented as async-signal-safe'],

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
@@ -27,6 +28,9 @@ int refuse_timer_create = 0;
 int refuse_from_signal = 0;  // timer_create refuses this signal and higher ones
 int refuse_timer_settime = 0;
 int refuse_timer_delete = 0;
+bool refuse_monotonic_timers = false;
+// How often a timer was armed or disarmed.
+std::atomic<int> timers_set{0};
 
 }  // namespace
 
@@ -45,6 +49,10 @@ extern "C" int timer_create(clockid_t clock, struct sigevent* event,
     errno = refuse_timer_create;
     return -1;
   }
+  if (refuse_monotonic_timers && clock == CLOCK_MONOTONIC) {
+    errno = EAGAIN;
+    return -1;
+  }
   if (refuse_from_signal != 0 && event->sigev_signo >= refuse_from_signal) {
     errno = EINVAL;
     return -1;
@@ -52,15 +60,19 @@ extern "C" int timer_create(clockid_t clock, struct sigevent* event,
   return Real<decltype(&timer_create)>("timer_create")(clock, event, timer);
 }
 
+// Looked up before it is called in a signal handler.
+static const auto real_timer_settime =
+    Real<decltype(&timer_settime)>("timer_settime");
+
 extern "C" int timer_settime(timer_t timer, int flags,
                              const struct itimerspec* value,
                              struct itimerspec* old) noexcept {
+  timers_set++;
   if (refuse_timer_settime != 0) {
     errno = refuse_timer_settime;
     return -1;
   }
-  return Real<decltype(&timer_settime)>("timer_settime")(timer, flags, value,
-                                                         old);
+  return real_timer_settime(timer, flags, value, old);
 }
 
 extern "C" int timer_delete(timer_t timer) noexcept {
@@ -79,6 +91,9 @@ namespace {
 using check::Burn;
 using check::kMillisecond;
 using check::ThreadCpuNs;
+
+// The clock of all timers below; cases named _precise set the other one.
+SampleClock test_clock = SampleClock::kTick;
 
 struct Count {
   std::atomic<int64_t> signals{0};
@@ -175,8 +190,9 @@ void ExpectWeightsEqualCpuTime(int64_t interval_ns) {
   static Count count;
   CpuTimer timer;
   const int64_t before_start = ThreadCpuNs();
-  EXPECT_EQ(
-      timer.Start(static_cast<uint64_t>(interval_ns), CountSignal, &count), 0);
+  EXPECT_EQ(timer.Start(static_cast<uint64_t>(interval_ns), test_clock,
+                        CountSignal, &count),
+            0);
   const int64_t after_start = ThreadCpuNs();
   BurnUntilSignals(count, 40);
   timer.Stop();
@@ -207,7 +223,7 @@ TEST(timer_sends_nothing_while_idle) {
   static Count count;
   CpuTimer timer;
   const int64_t before_start = ThreadCpuNs();
-  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
   usleep(300000);
   ExpectOwnCpuTimeOnly(count, before_start);
   BurnUntilSignals(count, 2);
@@ -219,10 +235,12 @@ TEST(timer_counts_its_own_thread_only) {
   static Count busy_count;
   CpuTimer idle_timer;
   const int64_t before_start = ThreadCpuNs();
-  EXPECT_EQ(idle_timer.Start(kMillisecond, CountSignal, &idle_count), 0);
+  EXPECT_EQ(
+      idle_timer.Start(kMillisecond, test_clock, CountSignal, &idle_count), 0);
   std::thread busy([] {
     CpuTimer timer;
-    EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &busy_count), 0);
+    EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &busy_count),
+              0);
     BurnUntilSignals(busy_count, 20);
     EXPECT_EQ(busy_count.thread.load(), check::ThreadId());
     timer.Stop();
@@ -239,7 +257,7 @@ TEST(timer_takes_the_highest_free_signal) {
   static Count count;
   CpuTimer timer;
   EXPECT_EQ(CpuTimer::signal_number(), 0);
-  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
   EXPECT_EQ(CpuTimer::signal_number(), SIGRTMAX - 2);
   BurnUntilSignals(count, 2);
   const ProcessState now = ProcessState::Now();
@@ -259,7 +277,7 @@ TEST(timer_passes_over_signals_that_the_kernel_refuses) {
   const ProcessState state = ProcessState::Now();
   static Count count;
   CpuTimer timer;
-  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
   EXPECT_EQ(CpuTimer::signal_number(), SIGRTMAX - 2);
   timer.Stop();
   state.ExpectUnchanged();
@@ -272,7 +290,7 @@ TEST(timer_without_a_free_signal_is_an_error) {
   const ProcessState state = ProcessState::Now();
   static Count count;
   CpuTimer timer;
-  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), EAGAIN);
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), EAGAIN);
   EXPECT(!timer.running());
   state.ExpectUnchanged();
   timer.Stop();
@@ -285,13 +303,14 @@ TEST(timer_refused_by_the_kernel_is_an_error) {
   for (const int error : {EPERM, ENOSYS, ENOTSUP, EAGAIN, EINVAL}) {
     CpuTimer timer;
     refuse_timer_create = error;
-    EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), error);
+    EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count),
+              error);
     EXPECT(!timer.running());
     EXPECT_EQ(CpuTimer::signal_number(), 0);
     state.ExpectUnchanged();
     // And it works once it is allowed.
     refuse_timer_create = 0;
-    EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+    EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
     timer.Stop();
     state.ExpectUnchanged();
   }
@@ -302,7 +321,7 @@ TEST(timer_that_cannot_be_armed_is_an_error) {
   static Count count;
   CpuTimer timer;
   refuse_timer_settime = EINVAL;
-  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), EINVAL);
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), EINVAL);
   EXPECT(!timer.running());
   EXPECT_EQ(CpuTimer::signal_number(), 0);
   state.ExpectUnchanged();
@@ -313,7 +332,7 @@ TEST(timer_that_cannot_be_armed_is_an_error) {
 TEST(timer_that_cannot_be_deleted_is_disarmed_and_used_again) {
   static Count count;
   CpuTimer timer;
-  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
   const int signal = CpuTimer::signal_number();
   refuse_timer_delete = EPERM;
   for (int i = 0; i < 3; i++) {
@@ -326,8 +345,8 @@ TEST(timer_that_cannot_be_deleted_is_disarmed_and_used_again) {
     Burn(20 * kMillisecond);
     EXPECT_EQ(raise(signal), 0);
     EXPECT_EQ(count.signals.load(), signals);
-    EXPECT_LE(TimersOfProcess(), 1);
-    EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+    EXPECT_LE(TimersOfProcess(), test_clock == SampleClock::kTick ? 1 : 2);
+    EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
     EXPECT_EQ(TimersOfProcess(), stopped.timers);
   }
   timer.Stop();
@@ -336,7 +355,8 @@ TEST(timer_that_cannot_be_deleted_is_disarmed_and_used_again) {
   static Count other_count;
   std::thread other([] {
     CpuTimer timer;
-    EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &other_count), 0);
+    EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &other_count),
+              0);
     BurnUntilSignals(other_count, 2);
     timer.Stop();
   });
@@ -344,7 +364,7 @@ TEST(timer_that_cannot_be_deleted_is_disarmed_and_used_again) {
   EXPECT_EQ(CpuTimer::signal_number(), signal);
   EXPECT_EQ(raise(signal), 0);
   // Once it can be deleted, nothing is left.
-  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
   timer.Stop();
   EXPECT_EQ(CpuTimer::signal_number(), 0);
   EXPECT_EQ(TimersOfProcess(), 0);
@@ -360,7 +380,7 @@ TEST(timer_that_cannot_even_be_disarmed_is_ignored) {
   EXPECT_EQ(sigaltstack(&stack, nullptr), 0);
   static Count count;
   CpuTimer timer;
-  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
   const int signal = CpuTimer::signal_number();
   refuse_timer_delete = EPERM;
   refuse_timer_settime = EPERM;
@@ -372,12 +392,12 @@ TEST(timer_that_cannot_even_be_disarmed_is_ignored) {
   const int64_t signals = count.signals.load();
   Burn(20 * kMillisecond);
   EXPECT_EQ(count.signals.load(), signals);
-  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), EPERM);
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), EPERM);
   EXPECT(!timer.running());
   Burn(20 * kMillisecond);
   EXPECT_EQ(count.signals.load(), signals);
   refuse_timer_settime = 0;
-  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
   BurnUntilSignals(count, 2);
   CpuTimer::StopAll();
   timer.Stop();
@@ -393,7 +413,8 @@ TEST(timer_limit_holds_for_timers_that_cannot_be_deleted) {
     const bool is_over = i == CpuTimer::kMaxTimers;
     std::thread([is_over] {
       CpuTimer timer;
-      const int error = timer.Start(1000 * kMillisecond, CountSignal, &count);
+      const int error =
+          timer.Start(1000 * kMillisecond, test_clock, CountSignal, &count);
       EXPECT_EQ(error, is_over ? EAGAIN : 0);
       timer.Stop();
     }).join();
@@ -413,7 +434,7 @@ void ChainToOurs(int signal, siginfo_t* info, void* ucontext) {
 TEST(timer_leaves_the_handler_that_somebody_has_put_over_its_own) {
   static Count count;
   CpuTimer timer;
-  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
   const int signal = CpuTimer::signal_number();
   struct sigaction action = {};
   action.sa_sigaction = ChainToOurs;
@@ -428,7 +449,7 @@ TEST(timer_leaves_the_handler_that_somebody_has_put_over_its_own) {
   EXPECT_EQ(chained_signals.load(), chained + 1);
   // That signal is theirs from now on.
   const ProcessState state = ProcessState::Now();
-  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
   EXPECT_EQ(CpuTimer::signal_number(), signal - 1);
   BurnUntilSignals(count, 2);
   timer.Stop();
@@ -444,7 +465,7 @@ TEST(timer_takes_no_signal_that_is_blocked_while_there_is_another) {
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   static Count count;
   CpuTimer timer;
-  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
   EXPECT_EQ(CpuTimer::signal_number(), SIGRTMAX - 1);
   EXPECT_EQ(sigqueue(getpid(), SIGRTMAX, {.sival_int = 7}), 0);
   siginfo_t info;
@@ -458,7 +479,7 @@ TEST(timer_leaves_the_process_as_it_was_found) {
   static Count count;
   CpuTimer timer;
   for (int i = 0; i < 3; i++) {
-    EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+    EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
     EXPECT(timer.running());
     BurnUntilSignals(count, 1);
     timer.Stop();
@@ -479,7 +500,7 @@ TEST(timer_gives_a_blocked_signal_back_blocked) {
   const ProcessState state = ProcessState::Now();
   static Count count;
   CpuTimer timer;
-  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
   BurnUntilSignals(count, 2);
   timer.Stop();
   state.ExpectUnchanged();
@@ -489,7 +510,7 @@ TEST(timer_gives_a_blocked_signal_back_blocked) {
 TEST(timer_stopped_with_a_signal_pending) {
   static Count count;
   CpuTimer timer;
-  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, CpuTimer::signal_number());
@@ -508,14 +529,15 @@ TEST(timer_ignores_signals_of_a_deleted_timer) {
   std::atomic<bool> done{false};
   std::thread other([&] {
     CpuTimer timer;
-    EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &other_count), 0);
+    EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &other_count),
+              0);
     started = true;
     while (!done) usleep(1000);
     timer.Stop();
   });
   while (!started) usleep(1000);
   CpuTimer timer;
-  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, CpuTimer::signal_number());
@@ -526,7 +548,8 @@ TEST(timer_ignores_signals_of_a_deleted_timer) {
   // Its entry is used again, with another owner.
   static Count next_count;
   CpuTimer next;
-  EXPECT_EQ(next.Start(1000 * kMillisecond, CountSignal, &next_count), 0);
+  EXPECT_EQ(
+      next.Start(1000 * kMillisecond, test_clock, CountSignal, &next_count), 0);
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
   Burn(10 * kMillisecond);
   EXPECT_EQ(count.signals.load(), signals);
@@ -539,7 +562,8 @@ TEST(timer_ignores_signals_of_a_deleted_timer) {
 TEST(timer_ignores_signals_that_others_send) {
   static Count count;
   CpuTimer timer;
-  EXPECT_EQ(timer.Start(1000 * kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(timer.Start(1000 * kMillisecond, test_clock, CountSignal, &count),
+            0);
   const int signal = CpuTimer::signal_number();
   EXPECT_EQ(raise(signal), 0);
   EXPECT_EQ(kill(getpid(), signal), 0);
@@ -553,7 +577,7 @@ TEST(timer_ignores_signals_that_others_send) {
 TEST(timer_keeps_errno) {
   static Count count;
   CpuTimer timer;
-  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
   errno = EXDEV;
   BurnUntilSignals(count, 3);
   EXPECT_EQ(errno, EXDEV);
@@ -563,7 +587,7 @@ TEST(timer_keeps_errno) {
 TEST(timer_blocks_the_signal_of_other_profilers_in_its_handler) {
   CpuTimer timer;
   Count count;
-  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
   struct sigaction action;
   EXPECT_EQ(sigaction(CpuTimer::signal_number(), nullptr, &action), 0);
   EXPECT_EQ(sigismember(&action.sa_mask, SIGPROF), 1);
@@ -575,13 +599,16 @@ TEST(timer_limit_is_named) {
   std::vector<std::unique_ptr<CpuTimer>> timers;
   for (uint32_t i = 0; i < CpuTimer::kMaxTimers; i++) {
     timers.push_back(std::make_unique<CpuTimer>());
-    EXPECT_EQ(timers[i]->Start(1000 * kMillisecond, CountSignal, &count), 0);
+    EXPECT_EQ(
+        timers[i]->Start(1000 * kMillisecond, test_clock, CountSignal, &count),
+        0);
   }
   CpuTimer one_more;
-  EXPECT_EQ(one_more.Start(kMillisecond, CountSignal, &count), EAGAIN);
+  EXPECT_EQ(one_more.Start(kMillisecond, test_clock, CountSignal, &count),
+            EAGAIN);
   EXPECT(!one_more.running());
   timers[500]->Stop();
-  EXPECT_EQ(one_more.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(one_more.Start(kMillisecond, test_clock, CountSignal, &count), 0);
   one_more.Stop();
   for (auto& timer : timers) timer->Stop();
   EXPECT_EQ(CpuTimer::signal_number(), 0);
@@ -595,7 +622,8 @@ TEST(timer_stop_all_disarms_every_thread) {
   std::atomic<bool> stopped{false};
   std::thread other([&] {
     CpuTimer timer;
-    EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &other_count), 0);
+    EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &other_count),
+              0);
     BurnUntilSignals(other_count, 1);
     started = true;
     while (!stopped) Burn(kMillisecond);
@@ -605,7 +633,7 @@ TEST(timer_stop_all_disarms_every_thread) {
     timer.Stop();
   });
   CpuTimer timer;
-  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
   BurnUntilSignals(count, 1);
   while (!started) usleep(1000);
   CpuTimer::StopAll();
@@ -626,7 +654,8 @@ TEST(timer_threads_start_and_stop_at_once) {
     threads.emplace_back([&count] {
       for (int i = 0; i < 20; i++) {
         CpuTimer timer;
-        EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+        EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count),
+                  0);
         Burn(kMillisecond / 4);
         timer.Stop();
       }
@@ -646,7 +675,7 @@ void OnAlternateStack(size_t bytes, bool expect_replaced) {
   const ProcessState state = ProcessState::Now();
   static Count count;
   CpuTimer timer;
-  EXPECT_EQ(timer.Start(kMillisecond, CountSignal, &count), 0);
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
   stack_t during;
   EXPECT_EQ(sigaltstack(nullptr, &during), 0);
   EXPECT_EQ(during.ss_sp != stack.ss_sp, expect_replaced);
@@ -672,6 +701,206 @@ TEST(timer_replaces_a_small_alternate_stack) {
   // The kernel names the least size, an emulator may not.
   const size_t least = getauxval(AT_MINSIGSTKSZ);
   OnAlternateStack((least != 0 ? least : size_t{MINSIGSTKSZ}) + 1024, true);
+}
+
+// --- The precise clock ---
+
+TEST(timer_takes_a_sample_an_interval_where_the_tick_is_longer) {
+  static Count count;
+  CpuTimer timer;
+  EXPECT_EQ(
+      timer.Start(kMillisecond, SampleClock::kPrecise, CountSignal, &count), 0);
+  EXPECT(timer.is_precise());
+  // At 250 ticks a second, a timer on the CPU clock sends 5 signals in 20 ms. A
+  // machine that is shared takes time from most rounds, but not from all.
+  int64_t most = 0;
+  for (int round = 0; round < 200 && most < 13; round++) {
+    const int64_t signals = count.signals.load();
+    Burn(20 * kMillisecond);
+    most = std::max(most, count.signals.load() - signals);
+  }
+  EXPECT_GE(most, 13);
+  timer.Stop();
+  EXPECT(!timer.is_precise());
+}
+
+std::atomic<bool> inside{false};
+std::atomic<int64_t> weight_inside{0};
+
+void CountInside(void* owner, uint32_t weight, void* ucontext) noexcept {
+  CountSignal(owner, weight, ucontext);
+  if (inside) weight_inside.fetch_add(weight);
+}
+
+// Half of the CPU time is in bursts that begin and end with a millisecond of
+// the wall clock, as the scheduler's ticks do.
+TEST(timer_sees_work_in_step_with_the_clock) {
+  static Count count;
+  CpuTimer timer;
+  const auto now_ns = [] {
+    timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return int64_t{now.tv_sec} * 1000 * kMillisecond + now.tv_nsec;
+  };
+  EXPECT_EQ(
+      timer.Start(kMillisecond, SampleClock::kPrecise, CountInside, &count), 0);
+  int64_t ns_inside = 0;
+  for (int i = 0; i < 150; i++) {
+    usleep(1000);
+    inside = true;
+    const int64_t begin = ThreadCpuNs();
+    const int64_t until = now_ns() / kMillisecond + 1;
+    while (now_ns() / kMillisecond < until) {
+    }
+    ns_inside += ThreadCpuNs() - begin;
+    inside = false;
+    Burn(kMillisecond / 2);
+  }
+  timer.Stop();
+  EXPECT_GE(weight_inside.load() * kMillisecond, ns_inside * 7 / 10);
+  EXPECT_LE(weight_inside.load() * kMillisecond, ns_inside * 13 / 10);
+}
+
+#if defined(__GLIBC__)
+TEST(timer_lets_a_thread_sleep_and_is_armed_when_it_wakes) {
+  static Count count;
+  CpuTimer timer;
+  EXPECT_EQ(
+      timer.Start(kMillisecond, SampleClock::kPrecise, CountSignal, &count), 0);
+  // The first wait is interrupted: the timer was armed. It may be once more.
+  for (int i = 0; i < 20; i++) usleep(20000);
+  const int asleep = timers_set.load();
+  int interrupted = 0;
+  for (int i = 0; i < 10; i++) interrupted += usleep(10000) != 0;
+  // None, unless a tick has met the thread between two of them.
+  EXPECT_LE(interrupted, 4);
+  EXPECT_LE(timers_set.load(), asleep + 4);
+  const int before = timers_set.load();
+  for (int i = 0; i < 1000; i++) timer.WakeUp();
+  EXPECT_GE(timers_set.load(), before + 1);
+  EXPECT_LE(timers_set.load(), before + 100);
+  BurnUntilSignals(count, 10);
+  // Nobody wakes it: the kernel's ticks do.
+  for (int i = 0; i < 20; i++) usleep(20000);
+  const int armed = timers_set.load();
+  BurnUntilSignals(count, 10);
+  EXPECT_GE(timers_set.load(), armed + 10);
+  timer.Stop();
+}
+
+TEST(timer_goes_by_ticks_where_the_precise_one_is_refused) {
+  static Count count;
+  CpuTimer timer;
+  const ProcessState state = ProcessState::Now();
+  refuse_monotonic_timers = true;
+  test_clock = SampleClock::kPrecise;
+  EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
+  EXPECT(!timer.is_precise());
+  timer.Stop();
+  state.ExpectUnchanged();
+  Test_timer_weights_equal_cpu_time_at_1_ms();
+}
+
+// As by a sandbox that is put up while the timer runs.
+TEST(timer_goes_by_ticks_where_arming_is_refused_later) {
+  static Count count;
+  CpuTimer timer;
+  EXPECT_EQ(
+      timer.Start(kMillisecond, SampleClock::kPrecise, CountSignal, &count), 0);
+  BurnUntilSignals(count, 2);
+  refuse_timer_settime = EPERM;
+  const int64_t before = count.weight.load();
+  const int64_t begin = ThreadCpuNs();
+  BurnUntilSignals(count, 20);
+  EXPECT(!timer.is_precise());
+  EXPECT_GE((count.weight.load() - before) * kMillisecond,
+            (count.cpu_ns.load() - begin) * 8 / 10);
+  timer.Stop();
+}
+#endif  // __GLIBC__
+
+TEST(timer_that_is_paused_counts_nothing) {
+  for (const SampleClock clock : {SampleClock::kTick, SampleClock::kPrecise}) {
+    static Count count;
+    CpuTimer timer;
+    EXPECT_EQ(timer.Start(kMillisecond, clock, CountSignal, &count), 0);
+    BurnUntilSignals(count, 2);
+    timer.Pause();
+    const int64_t weight = count.weight.load();
+    Burn(50 * kMillisecond);
+    timer.WakeUp();
+    EXPECT_EQ(count.weight.load(), weight);
+    timer.Resume();
+    const int64_t begin = ThreadCpuNs();
+    BurnUntilSignals(count, 3);
+    EXPECT_LE((count.weight.load() - weight) * kMillisecond,
+              count.cpu_ns.load() - begin + kMillisecond);
+    timer.Stop();
+  }
+}
+
+void ByThePreciseClock(void (*test)()) {
+  test_clock = SampleClock::kPrecise;
+  test();
+}
+
+TEST(timer_weights_equal_cpu_time_at_10_ms_precise) {
+  ByThePreciseClock(Test_timer_weights_equal_cpu_time_at_10_ms);
+}
+
+TEST(timer_weights_equal_cpu_time_at_1_ms_precise) {
+  ByThePreciseClock(Test_timer_weights_equal_cpu_time_at_1_ms);
+}
+
+TEST(timer_sends_nothing_while_idle_precise) {
+  ByThePreciseClock(Test_timer_sends_nothing_while_idle);
+}
+
+TEST(timer_counts_its_own_thread_only_precise) {
+  ByThePreciseClock(Test_timer_counts_its_own_thread_only);
+}
+
+TEST(timer_refused_by_the_kernel_is_an_error_precise) {
+  ByThePreciseClock(Test_timer_refused_by_the_kernel_is_an_error);
+}
+
+TEST(timer_that_cannot_be_armed_is_an_error_precise) {
+  ByThePreciseClock(Test_timer_that_cannot_be_armed_is_an_error);
+}
+
+TEST(timer_that_cannot_be_deleted_is_disarmed_and_used_again_precise) {
+  ByThePreciseClock(
+      Test_timer_that_cannot_be_deleted_is_disarmed_and_used_again);
+}
+
+TEST(timer_that_cannot_even_be_disarmed_is_ignored_precise) {
+  ByThePreciseClock(Test_timer_that_cannot_even_be_disarmed_is_ignored);
+}
+
+TEST(timer_leaves_the_process_as_it_was_found_precise) {
+  ByThePreciseClock(Test_timer_leaves_the_process_as_it_was_found);
+}
+
+TEST(timer_stopped_with_a_signal_pending_precise) {
+  ByThePreciseClock(Test_timer_stopped_with_a_signal_pending);
+}
+
+TEST(timer_ignores_signals_of_a_deleted_timer_precise) {
+  ByThePreciseClock(Test_timer_ignores_signals_of_a_deleted_timer);
+}
+
+TEST(timer_keeps_errno_precise) { ByThePreciseClock(Test_timer_keeps_errno); }
+
+TEST(timer_limit_is_named_precise) {
+  ByThePreciseClock(Test_timer_limit_is_named);
+}
+
+TEST(timer_stop_all_disarms_every_thread_precise) {
+  ByThePreciseClock(Test_timer_stop_all_disarms_every_thread);
+}
+
+TEST(timer_threads_start_and_stop_at_once_precise) {
+  ByThePreciseClock(Test_timer_threads_start_and_stop_at_once);
 }
 
 }  // namespace

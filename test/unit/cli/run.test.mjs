@@ -331,6 +331,7 @@ describe('otelpyroscope run', function () {
     for (const [args, expected, message] of [
       [[], 2, /run needs a program/],
       [['--interval', '5', 'x.js'], 2, /--interval needs a whole number from 1000 to 1000000/],
+      [['--clock', 'perf', 'x.js'], 2, /--clock must be tick or precise, got "perf"/],
       [['--wrong', 'x.js'], 2, /'--wrong'/],
       [['--out', path.join(directory, 'no', 'file'), 'x.js'], 1, /there is no such folder/],
       [[script], 1, /no program for Node\.js \(#!\/bin\/sh\)/],

@@ -73,6 +73,7 @@ describe('CpuProfilerOptions', () => {
   it('have defaults', () => {
     assert.deepEqual(resolveCpuProfilerOptions(), {
       intervalMicros: 10_000,
+      clock: 'tick',
       maxFrames: 128,
       lineNumbers: true,
       sourceMaps: false,
@@ -83,8 +84,14 @@ describe('CpuProfilerOptions', () => {
 
   it('are used as given, to the ends of their ranges', () => {
     for (const options of [
-      { intervalMicros: 1_000, maxFrames: 1, lineNumbers: false, sourceMaps: true },
-      { intervalMicros: 1_000_000, maxFrames: 1_024, lineNumbers: true, sourceMaps: false },
+      { intervalMicros: 1_000, clock: 'tick', maxFrames: 1, lineNumbers: false, sourceMaps: true },
+      {
+        intervalMicros: 1_000_000,
+        clock: 'precise',
+        maxFrames: 1_024,
+        lineNumbers: true,
+        sourceMaps: false,
+      },
     ].map((one) => ({ ...one, stripFilenames: 'all', shortenPaths: true }))) {
       assert.deepEqual(resolveCpuProfilerOptions(options), options);
     }
@@ -109,9 +116,10 @@ describe('CpuProfilerOptions', () => {
     const cases = [
       [{ intervalMicros: '1000' }, /intervalMicros .*got "1000"/],
       [{ maxFrames: null }, /maxFrames .*got null/],
+      [{ clock: 'perf' }, /clock must be one of tick, precise, got "perf"/],
       [{ lineNumbers: 'yes' }, /lineNumbers must be true or false/],
       [{ sourceMaps: 0 }, /sourceMaps must be true or false/],
-      [{ interval: 1 }, /unknown option "interval".*intervalMicros, maxFrames/],
+      [{ interval: 1 }, /unknown option "interval".*intervalMicros, clock, maxFrames/],
       [{ appName: 'x' }, /unknown option "appName"/],
     ];
     for (const [options, message] of cases) {

@@ -65,6 +65,7 @@ describe('PyroscopeConfig', () => {
       PYROSCOPE_PROTOCOL: 'otlp',
       PYROSCOPE_MAX_LABEL_VALUES: '0',
       PYROSCOPE_SAMPLING_INTERVAL_MICROS: '4000',
+      PYROSCOPE_SAMPLING_CLOCK: 'precise',
       PYROSCOPE_PROFILING_ENABLED: 'FALSE',
       OTEL_RESOURCE_ATTRIBUTES: 'service.name=other,service.namespace=eu%20west',
     });
@@ -85,7 +86,7 @@ describe('PyroscopeConfig', () => {
       protocol: 'otlp',
       maxLabelValues: 0,
     });
-    assert.equal(profiler.intervalMicros, 4_000);
+    assert.deepEqual([profiler.intervalMicros, profiler.clock], [4_000, 'precise']);
     assert.deepEqual(log.messages, []);
   });
 
@@ -125,6 +126,7 @@ describe('PyroscopeConfig', () => {
       PYROSCOPE_MAX_LABEL_VALUES: '-1',
       PYROSCOPE_PROTOCOL: 'grpc',
       PYROSCOPE_SAMPLING_INTERVAL_MICROS: '10',
+      PYROSCOPE_SAMPLING_CLOCK: 'perf',
       PYROSCOPE_PROFILING_ENABLED: 'perhaps',
       OTEL_RESOURCE_ATTRIBUTES: 'service.name=%',
     });
@@ -135,9 +137,17 @@ describe('PyroscopeConfig', () => {
     assert.deepEqual([resolved.timeoutMs, resolved.protocol], [10_000, 'ingest']);
     assert.equal(resolved.maxLabelValues, 500);
     assert.deepEqual([profiler.intervalMicros, resolved.enabled], [10_000, true]);
+    assert.equal(profiler.clock, 'tick');
     assert.equal(log.messages.length, 1);
     const [warning] = log.messages;
-    for (const name of ['TAGS', 'HTTP_HEADERS', 'SERVER_ADDRESS', 'TIMEOUT_MS', 'PROTOCOL']) {
+    for (const name of [
+      'SAMPLING_CLOCK',
+      'TAGS',
+      'HTTP_HEADERS',
+      'SERVER_ADDRESS',
+      'TIMEOUT_MS',
+      'PROTOCOL',
+    ]) {
       assert.ok(warning.includes(`PYROSCOPE_${name}: `), warning);
     }
     assert.match(warning, /FLUSH_INTERVAL_MS.*SAMPLING|SAMPLING.*FLUSH_INTERVAL_MS/s);
