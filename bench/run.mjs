@@ -28,6 +28,7 @@ const NAMES = [
   'spans',
   'await-hop',
   'accuracy',
+  'bursts',
   'start-up',
   'memory',
   'package',
