@@ -10,8 +10,8 @@ import {
   ProfileBuilder,
   type BuilderOptions,
   type ProfileTimes,
-  type SampleBatch,
 } from '../pprof/profile-builder.js';
+import type { SampleBatch } from '../pprof/sample-batch.js';
 import { threadSingleton } from '../util/thread-singleton.js';
 import { atOnce, inSlices } from '../util/time-slices.js';
 import { SourceMaps } from '../source-maps/source-maps.js';

@@ -8,7 +8,7 @@ import { OTHER_THREADS } from '../util/pseudo-frames.js';
 import { labelsOfSet, type LabelSet } from '../labels/label-set.js';
 import { cutValue, type Labels } from '../labels/label-values.js';
 import { openNativeThread, type NativeForeignBatch, type NativeThread } from '../addon/loader.js';
-import type { LabelsById, SampleBatch } from '../pprof/profile-builder.js';
+import type { LabelsById, SampleBatch } from '../pprof/sample-batch.js';
 
 /**
  * How long a stopped sampler keeps listening to V8's code events, in milliseconds. Scrapes start
