@@ -224,6 +224,9 @@ void EndFlush(const Napi::CallbackInfo& info) {
       }
     }
   }
+  // Else labels may be missing: the end of the environment delivers the
+  // samples.
+  if (!CanAccessObjects(info.Env())) return;
   ThreadOf(info)->EndFlush(std::move(labels));
 }
 

@@ -29,6 +29,12 @@ uint64_t ToUint64(const Napi::Value& value) {
   return static_cast<uint64_t>(value.As<Napi::Number>().Int64Value());
 }
 
+bool CanAccessObjects(Napi::Env env) {
+  bool result = false;
+  return napi_has_named_property(env, env.Global(), "Object", &result) ==
+         napi_ok;
+}
+
 Napi::Value ToArray(Napi::Env env, const std::vector<uint32_t>& words) {
   napi_value buffer = nullptr;
   napi_value array = nullptr;
