@@ -3,6 +3,7 @@
  * AsyncContextFrame from which the signal handler could read it.
  */
 import { createHook, type AsyncHook } from 'node:async_hooks';
+import { RejectionLabels } from './rejection-labels.js';
 
 /** Nested async scopes whose outer label is restored; deeper ones end without a label. */
 export const MAX_SCOPES = 1_024;
@@ -17,24 +18,33 @@ export class LabelWordHook {
   readonly #hook: AsyncHook;
   /** The ids that `after` writes back, for the scopes now entered, outermost first. */
   readonly #outer = new Int32Array(MAX_SCOPES);
+  readonly #rejections: RejectionLabels;
   #depth = 0;
   #failures = 0;
 
   /** `currentId` returns the label id of the async context that it is called in; 0 for no label. */
   constructor(word: Int32Array, currentId: () => number) {
     this.#word = word;
+    // What a hook throws ends the process, and another hook may have broken AsyncLocalStorage.
+    const writeCurrentId = (): void => {
+      try {
+        word[0] = currentId();
+      } catch {
+        word[0] = 0;
+        this.#failures++;
+      }
+    };
+    // At its end, `after` writes back the id that the word had before the callback.
+    this.#rejections = new RejectionLabels(writeCurrentId, () => {
+      if (this.#depth > 0) this.#outer[this.#depth - 1] = 0;
+      else word[0] = 0;
+    });
     this.#hook = createHook({
       // Node.js calls these in pairs, after an uncaught exception too, and aborts otherwise.
       before: () => {
         if (this.#depth < MAX_SCOPES) this.#outer[this.#depth] = word[0] ?? 0;
         this.#depth++;
-        // What a hook throws ends the process, and another hook may have broken AsyncLocalStorage.
-        try {
-          word[0] = currentId();
-        } catch {
-          word[0] = 0;
-          this.#failures++;
-        }
+        writeCurrentId();
       },
       after: () => {
         // At depth 0 a scope ends that was entered before the hook was enabled.
@@ -55,11 +65,13 @@ export class LabelWordHook {
     this.#depth = 0;
     this.#word[0] = id;
     this.#hook.enable();
+    this.#rejections.enable();
   }
 
   /** Stops writing and clears the label word. */
   disable(): void {
     this.#hook.disable();
+    this.#rejections.disable();
     this.#word[0] = 0;
   }
 }

@@ -19,7 +19,7 @@ labels.connect(native);
 
 const set = createLabelSet(undefined, createUserLabels(new Map([['name', 'a']])));
 const inLabel = (fn) => labels.run(set, fn, undefined, []);
-const result = { caught: 0, wrong: [], atExit: -1, deep: -1 };
+const result = { caught: 0, wrong: [], atExit: -1, deep: -1, rejections: [], listeners: [] };
 const check = (where) => {
   if (native.labelWord[0] !== 0) result.wrong.push(where);
 };
@@ -33,7 +33,21 @@ process.on('uncaughtException', (error) => {
   result.caught++;
 });
 
+// Ours is there with the first of the program's, and goes with the last.
+const countListeners = () => result.listeners.push(process.listenerCount('unhandledRejection'));
+const onRejection = () => result.rejections.push(native.labelWord[0] === set.id);
+const reject = () => void Promise.reject(new Error('rejected'));
 inLabel(() => setTimeout(fail, 1));
+countListeners();
+process.on('unhandledRejection', onRejection);
+countListeners();
+inLabel(reject);
+setTimeout(reject, 9);
+setTimeout(() => inLabel(reject), 10);
+setTimeout(() => {
+  process.off('unhandledRejection', onRejection);
+  countListeners();
+}, 20);
 inLabel(() => process.nextTick(() => new AsyncResource('outer').runInAsyncScope(fail)));
 inLabel(() =>
   setTimeout(() => {
@@ -42,6 +56,7 @@ inLabel(() =>
 );
 for (let ms = 1; ms < 8; ms++) setTimeout(() => check(`timer ${ms}`), ms);
 setImmediate(() => check('immediate'));
+setTimeout(() => check('timer after a rejection'), 11);
 
 // More nested scopes than MAX_SCOPES: unlabelled, not wrong.
 const nested = inLabel(() => new AsyncResource('nested'));

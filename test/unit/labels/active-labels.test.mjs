@@ -476,6 +476,8 @@ describe('ActiveLabels', () => {
     const result = JSON.parse(
       execFileSync(process.execPath, [...process.execArgv, fixture], { encoding: 'utf8' }),
     );
-    assert.deepEqual(result, { caught: 3, wrong: [], atExit: 0, deep: 0 });
+    const rejections = [true, false, true];
+    const expected = { caught: 3, wrong: [], atExit: 0, deep: 0, rejections, listeners: [0, 2, 0] };
+    assert.deepEqual(result, expected);
   });
 });
