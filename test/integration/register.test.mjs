@@ -61,7 +61,11 @@ describe('registration without code', function () {
 
       const profiles = standIns.pyroscope.uploads;
       for (const { series, protocol: by } of profiles) {
-        assert.deepEqual(series, { service_name: 'demo shop', service_namespace: 'eu' });
+        const { service_name, service_namespace, otel_scope_name } = series;
+        assert.deepEqual(
+          [service_name, service_namespace, otel_scope_name],
+          ['demo shop', 'eu', 'otelpyroscope'],
+        );
         assert.equal(by, protocol);
       }
       const roots = standIns.collector.spans.filter(
