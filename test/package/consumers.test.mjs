@@ -165,7 +165,7 @@ describe('the package in an application', function () {
 
   it('has the files that users need, and no others', function () {
     const allowed =
-      /^(package\.json|README\.md|CHANGELOG\.md|LICENSE|native\/binding\.gyp|CMakeLists\.txt|lib\/.+\.(js|mjs|d\.ts|d\.mts)|lib\/viewer\/(LICENSES\.txt|icon\.svg|index\.html|viewer\.css)|native\/\w+\/\w+\.(cc|h)|prebuilds\/linux-(x64|arm64)\/otelpyroscope\.abi\d+\.(glibc|musl)\.node|scripts\/(build-native|lib\/native-build)\.mjs)$/;
+      /^(package\.json|README\.md|CHANGELOG\.md|LICENSE|native\/addon\.gypi|CMakeLists\.txt|lib\/.+\.(js|mjs|d\.ts|d\.mts)|lib\/viewer\/(LICENSES\.txt|icon\.svg|index\.html|viewer\.css)|native\/\w+\/\w+\.(cc|h)|prebuilds\/linux-(x64|arm64)\/otelpyroscope\.abi\d+\.(glibc|musl)\.node|scripts\/(build-native|lib\/native-build)\.mjs)$/;
     assert.deepEqual(
       packed.paths.filter((file) => !allowed.test(file)),
       [],
