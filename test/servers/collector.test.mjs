@@ -1,5 +1,6 @@
 /** OTLP uploads through a real OpenTelemetry Collector: all that was sent comes out at its other end. */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { gunzipSync } from 'node:zlib';
 import { CpuProfiler, withLabels } from 'otelpyroscope';
@@ -179,6 +180,7 @@ describe('OTLP through an OpenTelemetry Collector', () => {
     const config = { serverAddress: 'http://127.0.0.1', headers: {}, protocol: 'otlp' };
     const [{ summary }] = (await fitProfile(gzipped, limits)).parts;
     const { headers, body } = await uploadRequest(config, {
+      id: randomUUID(),
       type: CPU_PROFILE,
       series: series(),
       gzipped,

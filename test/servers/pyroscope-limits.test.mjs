@@ -1,5 +1,6 @@
 /** Windows over the limits of a real Pyroscope arrive whole, and the stand-in refuses what the server refuses. */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { decodePprof } from '../support/pyroscope-rules.mjs';
 import { PyroscopeServer } from '../support/pyroscope-server.mjs';
@@ -108,6 +109,7 @@ describe('the limits of Pyroscope', function () {
     const summary = { samples: 1, startNanos, durationNanos, periodNanos: period };
     const config = { serverAddress, headers: { 'x-scope-orgid': tenant }, protocol };
     const { url, headers, body } = await uploadRequest(config, {
+      id: randomUUID(),
       type: CPU_PROFILE,
       series,
       gzipped,

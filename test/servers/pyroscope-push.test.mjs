@@ -18,6 +18,13 @@ import { byStack, samplesOf, sumOf, tracerOf, work } from './workload.mjs';
 const COUNTS = 'process_cpu:samples:count:cpu:nanoseconds';
 const CART = 'GET /cart';
 const PAY = 'POST /pay';
+/** Labels of the series that the agent adds, as @pyroscope/nodejs does. */
+const AGENT_LABELS = [
+  'otel.scope.name',
+  'otel.scope.version',
+  'process.runtime.name',
+  'process.runtime.version',
+];
 /** Labels that the client or the server adds to a series; others of the server begin with `__`. */
 const ADDED = ['pyroscope_spy', 'service.name'];
 
@@ -178,6 +185,9 @@ describe('profiles in Pyroscope', function () {
 
       const [label, pod] =
         protocol === 'otlp' ? ['tenant.id', 'k8s.pod.name'] : ['tenant_id', 'k8s_pod_name'];
+      const agentLabels = AGENT_LABELS.map((name) =>
+        protocol === 'otlp' ? name : name.replaceAll('.', '_'),
+      );
       itIsFound(() => ({
         tenant,
         service,
@@ -185,7 +195,7 @@ describe('profiles in Pyroscope', function () {
         kinds: relay.uploads.flatMap(({ kinds }) => kinds),
         spans,
         label,
-        labelNames: ['service_name', 'span_name', 'zone', label, pod],
+        labelNames: ['service_name', 'span_name', 'zone', label, pod, ...agentLabels],
       }));
     });
   }
