@@ -53,6 +53,12 @@ const SAME_ON_ALL = [
   'test/integration/viewer-demo.test.mjs',
 ];
 
+/**
+ * Compiles the addon twice more. Left out except on the last version: the calls differ by V8's
+ * headers alone, of which `npm test` has the oldest.
+ */
+const CALL_GRAPH = 'test/native/call-graph.test.mjs';
+
 /** Returns whether the suite passes on that version. */
 function testOn(version, mochaArguments) {
   const prefix = installNode(version);
@@ -75,10 +81,11 @@ const separator = process.argv.indexOf('--');
 const versions = process.argv.slice(2, separator < 0 ? undefined : separator);
 /** The folders of `npm test`. */
 const suites = require('../package.json').scripts.test.split(' ').slice(1);
-const mochaArguments =
-  separator < 0
-    ? [...SAME_ON_ALL.map((file) => `--ignore=${file}`), ...suites]
-    : process.argv.slice(separator + 1);
+function mochaArgumentsFor(version) {
+  if (separator >= 0) return process.argv.slice(separator + 1);
+  const ignored = version === versions.at(-1) ? SAME_ON_ALL : [...SAME_ON_ALL, CALL_GRAPH];
+  return [...ignored.map((file) => `--ignore=${file}`), ...suites];
+}
 
 const failed = [];
 try {
@@ -86,7 +93,7 @@ try {
   if (run('npm', ['run', '--silent', 'build:ts']) !== 0) throw new Error('build:ts failed.');
   for (const version of versions) {
     try {
-      if (!testOn(version, mochaArguments)) failed.push(version);
+      if (!testOn(version, mochaArgumentsFor(version))) failed.push(version);
     } catch (error) {
       console.error(messageOf(error));
       failed.push(version);
