@@ -24,7 +24,7 @@ const hooks = threadSingleton('api-globals.v1', () => ({
  */
 export function onProviderProxy(listener: Listener): () => void {
   hooks.listeners.add(listener);
-  const api = (globalThis as { [OTEL_GLOBAL]?: Api })[OTEL_GLOBAL];
+  const api = registeredApi();
   if (api === undefined) hookGlobal();
   else hookApi(api);
   if (api?.trace !== undefined) notify([listener], api.trace);
@@ -35,8 +35,12 @@ export function onProviderProxy(listener: Listener): () => void {
 
 /** Whether a context manager is registered, as OpenTelemetry's SDKs do when they start. */
 export function hasContextManager(): boolean {
-  const api = (globalThis as { [OTEL_GLOBAL]?: Api })[OTEL_GLOBAL];
-  return api?.context !== undefined;
+  return registeredApi()?.context !== undefined;
+}
+
+/** Returns the object that all copies of the api share; undefined before the first registration. */
+export function registeredApi(): Api | undefined {
+  return (globalThis as { [OTEL_GLOBAL]?: Api })[OTEL_GLOBAL];
 }
 
 /** Waits for the object that all copies of the api share: the first registration makes it. */

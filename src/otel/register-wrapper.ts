@@ -1,6 +1,5 @@
 /** `register()` of a provider, called through its wrapper: the wrapper becomes the global provider. */
-import { OTEL_GLOBAL } from '../util/diagnostics.js';
-import type { ProviderProxy } from './api-globals.js';
+import { registeredApi, type ProviderProxy } from './api-globals.js';
 
 type Register = (...args: unknown[]) => unknown;
 
@@ -21,7 +20,7 @@ export function registerWrapper(wrapper: object, inner: object, args: unknown[])
 }
 
 function replaceGlobal(inner: object, wrapper: object): void {
-  const api = (globalThis as { [OTEL_GLOBAL]?: { trace?: ProviderProxy } })[OTEL_GLOBAL];
+  const api: { trace?: ProviderProxy } | undefined = registeredApi();
   if (api === undefined) return;
   if (api.trace === inner) api.trace = wrapper;
   else if (isDelegate(api.trace, inner)) api.trace?.setDelegate?.(wrapper);

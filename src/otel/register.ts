@@ -50,11 +50,11 @@ class Registration {
   readonly #wrappers = new Map<object, TracerProvider>();
   readonly #hooks = new Set<ProxyHook>();
   readonly #endListening: () => void;
-  #hasProvider = false;
   readonly #checkProvider = (): void => {
     process.off('beforeExit', this.#checkProvider);
     stopTimer(this.#providerTimer);
-    if (!this.#hasProvider && hasContextManager()) warnOnce('no-provider', NO_PROVIDER);
+    const hasProvider = [...this.#hooks].some((hook) => hook.hasProvider);
+    if (!hasProvider && hasContextManager()) warnOnce('no-provider', NO_PROVIDER);
   };
   readonly #providerTimer: Timer | undefined;
 
@@ -85,7 +85,6 @@ class Registration {
   }
 
   wrap(delegate: object): object {
-    this.#hasProvider = true;
     if (delegate instanceof TracerProvider) return delegate;
     let wrapper = this.#wrappers.get(delegate);
     try {
@@ -128,6 +127,11 @@ class ProxyHook {
   constructor(proxy: ProviderProxy, setDelegate: (this: ProviderProxy, delegate: object) => void) {
     this.#proxy = proxy;
     this.#setDelegate = setDelegate;
+  }
+
+  /** Whether a provider has been registered, by whomever. */
+  get hasProvider(): boolean {
+    return this.#delegate !== undefined;
   }
 
   add(registration: Registration): void {

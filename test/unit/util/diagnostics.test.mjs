@@ -107,7 +107,7 @@ describe('an operator without a logger', function () {
       trace.setGlobalTracerProvider(new TracerProvider(new BasicTracerProvider()));`;
     const [silent, own, warned] = await Promise.all(
       [
-        [code, 'console'],
+        [`${code}\nregister();`, 'console'],
         [wrapped, 'none'],
         [code, 'none'],
       ].map(([program, OTEL_TRACES_EXPORTER]) =>
