@@ -35,8 +35,8 @@ export class ActiveLabels {
   #native: NativeLabels | undefined;
   /** How the signal handler reads labels; undefined until it does. */
   #source: LabelSource | undefined;
-  /** The addon that is connected but does not read labels before the first one. */
-  #waiting: NativeLabels | undefined;
+  /** Between `connect` and `disconnect`; there is a source from the first label on at the latest. */
+  #isConnected = false;
   #hook: LabelWordHook | undefined;
   /** The addon's label word while it has to be written; else undefined. */
   #labelWord: Int32Array | undefined;
@@ -125,10 +125,10 @@ export class ActiveLabels {
 
   /** Whether `replace` is safe inside `activate`, and `restoreReplaced` after it; see probes.ts. */
   probeContextFrames(activate: (fn: () => void) => void): boolean {
+    if (this.#storage === undefined) return false;
     const replace = (id: number): void => {
       this.#replace(id);
     };
-    if (this.#storage === undefined) return false;
     return probeContextFrames(this.#storage, this.#replaceLabel, replace, activate);
   }
 
@@ -186,21 +186,16 @@ export class ActiveLabels {
    * Throws an Error where the addon does not fit this package.
    */
   connect(native: NativeLabels): LabelSource | undefined {
-    if (this.#native === native && (this.#source ?? this.#waiting) !== undefined) {
-      return this.#source;
-    }
+    if (this.#native === native && this.#isConnected) return this.#source;
     this.disconnect();
     this.#table.connect(native.sampledLabels, native.labelCpuNanos);
     native.setLabelTable(this.#table.parts);
     native.setLabelStorage(this.#storage ?? null);
     if (this.#native !== native) this.#hook = undefined;
     this.#native = native;
-    if (this.#storage !== undefined) {
-      this.#beginReading(native, this.#storage);
-    } else {
-      native.setLabelSource('label-word');
-      this.#waiting = native;
-    }
+    this.#isConnected = true;
+    if (this.#storage === undefined) native.setLabelSource('label-word');
+    else this.#beginReading(native, this.#storage);
     return this.#source;
   }
 
@@ -216,7 +211,7 @@ export class ActiveLabels {
   disconnect(): void {
     this.#labelWord = undefined;
     this.#source = undefined;
-    this.#waiting = undefined;
+    this.#isConnected = false;
     this.#hook?.disable();
   }
 
@@ -285,10 +280,9 @@ export class ActiveLabels {
     const storage = new AsyncLocalStorage<number>();
     this.#storage = storage;
     // Also while disconnected, as in #replaceStorage.
-    this.#native?.setLabelStorage(storage);
-    const native = this.#waiting;
-    this.#waiting = undefined;
-    if (native !== undefined) this.#beginReading(native, storage);
+    const native = this.#native;
+    native?.setLabelStorage(storage);
+    if (native !== undefined && this.#isConnected) this.#beginReading(native, storage);
     return storage;
   }
 

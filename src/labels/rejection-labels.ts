@@ -38,12 +38,10 @@ export class RejectionLabels {
     void Promise.resolve().then(this.#leave);
   };
 
-  readonly #onAdded = (event: unknown): void => {
-    // Emitted before the listener is added; ours is not the first then.
-    if (event !== REJECTION || process.listenerCount(REJECTION) > 0) return;
-    process.off('newListener', this.#onAdded);
-    process.prependListener(REJECTION, this.#onRejection);
-    process.on('newListener', this.#onAdded);
+  /** Called before a listener is added, also before ours. */
+  readonly #onAdded = (event: unknown, listener: unknown): void => {
+    if (event !== REJECTION || listener === this.#onRejection) return;
+    if (process.listenerCount(REJECTION) === 0) process.on(REJECTION, this.#onRejection);
   };
 
   readonly #onRemoved = (event: unknown): void => {
