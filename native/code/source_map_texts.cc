@@ -13,13 +13,13 @@ SourceMapTexts& SourceMapTexts::Get() {
 uint32_t SourceMapTexts::Add(std::string url, std::string data) {
   if (data.size() > kMaxTextBytes) return kTooLong;
   const std::lock_guard<std::mutex> lock(mutex_);
-  for (const auto& text : texts_) {
-    // Different lengths differ at once.
-    if (text->data == data && text->url == url) return text->number;
-  }
+  const auto known = numbers_.find({url, data});
+  if (known != numbers_.end()) return known->second;
   bytes_ += url.size() + data.size();
   while (bytes_ > kMaxBytes && !texts_.empty()) {
-    bytes_ -= texts_.front()->url.size() + texts_.front()->data.size();
+    const Text& oldest = *texts_.front();
+    bytes_ -= oldest.url.size() + oldest.data.size();
+    numbers_.erase({oldest.url, oldest.data});
     texts_.pop_front();
   }
   auto text = std::make_shared<Text>();
@@ -27,16 +27,19 @@ uint32_t SourceMapTexts::Add(std::string url, std::string data) {
   text->url = std::move(url);
   text->data = std::move(data);
   texts_.push_back(text);
+  numbers_[{text->url, text->data}] = text->number;
   return text->number;
 }
 
 std::shared_ptr<const SourceMapTexts::Text> SourceMapTexts::Find(
     uint32_t number) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  for (const auto& text : texts_) {
-    if (text->number == number) return text;
+  // Numbers are given in order, and only the oldest texts are forgotten.
+  if (texts_.empty() || number < texts_.front()->number ||
+      number > last_number_) {
+    return nullptr;
   }
-  return nullptr;
+  return texts_[number - texts_.front()->number];
 }
 
 uint32_t ScriptMaps::MapOf(v8::Isolate* isolate, int script_id) {

@@ -7,10 +7,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "v8.h"
 #include "v8_heap/script_lines.h"
@@ -49,6 +52,8 @@ class SourceMapTexts {
   std::atomic<bool> is_wanted_{false};
   std::mutex mutex_;
   std::deque<std::shared_ptr<const Text>> texts_;  // the oldest first
+  // By URL and data, which are views of those in `texts_`.
+  std::map<std::pair<std::string_view, std::string_view>, uint32_t> numbers_;
   size_t bytes_ = 0;
   uint32_t last_number_ = 0;
 };

@@ -176,9 +176,12 @@ class StackTable {
   template <typename UrlOf>
   void FillUrls(UrlOf url_of) {
     for (; filled_urls_ < functions_.size(); filled_urls_++) {
-      const FunctionInfo& function = functions_[filled_urls_];
-      if (function.script_id == 0 || !IsOfEvaluated(function.url)) continue;
-      std::string url = url_of(function.script_id, function.text_hash);
+      const int script_id = functions_[filled_urls_].script_id;
+      const uint32_t text_hash = functions_[filled_urls_].text_hash;
+      if (script_id == 0 || !IsOfEvaluated(functions_[filled_urls_].url)) {
+        continue;
+      }
+      std::string url = url_of(script_id, text_hash);
       if (url.empty()) continue;
       text_bytes_ += url.size();
       functions_[filled_urls_].url = std::move(url);
@@ -195,11 +198,12 @@ class StackTable {
       functions_[filled_maps_].source_map = number;
     }
   }
-  // Does the same where V8 may not be called: frames get the lines at which
-  // their functions start, if these are known.
+  // Fills in lines where V8 may not be called: frames get those at which their
+  // functions start, if these are known.
   void FillLinesWithStarts() {
-    while (lines_.size() < frames_.size())
+    while (lines_.size() < frames_.size()) {
       AddLine(frames_[lines_.size()], 0, 0);
+    }
   }
   // Lets the table identify native functions by the symbols of the loaded
   // files, from here on; before, by address. Waits at most `wait_ms` for an
