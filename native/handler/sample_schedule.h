@@ -1,9 +1,8 @@
 // Decides when a thread's next sample is due, and how much CPU time it stands
 // for. Pure arithmetic on times of the thread's CPU clock.
 //
-// Samples are due once in every interval, at a random moment:
-// work that runs in step with the interval would otherwise always, or never, be
-// seen.
+// Samples are due once in every interval, at a random moment: work that runs in
+// step with the interval would otherwise always, or never, be seen.
 #ifndef NATIVE_HANDLER_SAMPLE_SCHEDULE_H_
 #define NATIVE_HANDLER_SAMPLE_SCHEDULE_H_
 

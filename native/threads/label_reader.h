@@ -6,20 +6,20 @@
 // made of plain objects (LabelTableParts in src/labels/label-table.ts), which
 // are read here through V8's API:
 //
-//   table ── sets: Array ─► LabelSet, or undefined, by id mod
-//   SampledLabels::kSize
+// clang-format off
+//   table ── sets: Array, by id mod SampledLabels::kSize ─► LabelSet | undefined
 //         ├─ pinned, pinnedBefore: Map from id ─► LabelSet
 //         └─ ended, or undefined ── ids: Int32Array, by the same index
 //                                ├─ flags: Uint8Array
 //                                ├─ bytes: Uint8Array, 32 per index
-//                                └─ details: Array, 2 per index ─► SpanDetails
-//                                | string
+//                                └─ details: Array, 2 per index ─► SpanDetails | string
 //   LabelSet ── id: number
 //            ├─ trace, or undefined ── traceIdLabel, spanIdLabel: string
 //            │                      └─ named, or undefined; root ─► SpanDetails
 //            └─ user, or undefined ─── values: Map from string to string
 //   SpanDetails ── name: string;  attributeNames: Array;  attributes: object
 //               └─ span, or undefined ── name;  attributes ─► object
+// clang-format on
 //
 // The labels are those that labelsOfSet() in src/labels/label-set.ts makes.
 #ifndef NATIVE_THREADS_LABEL_READER_H_

@@ -129,8 +129,9 @@ export class SourceMaps {
   }
 
   /**
-   * Loads the maps of files, and those with a number; ignores URLs that name no file. Resolves after `maxLoadMs` at the
-   * latest, with the maps read by then, and at once while an earlier load is late. Never rejects.
+   * Loads the maps of files, and those with a number; ignores URLs that name no file. Resolves after
+   * `maxLoadMs` at the latest, with the maps read by then, and at once while an earlier load is late.
+   * Never rejects.
    */
   async load(urls: Iterable<string>, texts: Iterable<number> = []): Promise<OriginalPositions> {
     const load = new Load(Infinity);

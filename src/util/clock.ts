@@ -42,8 +42,9 @@ export function stopTimer(timer: Timer | undefined): void {
 }
 
 /**
- * Calls `fn` after `ms` milliseconds, unless the returned function is called before. When a process that was suspended goes on, its timers end before it reads what
- * has arrived meanwhile: `fn` is called after that, and what has arrived can still stop it.
+ * Calls `fn` after `ms` milliseconds, unless the returned function is called before. When a process
+ * that was suspended goes on, its timers end before it reads what has arrived meanwhile: `fn` is
+ * called after that, and what has arrived can still stop it.
  */
 export function startDeadline(
   fn: () => void,
