@@ -109,13 +109,16 @@ SIGNAL_SAFE void ArmPrecise(Entry* entry, uint64_t now_ns) noexcept {
 }
 
 // Returns the weight of the sample that is due, or 0, and arms the precise
-// timer for the next one.
+// timer for the next one. A tick that finds a sample due takes it: a signal of
+// the precise timer may have been lost to another handler that was installed
+// for a time, and nothing else would arm that timer again.
 SIGNAL_SAFE uint32_t TakeWeight(Entry* entry, bool by_precise_timer) noexcept {
-  if (!by_precise_timer && !entry->is_asleep.load(std::memory_order_relaxed)) {
-    return 0;  // the precise timer is armed, and will fire
-  }
   const uint64_t now = ClockNs(CLOCK_THREAD_CPUTIME_ID);
   const uint32_t weight = entry->schedule.Take(now);
+  if (weight == 0 && !by_precise_timer &&
+      !entry->is_asleep.load(std::memory_order_relaxed)) {
+    return 0;  // the precise timer is armed, and will fire
+  }
   if (weight == 0 && by_precise_timer) {
     const uint64_t used =
         now - entry->armed_cpu_ns.load(std::memory_order_relaxed);

@@ -747,6 +747,7 @@ TEST(timer_sees_work_in_step_with_the_clock) {
   int64_t ns_inside = 0;
   for (int i = 0; i < 150; i++) {
     usleep(1000);
+    timer.WakeUp();  // as the event loop does after it has waited
     inside = true;
     const int64_t begin = ThreadCpuNs();
     const int64_t until = now_ns() / kMillisecond + 1;
@@ -757,8 +758,11 @@ TEST(timer_sees_work_in_step_with_the_clock) {
     Burn(kMillisecond / 2);
   }
   timer.Stop();
+#if !defined(__SANITIZE_THREAD__)
+  // The thread sanitizer delays signals, and keeps one of each number.
   EXPECT_GE(weight_inside.load() * kMillisecond, ns_inside * 7 / 10);
   EXPECT_LE(weight_inside.load() * kMillisecond, ns_inside * 13 / 10);
+#endif
 }
 
 #if defined(__GLIBC__)
