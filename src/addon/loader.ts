@@ -1,8 +1,9 @@
 /** The only loader of the native binary, and the types of what it exports. */
-import { closeSync, existsSync, openSync, readSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { ProfilerError } from '../util/errors.js';
 import { cacheFolder, versionFolder, writableByOthers } from './binary-cache.js';
+import { dynamicLinkerOf } from './dynamic-linker.js';
 
 /** The part of the addon that the labels (active-labels.ts) use. */
 export interface NativeLabels {
@@ -87,6 +88,7 @@ export type NativeMetrics = { clock: 'tick' | 'precise' } & Record<
   | 'staleSamples'
   | 'unresolvedFrames'
   | 'inlinedFrames'
+  | 'unknownInlined'
   | 'layoutFallbacks'
   | 'codeEntries'
   | 'codeBytes'
@@ -262,7 +264,7 @@ interface FoundBinary {
 export function findBinary(cacheHome: string | undefined): FoundBinary {
   const problems: string[] = [];
   let cause: unknown;
-  for (const candidate of [packagedBinaryPath, existingCachePath]) {
+  for (const candidate of [packagedBinaryPath, existingCachePath, existingOtherPath]) {
     const file = candidate(cacheHome);
     if (file === undefined) continue;
     try {
@@ -318,7 +320,14 @@ function remedy(): string {
 
 /** Returns where the binary for this Node.js is in the package. */
 function packagedBinaryPath(): string {
-  return path.join(PACKAGE_ROOT, 'prebuilds', ...binaryName());
+  return path.join(PACKAGE_ROOT, 'prebuilds', ...binaryName(libc()));
+}
+
+/** Returns the package's binary for the other C library, if it has one: the last that is tried. */
+function existingOtherPath(): string | undefined {
+  const other = binaryName(libc() === 'musl' ? 'glibc' : 'musl');
+  const file = path.join(PACKAGE_ROOT, 'prebuilds', ...other);
+  return existsSync(file) ? file : undefined;
 }
 
 /** Returns `cachedBinaryPath`, whose sources take milliseconds to read, if there may be a binary. */
@@ -331,7 +340,7 @@ function existingCachePath(cacheHome: string | undefined): string | undefined {
 export function cachedBinaryPath(cacheHome: string | undefined): string | undefined {
   if (cacheHome === undefined) return undefined;
   try {
-    return path.join(versionFolder(cacheHome, PACKAGE_ROOT), ...binaryName());
+    return path.join(versionFolder(cacheHome, PACKAGE_ROOT), ...binaryName(libc()));
   } catch {
     // A bundle has no sources.
     return undefined;
@@ -339,23 +348,14 @@ export function cachedBinaryPath(cacheHome: string | undefined): string | undefi
 }
 
 /** Returns folder and file, as node-gyp-build names them. */
-function binaryName(): [string, string] {
+function binaryName(libcName: Libc): [string, string] {
   const { platform, arch, versions } = process;
-  return [`${platform}-${arch}`, `otelpyroscope.abi${versions.modules}.${libc()}.node`];
+  return [`${platform}-${arch}`, `otelpyroscope.abi${versions.modules}.${libcName}.node`];
 }
 
-/** Reads which loader the executable asks for; `process.report` has it as well, but takes 6 ms. */
-function libc(): 'glibc' | 'musl' {
-  const head = Buffer.alloc(4_096);
-  try {
-    const file = openSync(process.execPath, 'r');
-    try {
-      readSync(file, head);
-    } finally {
-      closeSync(file);
-    }
-  } catch {
-    // The file cannot be read: most likely glibc.
-  }
-  return head.includes('/ld-musl-') ? 'musl' : 'glibc';
+type Libc = 'glibc' | 'musl';
+
+/** Returns the C library of this Node.js; `process.report` has it as well, but takes 6 ms. */
+function libc(): Libc {
+  return dynamicLinkerOf(process.execPath).includes('/ld-musl-') ? 'musl' : 'glibc';
 }
