@@ -92,6 +92,7 @@ Napi::Object ToObject(Napi::Env env, const SamplerMetrics& metrics) {
   set("staleSamples", metrics.stale_samples);
   set("unresolvedFrames", metrics.resolve.unresolved_frames);
   set("inlinedFrames", metrics.resolve.inlined_frames);
+  set("unknownInlined", metrics.resolve.unknown_inlined);
   set("layoutFallbacks", metrics.resolve.layout_fallbacks);
   set("codeEntries", metrics.code_entries);
   set("codeBytes", metrics.code_bytes);

@@ -12,6 +12,7 @@ namespace otelpyroscope {
 // A frame that is not a function of the program.
 enum class PseudoFrame : uint8_t {
   kGarbageCollector,
+  kOwnOrInlined,
   kNative,
   kEventLoop,
   kUnresolved,
@@ -25,6 +26,8 @@ constexpr const char* PseudoFrameName(PseudoFrame frame) {
   switch (frame) {
     case PseudoFrame::kGarbageCollector:
       return "(garbage collector)";
+    case PseudoFrame::kOwnOrInlined:
+      return "(own or inlined code)";
     case PseudoFrame::kNative:
       return "(native code)";
     case PseudoFrame::kEventLoop:

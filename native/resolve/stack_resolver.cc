@@ -54,6 +54,7 @@ class Resolver {
   void PushUnknown(uintptr_t address);
   void PushNative(uintptr_t address);
   void PushNativeCall();
+  void PushRunning(const CodeEntry& entry);
   void PushCode(const CodeEntry& entry, int64_t offset);
   const CodePositions* PositionsOf(const CodeEntry& entry);
 
@@ -110,7 +111,7 @@ void Resolver::PushNativeCall() {
 void Resolver::PushFrameless() {
   const CodeEntry* entry = code_map_.Find(header_.pc);
   if (IsFunction(entry)) {
-    PushCode(*entry, static_cast<int64_t>(header_.pc - entry->start));
+    PushRunning(*entry);
   } else if (entry == nullptr) {
     PushUnknown(header_.pc);
   }
@@ -134,7 +135,7 @@ size_t Resolver::PushLeaf() {
     // expression.
     if (entry != nullptr) {
       if (IsFunction(entry) && entry != FindCaller(code_map_, frames_[0])) {
-        PushCode(*entry, static_cast<int64_t>(header_.pc - entry->start));
+        PushRunning(*entry);
       }
     } else if (header_.external_callback != 0) {
       PushNativeCall();
@@ -171,7 +172,7 @@ size_t Resolver::PushLeaf() {
         next->function == entry->function) {
       return 0;
     }
-    PushCode(*entry, static_cast<int64_t>(header_.pc - entry->start));
+    PushRunning(*entry);
     return 0;
   }
   if (header_.external_callback != 0) {
@@ -269,6 +270,16 @@ void Resolver::PushCaller(uintptr_t address) {
   if (heap_unchanged_ && counts_->layout_fallbacks == fallbacks) {
     table_->RememberCaller(address, code_map_, depth);
   }
+}
+
+// Pushes the functions that run at the sample's pc, which is in this code.
+void Resolver::PushRunning(const CodeEntry& entry) {
+  const CodePositions* code = PositionsOf(entry);
+  if (code != nullptr && code->HidesInlined()) {
+    counts_->unknown_inlined++;
+    table_->Push(PseudoFrame::kOwnOrInlined);
+  }
+  PushCode(entry, static_cast<int64_t>(header_.pc - entry.start));
 }
 
 // Pushes the functions at `offset` of the code, inlined ones first; -1: the

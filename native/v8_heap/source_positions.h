@@ -55,6 +55,10 @@ struct InlinedCall {
 struct CodePositions {
   std::vector<CodePosition> positions;
   std::vector<InlinedCall> inlined;  // a call's caller comes before it
+
+  // Whether V8 has left the positions out, as it does in Maglev's code before
+  // Node 24.20: which of the inlined functions runs is then unknown.
+  bool HidesInlined() const { return positions.empty() && !inlined.empty(); }
 };
 
 }  // namespace otelpyroscope

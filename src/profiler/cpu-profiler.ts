@@ -32,6 +32,11 @@ export interface ProfilerMetrics {
   unresolvedFrames: number;
   /** Inlined frames recovered. */
   inlinedFrames: number;
+  /**
+   * Samples in `(own or inlined code)`: V8 does not tell which inlined function ran. Of Maglev's code
+   * in Node.js before 24.20 only.
+   */
+  unknownInlined: number;
   /** Failed self-checks of V8's memory layout; each leaves a frame as it was. */
   layoutFallbacks: number;
   /** Code ranges known: of functions that samples have hit. */
@@ -122,6 +127,7 @@ export class CpuProfiler {
       staleSamples: 0,
       unresolvedFrames: 0,
       inlinedFrames: 0,
+      unknownInlined: 0,
       layoutFallbacks: 0,
       codeEntries: 0,
       codeBytes: 0,

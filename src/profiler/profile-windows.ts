@@ -1,7 +1,7 @@
 /** The windows of this thread's profilers, with the samples of all threads of the process. */
 import { CPU_PROFILE } from '../util/profile-types.js';
 import { dateMs, monotonicMs, monotonicNanos, startDeadline } from '../util/clock.js';
-import { warn } from '../util/diagnostics.js';
+import { warn, warnOnce } from '../util/diagnostics.js';
 import { ProfilerError } from '../util/errors.js';
 import { gzipped, gzippedSync } from '../util/gzip.js';
 import type { NativeMetrics } from '../addon/loader.js';
@@ -219,6 +219,7 @@ export class ProfileWindows {
     const thread = this.#thread as ProfiledThread;
     const { native } = thread;
     thread.flush();
+    warnOfUnknownInlined(native.metrics());
     const segment = native.rotate(window.id);
     const ended = window.rotate();
     if (last) this.#windows.delete(window);
@@ -275,6 +276,17 @@ export class ProfileWindows {
       },
     });
   }
+}
+
+/** Says once, where it concerns a twentieth of the samples, why the functions that ran are not named. */
+function warnOfUnknownInlined({ unknownInlined, samples }: NativeMetrics): void {
+  if (unknownInlined < 20 || unknownInlined * 20 < samples) return;
+  warnOnce(
+    'unknown-inlined',
+    `this Node.js (${process.version}) does not tell which inlined function runs in code of V8's ` +
+      'Maglev compiler: its CPU is in the profile as (own or inlined code). Newer ones do (24.20, ' +
+      '22.9), and so does this one with --no-maglev-inlining',
+  );
 }
 
 /** Returns whether the condition became true before the time was up; sleeps meanwhile. */
