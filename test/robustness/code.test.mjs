@@ -104,7 +104,12 @@ tortures('torture by signals of the timer, ten thousand a second,', function () 
     env.LD_PRELOAD = await buildPreload();
   });
 
-  const cases = ALL ? [...compilers, ...collectors] : [[], ['--stress-compaction', '--maglev']];
+  // V8 does not end a process with this flag that signals slow down: one round of marking begins the next.
+  const cases = ALL
+    ? [...compilers, ...collectors].filter(
+        (flags) => !flags.includes('--stress-incremental-marking'),
+      )
+    : [[], ['--stress-compaction', '--maglev']];
   for (const flags of cases.filter(knownFlags)) {
     const name = flags.length === 0 ? 'no flags' : flags.join(' ');
     torture(`is survived: ${name}`, { short: true }, async () => {
