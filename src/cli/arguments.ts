@@ -5,8 +5,15 @@ import { suggestion } from '../options/suggestions.js';
 /** Wrong arguments. The message is printed, and the exit code is 2. */
 export class UsageError extends Error {}
 
-/** Any other error that is printed without a stack. The exit code is 1. */
-export class CommandError extends Error {}
+/** Any other error that is printed without a stack. The exit code is 1 by default. */
+export class CommandError extends Error {
+  constructor(
+    message: string,
+    readonly exitCode = 1,
+  ) {
+    super(message);
+  }
+}
 
 type Options = NonNullable<ParseArgsConfig['options']>;
 type Parsed<O extends Options> = ReturnType<

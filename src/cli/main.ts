@@ -10,7 +10,7 @@ import { view, VIEW_HELP } from './view.js';
 
 const HELP = `Usage: otelpyroscope COMMAND [options]
 
-  run [options] program.js [args]   runs a program and writes its CPU profile
+  run [options] program [args]      runs a program and writes its CPU profile
   top FILE [options]                prints where the CPU of a profile went
   view FILE|URL [options]           opens a profile in the browser
   build                             compiles the native binary for this Node.js
@@ -55,7 +55,7 @@ async function main(args: readonly string[]): Promise<number> {
     }
     if (!(error instanceof CommandError)) throw error;
     process.stderr.write(`otelpyroscope: ${error.message}\n`);
-    return 1;
+    return error.exitCode;
   }
 }
 

@@ -1,36 +1,41 @@
-/** `otelpyroscope run`: runs a program with labels and sampling on, otherwise as `node` would. */
-import { spawn } from 'node:child_process';
+/** `otelpyroscope run`: runs a program with labels and sampling on, otherwise as it would run without. */
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
-import {
-  CLOCKS,
-  DEFAULT_CLOCK,
-  DEFAULT_INTERVAL_MICROS,
-  environmentForRun,
-  MAX_INTERVAL_MICROS,
-  MIN_INTERVAL_MICROS,
-} from '../options/options.js';
+import { DEFAULT_INTERVAL_MICROS } from '../options/options.js';
+import { environmentForRun } from '../options/run-settings.js';
+import { startTimer } from '../util/clock.js';
 import { CPU_PROFILE } from '../util/profile-types.js';
-import { temporaryNameOf } from '../util/whole-file.js';
-import { CommandError, parseCommand, UsageError, wholeNumber } from './arguments.js';
+import { statOf } from '../util/processes.js';
+import { writeWholeFileSync } from '../util/whole-file.js';
+import { CommandError } from './arguments.js';
 import { readProfileFile } from './load-profile.js';
-import { summary } from './summary.js';
+import { mergeParts, outcomeOf } from './merge-parts.js';
+import { isAlive, readParts } from './parts.js';
+import type { Program } from './program.js';
+import { parseRun } from './run-arguments.js';
+import { leftOut, summary } from './summary.js';
 
-export const RUN_HELP = `Usage: otelpyroscope run [options] program.js [args]
+export const RUN_HELP = `Usage: otelpyroscope run [options] [options of node] program [args]
 
 Runs a program with span labels and CPU sampler on from its first line, and
-writes its profile when it ends. The program may be CommonJS, ESM, TypeScript
-where this Node.js runs it, or the name of a command in node_modules/.bin.
+writes its profile when it ends, with all Node.js processes that it starts.
+The program is what you type after "node" (server.js, a folder, TypeScript where
+this Node.js runs it), or a command: node, npm, npx, tsx, vitest, a script.
 
-  --out FILE          default: the program's name with .${CPU_PROFILE.fileName}, here
+  --out FILE          default: the program's name with .${CPU_PROFILE.fileName}, here;
+                      in a folder, if FILE is one
   --interval MICROS   CPU time between samples, default ${String(DEFAULT_INTERVAL_MICROS)}
   --clock CLOCK       when samples are taken: "tick" (the default), at ticks of
                       the scheduler, every 1 to 10 ms; or "precise"
-  --serve             a live view in the browser while it runs
+  --no-children       only the program's first Node.js process
+  --serve             a live view of that process in the browser while it runs
+  --span-name-scope SCOPE, --span-id-scope SCOPE
+                      the span that these labels describe: none, root, all
 
-For options of Node.js itself, use NODE_OPTIONS. With --enable-source-maps the
-profile has the original files and lines.
+With --enable-source-maps the profile has the original files and lines.
 `;
 
 /** Signals that are forwarded to the program, except those that the terminal has sent to it too. */
@@ -43,142 +48,119 @@ const SIGNALS: readonly NodeJS.Signals[] = [
   'SIGUSR2',
 ];
 const TERMINAL_SIGNALS: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGINT', 'SIGQUIT'];
-/** This many Ctrl-C kill a program that does not react, such as one in an endless loop. */
-const INTERRUPTS_TO_KILL = 3;
+
+/**
+ * How long processes may take to end that run when the program has ended, in milliseconds: those
+ * that a signal ends with it. One that writes its profile by then may take longer.
+ */
+const END_MS = 1_000;
+const WRITE_MS = 10_000;
+const POLL_MS = 25;
 
 /** Resolves to the program's exit code. If a signal ended the program, it ends this process too. */
 export async function run(args: readonly string[]): Promise<number> {
-  const at = programAt(args);
-  const { values } = parseCommand(args.slice(0, at), {
-    out: { type: 'string' },
-    interval: { type: 'string' },
-    clock: { type: 'string', default: DEFAULT_CLOCK },
-    serve: { type: 'boolean', default: false },
-  });
-  const [name, ...programArguments] = args.slice(at);
-  if (name === undefined) throw new UsageError('run needs a program');
-  const intervalMicros =
-    values.interval === undefined
-      ? DEFAULT_INTERVAL_MICROS
-      : wholeNumber('--interval', values.interval, MIN_INTERVAL_MICROS, MAX_INTERVAL_MICROS);
-  const clock = CLOCKS.find((each) => each === values.clock);
-  if (clock === undefined) {
-    throw new UsageError(`--clock must be ${CLOCKS.join(' or ')}, got "${values.clock}"`);
-  }
-  const program = findProgram(name);
-  const out = path.resolve(values.out ?? `${path.parse(name).name}.${CPU_PROFILE.fileName}`);
-  if (!existsSync(path.dirname(out))) {
-    throw new CommandError(`cannot write ${out}: there is no such folder`);
-  }
-  // A file beside `out` first: if the program is killed, an earlier profile stays as it was.
-  const part = `${out}.${String(process.pid)}.part`;
-
+  const { program, out, intervalMicros, clock, serve, children, variables } = parseRun(args);
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'otelpyroscope-run-'));
+  const settings = {
+    ...{ folder, intervalMicros, clock, serve, children, isExcluded: false, isTop: true },
+    runner: { pid: process.pid, startTime: statOf('self')?.startTime ?? '' },
+  };
   const preload = path.join(__dirname, 'preload.js');
-  const flags = [...process.execArgv, '--require', preload];
-  const child = spawn(process.execPath, [...flags, program, ...programArguments], {
-    stdio: 'inherit',
-    env: environmentForRun({ out: part, intervalMicros, clock, serve: values.serve }),
-  });
-  passSignals((signal) => child.kill(signal));
-  const [code, signal] = (await once(child, 'exit').catch((error: unknown) => {
-    throw new CommandError(`cannot run ${program}: ${(error as Error).message}`);
-  })) as [number | null, NodeJS.Signals | null];
+  // Node.js may have been asked for its options.
+  const microsBefore = childrenCpuMicros();
+  try {
+    const child = spawn(program.file, program.args, {
+      stdio: 'inherit',
+      env: environmentForRun(settings, preload, variables),
+    });
+    forwardSignals(child);
+    const [code, signal] = await endOf(child, program);
+    const allMicros = childrenCpuMicros() - microsBefore;
+    await othersToEnd(folder);
+    await report(folder, { out, intervalMicros, allMicros });
+    return signal === null ? (code ?? 1) : endBy(signal);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
 
-  await report(part, out);
-  if (signal !== null) {
+function childrenCpuMicros(): number {
+  return statOf('self')?.childrenCpuMicros ?? 0;
+}
+
+async function endOf(
+  child: ChildProcess,
+  { file }: Program,
+): Promise<[number | null, NodeJS.Signals | null]> {
+  try {
+    return (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new CommandError(`cannot run ${file}: ${message}`, code === 'ENOENT' ? 127 : 126);
+  }
+}
+
+/** Ends this process by the signal. Returns the exit code of shells, where the system ignores it. */
+function endBy(signal: NodeJS.Signals): number {
+  process.on('exit', () => {
     for (const each of SIGNALS) process.removeAllListeners(each);
     process.kill(process.pid, signal);
-    // Reached only if the signal is blocked.
-    return 1;
-  }
-  return code ?? 1;
+  });
+  return 128 + os.constants.signals[signal];
 }
 
-/** The options that are followed by a value. */
-const VALUE_OPTIONS: readonly (string | undefined)[] = ['--out', '--interval', '--clock'];
-
-/** Returns the index of the first argument that is neither an option nor an option's value. */
-function programAt(args: readonly string[]): number {
-  for (let at = 0; at < args.length; at++) {
-    const argument = args[at] as string;
-    if (argument === '--') return at + 1;
-    if (VALUE_OPTIONS.includes(argument)) at++;
-    else if (!argument.startsWith('-')) return at;
-  }
-  return args.length;
-}
-
-/** Returns `name` if it is a file, else the command of that name in node_modules/.bin, here or above. */
-function findProgram(name: string): string {
-  if (existsSync(name) && statSync(name).isFile()) return readable(name);
-  if (!name.includes(path.sep)) {
-    for (let folder = process.cwd(); ; folder = path.dirname(folder)) {
-      const command = path.join(folder, 'node_modules', '.bin', name);
-      // npm's commands are links to scripts, which find their modules by their real path.
-      if (existsSync(command)) return readable(realpathSync(command));
-      if (folder === path.dirname(folder)) break;
-    }
-  }
-  // Node.js resolves the rest, such as "server" for "server.js", or a folder with a package.json.
-  return name;
-}
-
-/** Returns `file`. Throws a CommandError if it begins like a script of another language. */
-function readable(file: string): string {
-  const [first = ''] = readFileSync(file, 'latin1').slice(0, 256).split('\n', 1);
-  if (first.startsWith('#!') && !/\b(node|nodejs|tsx|ts-node|bun|deno)\b/.test(first)) {
-    throw new CommandError(`${file} is no program for Node.js (${first})`);
-  }
-  return file;
-}
-
-function passSignals(send: (signal: NodeJS.Signals) => void): void {
-  let interrupts = 0;
+function forwardSignals(child: ChildProcess): void {
   for (const signal of SIGNALS) {
     process.on(signal, () => {
-      const sent = TERMINAL_SIGNALS.includes(signal) && isForeground();
-      if (!sent) send(signal);
-      if (signal !== 'SIGINT') return;
-      interrupts++;
-      if (interrupts === INTERRUPTS_TO_KILL) send('SIGKILL');
-      else if (interrupts === INTERRUPTS_TO_KILL - 1) {
-        printMessage(
-          'the program does not end; Ctrl-C once more kills it, and there will be no profile',
-        );
-      }
+      const isSent = TERMINAL_SIGNALS.includes(signal) && isForeground();
+      if (!isSent) child.kill(signal);
     });
   }
 }
 
-/** Returns whether the terminal sends its signals to this process, and so to the program too. */
+/** Whether the terminal sends its signals to this process, and so to the program too. */
 function isForeground(): boolean {
-  try {
-    // Fields behind the name in parentheses: state, parent, group, session, terminal, its group.
-    const fields = readFileSync('/proc/self/stat', 'latin1')
-      .replace(/^.*\) /s, '')
-      .split(' ');
-    return fields[2] === fields[5];
-  } catch {
-    return process.stdin.isTTY;
+  return statOf('self')?.isForeground ?? process.stdin.isTTY;
+}
+
+/** Waits for the other processes to end, a short time. */
+async function othersToEnd(folder: string): Promise<void> {
+  for (let waited = 0; waited < WRITE_MS; waited += POLL_MS) {
+    const alive = readParts(folder).filter(isAlive);
+    const isWriting = alive.some(({ record }) => record.state === 'ending');
+    if (alive.length === 0 || (waited >= END_MS && !isWriting)) return;
+    await new Promise<void>((resolve) => startTimer(resolve, POLL_MS));
   }
 }
 
-async function report(part: string, out: string): Promise<void> {
-  if (!existsSync(part)) {
-    // The program was killed while it wrote the profile.
-    rmSync(temporaryNameOf(part), { force: true });
-    printMessage('there is no profile');
+interface Ended {
+  readonly out: string;
+  readonly intervalMicros: number;
+  /** CPU of all processes that have ended. */
+  readonly allMicros: number;
+}
+
+async function report(folder: string, { out, intervalMicros, allMicros }: Ended): Promise<void> {
+  const parts = readParts(folder);
+  const outcome = outcomeOf(parts, allMicros);
+  if (parts.length === 0) {
+    printMessage('there is no profile: no Node.js process was started');
     return;
   }
   try {
-    renameSync(part, out);
-    const profile = await readProfileFile(out);
-    const colours = process.stderr.isTTY && process.stderr.hasColors();
-    process.stderr.write(`\n${summary(profile, colours)}\n`);
-    printMessage(`profile: ${out}`);
-    process.stderr.write(`  otelpyroscope view ${path.relative(process.cwd(), out)}\n`);
+    if (outcome.included.length === 0) {
+      printMessage('there is no profile');
+    } else {
+      writeWholeFileSync(out, mergeParts(outcome.included, intervalMicros));
+      const profile = await readProfileFile(out);
+      const colours = process.stderr.isTTY && process.stderr.hasColors();
+      process.stderr.write(`\n${summary(profile, colours)}\n`);
+      printMessage(`profile: ${out}`);
+      process.stderr.write(`  otelpyroscope view ${path.relative(process.cwd(), out)}\n`);
+    }
+    for (const line of leftOut(outcome)) printMessage(line);
   } catch (error) {
-    printMessage((error as Error).message);
+    printMessage(`the profile is lost: ${(error as Error).message}`);
   }
 }
 

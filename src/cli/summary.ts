@@ -1,6 +1,8 @@
 /** Summarizes a profile in a few lines: CPU by span name, the most expensive traces, the top functions (pure). */
 import type { Profile } from '../profile/model.js';
 import { allOf, labelRows, topOf, totalOf, type LabelRow } from '../profile/query.js';
+import type { Outcome } from './merge-parts.js';
+import type { PartRecord } from './parts.js';
 import { amount, cutEnd, NO_VALUE, percent, printable, styleFor, WIDTH } from './text.js';
 import { topTable } from './top.js';
 
@@ -40,4 +42,59 @@ export function summary(profile: Profile, colours: boolean): string {
   text += '\n' + style.bold('Top functions') + '\n';
   const rows = topOf(profile, all, 'function').slice(0, FUNCTIONS);
   return text + topTable(profile, rows, total, { by: 'function', colours, width: WIDTH });
+}
+
+/** Names shown of the processes of one kind. */
+const NAMES = 5;
+
+/** Returns sentences on what the profile does not contain. */
+export function leftOut(outcome: Outcome): string[] {
+  const { managers, children, running, killed, failed, otherMicros } = outcome;
+  const sentences: string[] = [];
+  const count = (list: readonly PartRecord[], kind = ''): string =>
+    `${String(list.length)} ${kind}process${list.length === 1 ? '' : 'es'}`;
+  if (children.processes.length > 0) {
+    sentences.push(
+      `${count(children.processes, 'child ')} used ${cpu(children.cpuMicros)} of CPU, ` +
+        `not included: ${namesOf(children.processes)}`,
+    );
+  }
+  if (managers.processes.length > 0) {
+    sentences.push(
+      `${namesOf(managers.processes)} used ${cpu(managers.cpuMicros)} of CPU, not included`,
+    );
+  }
+  if (otherMicros > 0) {
+    sentences.push(
+      `other child processes used ${cpu(otherMicros)} of CPU, not included: ` +
+        'they are not Node.js, or were started with another environment',
+    );
+  }
+  if (killed.length > 0) {
+    sentences.push(`${count(killed)} left no profile, killed at the end: ${namesOf(killed)}`);
+  }
+  for (const reason of new Set(failed.map((record) => record.reason))) {
+    const those = failed.filter((record) => record.reason === reason);
+    sentences.push(`no profile of ${namesOf(those)}: ${reason ?? ''}`);
+  }
+  if (running.length > 0) {
+    const which = running.map(({ name, pid }) => `${name} (${String(pid)})`);
+    sentences.push(
+      `${count(running)} still running, not included: ${which.slice(0, NAMES).join(', ')}`,
+    );
+  }
+  return sentences;
+}
+
+function cpu(micros: number): string {
+  return amount(micros, { type: '', unit: 'microseconds' });
+}
+
+/** Returns "worker.js (3), job.js". */
+function namesOf(records: readonly PartRecord[]): string {
+  const counts = new Map<string, number>();
+  for (const { name } of records) counts.set(name, (counts.get(name) ?? 0) + 1);
+  const names = [...counts].map(([name, times]) => name + (times > 1 ? ` (${String(times)})` : ''));
+  const more = names.length > NAMES ? ` and ${String(names.length - NAMES)} more` : '';
+  return printable(names.slice(0, NAMES).join(', ')) + more;
 }

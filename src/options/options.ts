@@ -152,32 +152,6 @@ export function checkStripFilenames(value: unknown): StripFilenames | undefined 
   throw new TypeError(`stripFilenames must be "all" or "dependencies", got ${describe(value)}`);
 }
 
-/** The settings that `otelpyroscope run` passes to the program that it starts. */
-export interface RunSettings {
-  /** Path of the profile. */
-  readonly out: string;
-  /** See `CpuProfilerOptions`. */
-  readonly intervalMicros: number;
-  /** See `CpuProfilerOptions`. */
-  readonly clock: SampleClock;
-  /** Whether the program serves the live view. */
-  readonly serve: boolean;
-}
-
-const RUN_VARIABLE = 'OTELPYROSCOPE_RUN';
-
-/** Returns the environment of a program that gets these settings. */
-export function environmentForRun(settings: RunSettings): NodeJS.ProcessEnv {
-  return { ...process.env, [RUN_VARIABLE]: JSON.stringify(settings) };
-}
-
-/** Returns and removes this process's settings, so that its child processes do not get them. */
-export function takeRunSettings(): RunSettings | undefined {
-  const text = process.env[RUN_VARIABLE];
-  delete process.env[RUN_VARIABLE];
-  return text === undefined ? undefined : (JSON.parse(text) as RunSettings);
-}
-
 /** Whether there is a display to open a browser on (X11 or Wayland). */
 export function hasDisplay(): boolean {
   return (readEnvironment('DISPLAY') ?? readEnvironment('WAYLAND_DISPLAY')) !== undefined;

@@ -78,6 +78,7 @@ export interface BuilderOptions {
   readonly lineNumbers?: boolean;
   readonly isMapped?: boolean;
   readonly fileOf?: (path: string) => string;
+  readonly maxStacks?: number;
 }
 
 /**
@@ -118,20 +119,22 @@ export class ProfileBuilder {
   /** Batches that are not merged yet. */
   readonly #waiting: SampleBatch[] = [];
   #waitingWords = 0;
+  readonly #maxStacks: number;
 
   /**
    * Without `lineNumbers` a frame has the line where its function starts. `fileOf` returns a
    * function's file as the profile shows it, or ''. `isMapped`: `encode` is given original
-   * positions, which need the columns of frames where a line alone is not enough.
+   * positions, which need the columns of frames where a line alone is not enough. `maxStacks`
+   * replaces `MAX_STACKS`.
    */
-  constructor(
-    type: ProfileType,
-    { lineNumbers = true, isMapped = false, fileOf = (path) => path }: BuilderOptions = {},
-  ) {
+  constructor(type: ProfileType, options: BuilderOptions = {}) {
+    const { lineNumbers = true, isMapped = false } = options;
+    const { fileOf = (path): string => path, maxStacks = MAX_STACKS } = options;
     this.#type = type;
     this.#lineNumbers = lineNumbers;
     this.#isMapped = isMapped;
     this.#fileOf = fileOf;
+    this.#maxStacks = maxStacks;
   }
 
   add(batch: SampleBatch): void {
@@ -217,8 +220,8 @@ export class ProfileBuilder {
   }
 
   #addSample(stack: number, label: number, weight: number): void {
-    if (stack >= 0 && this.#addWeight(stack, label, weight, MAX_STACKS)) return;
-    const kept = this.#samples.weight.length < 2 * MAX_STACKS ? label : 0;
+    if (stack >= 0 && this.#addWeight(stack, label, weight, this.#maxStacks)) return;
+    const kept = this.#samples.weight.length < 2 * this.#maxStacks ? label : 0;
     this.#fullStack ??= this.#stacks.push([this.#locationId(this.#fullFunctionId(), 0)]) - 1;
     this.#addWeight(this.#fullStack, kept, weight, Infinity);
   }
@@ -259,7 +262,7 @@ export class ProfileBuilder {
     const key = scratch.keyOf(count);
     let number = this.#stackNumbers.get(key);
     if (number === undefined) {
-      if (this.#samples.weight.length >= MAX_STACKS) return -1;
+      if (this.#samples.weight.length >= this.#maxStacks) return -1;
       number = this.#stacks.push(Array.from(scratch.ids.subarray(0, count))) - 1;
       this.#stackNumbers.add(key, number);
     }

@@ -63,7 +63,9 @@ const pureFolders = ['pprof', 'util'];
 
 /** Files that name the kind of profile. All others get it as an argument. */
 const profileBegins = [
-  'src/cli/preload.ts',
+  'src/cli/merge-parts.ts',
+  'src/cli/profiled-process.ts',
+  'src/cli/run-arguments.ts',
   'src/cli/run.ts',
   'src/profiler/profile-windows.ts',
   'src/pull/pprof-handler.ts',

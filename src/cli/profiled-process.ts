@@ -1,0 +1,111 @@
+/** Profiles a process that `otelpyroscope run` has started: labels and sampling on from its first line to its end. */
+import { existsSync } from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
+import { CpuProfiler } from '../profiler/cpu-profiler.js';
+import { startLiveViewer } from '../viewer-server/live-viewer.js';
+import { resolveCpuProfilerOptions } from '../options/options.js';
+import { readRegisterEnvironment } from '../options/pyroscope.js';
+import { passRunSettings, readRunSettings, type RunSettings } from '../options/run-settings.js';
+import { profileWindows } from '../profiler/profile-windows.js';
+import { startViewer } from '../viewer-server/server.js';
+import { register } from '../otel/register.js';
+import { CPU_PROFILE } from '../util/profile-types.js';
+import { threadSingleton } from '../util/thread-singleton.js';
+import { beforeDefault, ENDING_SIGNALS } from './ending-signals.js';
+import { OwnPart } from './parts.js';
+
+/** Another copy of the package may have been loaded by an `otelpyroscope run` further up. */
+const state = threadSingleton('run.v1', () => ({ isStarted: false }));
+
+if (!state.isStarted) {
+  state.isStarted = true;
+  // A worker takes part in the profile of its process.
+  if (isMainThread) start(readRunSettings());
+  else register(readRegisterEnvironment().labels);
+}
+
+function start(own: RunSettings | undefined): void {
+  // Where `run` has ended, so has its folder: what its program has left behind starts this process.
+  if (own === undefined || !existsSync(own.folder)) return;
+  try {
+    const part = new OwnPart(own.folder, own.isTop);
+    const below = { ...own, isTop: false };
+    if (own.isExcluded) {
+      part.record({ excluded: 'child' });
+      recordEnd(part);
+    } else {
+      register(readRegisterEnvironment().labels);
+      const isFirst = !part.isPackageManager && part.claimFirst();
+      passRunSettings({ ...below, isExcluded: isFirst && !own.children });
+      profileToTheEnd(part, own);
+      if (own.serve && isFirst) serveLive(own);
+    }
+  } catch (error) {
+    // The program runs all the same.
+    printMessage(`no profile: ${(error as Error).message}`);
+  }
+}
+
+function profileToTheEnd(part: OwnPart, { folder, intervalMicros, clock }: RunSettings): void {
+  let window: ReturnType<typeof profileWindows.open>;
+  try {
+    window = profileWindows.open(resolveCpuProfilerOptions({ intervalMicros, clock }));
+  } catch (error) {
+    part.record({ excluded: 'failed', reason: (error as Error).message });
+    recordEnd(part);
+    return;
+  }
+  part.record({});
+  if (profileWindows.metrics().clock !== clock) {
+    printMessage(`the system refused the clock "${clock}": samples are taken at its ticks`);
+  }
+  let written = false;
+  const finish = (): void => {
+    // Without its folder, `run` has ended before.
+    if (written || !existsSync(folder)) return;
+    written = true;
+    try {
+      part.record({ state: 'ending' });
+      part.writeProfile(profileWindows.closeSync(window));
+      const { droppedSamples = 0 } = profileWindows.metrics();
+      part.record({ state: 'ended', cpuMicros: cpuMicros(), droppedSamples });
+    } catch (error) {
+      printMessage(`the profile is lost: ${(error as Error).message}`);
+    }
+  };
+  process.on('exit', finish);
+  for (const signal of ENDING_SIGNALS) beforeDefault(signal, finish);
+}
+
+/** Records the CPU of a process that is not profiled. */
+function recordEnd(part: OwnPart): void {
+  process.on('exit', () => {
+    try {
+      part.record({ state: 'ended', cpuMicros: cpuMicros() });
+    } catch {
+      // Without its folder, `run` has ended before.
+    }
+  });
+}
+
+function cpuMicros(): number {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+}
+
+function serveLive({ intervalMicros, clock }: RunSettings): void {
+  const profiler = new CpuProfiler({ intervalMicros, clock });
+  const { source } = startLiveViewer(CPU_PROFILE, profiler, '127.0.0.1');
+  startViewer(source, { keepAlive: false }).then(
+    ({ url }) => {
+      printMessage(`live view: ${url}`);
+    },
+    (error: unknown) => {
+      printMessage(`no live view: ${(error as Error).message}`);
+    },
+  );
+}
+
+function printMessage(text: string): void {
+  process.stderr.write(`otelpyroscope: ${text}\n`);
+}
