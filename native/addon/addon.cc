@@ -21,8 +21,10 @@
 #include "addon/batch_arrays.h"
 #include "addon/js_values.h"
 #include "code/source_map_texts.h"
+#include "handler/ending_signal.h"
 #include "sampler/sampler.h"
 #include "self_check/layout_check.h"
+#include "threads/end_watch.h"
 #include "threads/profile_windows.h"
 #include "threads/profiled_thread.h"
 #include "v8_heap/exported_offsets.h"
@@ -357,6 +359,68 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   return binding;
 }
 
+// The function that writes the profile before a signal ends the process.
+struct FinishFunction {
+  napi_env env = nullptr;
+  napi_ref function = nullptr;
+};
+
+// Returns whether the process may end: also where JavaScript throws.
+bool CallFinish(void* data) {
+  const auto* finish = static_cast<FinishFunction*>(data);
+  const napi_env env = finish->env;
+  napi_handle_scope scope = nullptr;
+  napi_value function = nullptr;
+  napi_value global = nullptr;
+  napi_value result = nullptr;
+  bool is_done = true;
+  if (napi_open_handle_scope(env, &scope) != napi_ok) return true;
+  // Not as a callback of the event loop: those of the program must not run.
+  if (napi_get_reference_value(env, finish->function, &function) == napi_ok &&
+      napi_get_global(env, &global) == napi_ok &&
+      napi_call_function(env, global, function, 0, nullptr, &result) ==
+          napi_ok) {
+    napi_get_value_bool(env, result, &is_done);
+  }
+  napi_value thrown = nullptr;
+  napi_get_and_clear_last_exception(env, &thrown);
+  napi_close_handle_scope(env, scope);
+  return is_done;
+}
+
+// watchEnd(finish, pid, startTime) returns false if the system refuses it.
+// Called once, on the main thread.
+Napi::Value WatchEnd(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  uv_loop_t* loop = nullptr;
+  if (napi_get_uv_event_loop(env, &loop) != napi_ok) {
+    return Napi::Boolean::New(env, false);
+  }
+  auto* finish = new FinishFunction{env, nullptr};
+  napi_create_reference(env, info[0], 1, &finish->function);
+  const EndWatch::Runner runner{static_cast<pid_t>(ToUint32(info[1])),
+                                ToUint64(info[2])};
+  const bool is_watching = EndWatch::Start(v8::Isolate::GetCurrent(), loop,
+                                           runner, CallFinish, finish);
+  napi_add_async_cleanup_hook(
+      env,
+      [](napi_async_cleanup_hook_handle hook, void*) {
+        EndWatch::Stop(
+            [](void* hook) {
+              napi_remove_async_cleanup_hook(
+                  static_cast<napi_async_cleanup_hook_handle>(hook));
+            },
+            hook);
+      },
+      nullptr, nullptr);
+  return Napi::Boolean::New(env, is_watching);
+}
+
+// catchSignal(number): see EndingSignal.
+void CatchSignal(const Napi::CallbackInfo& info) {
+  EndingSignal::Catch(static_cast<int>(ToUint32(info[0])));
+}
+
 #ifdef OTELPYROSCOPE_TESTING
 // Makes an entry of the table of V8's offsets wrong; called before open().
 Napi::Value ShiftLayoutForTest(const Napi::CallbackInfo& info) {
@@ -372,6 +436,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
       env, BuildIsAsCompiled(
                reinterpret_cast<uintptr_t>(static_cast<napi_value>(exports))));
   exports["open"] = Napi::Function::New(env, Open, "open");
+  exports["watchEnd"] = Napi::Function::New(env, WatchEnd, "watchEnd");
+  exports["catchSignal"] = Napi::Function::New(env, CatchSignal, "catchSignal");
 #ifdef OTELPYROSCOPE_TESTING
   exports["shiftLayoutForTest"] = Napi::Function::New(env, ShiftLayoutForTest);
 #endif

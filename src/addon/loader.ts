@@ -168,7 +168,23 @@ export interface NativeThread extends NativeLabels {
   metrics(): NativeMetrics;
 }
 
-interface NativeModule {
+/** Lets a process write its profile before a signal ends it; see native/threads/end_watch.h. */
+export interface NativeEnd {
+  /**
+   * Begins to watch for the signals, and for the end of another process (0 for none), after which
+   * this one gets SIGTERM. `finish` writes the profile, without the event loop, and returns whether
+   * the process may end now; it may be called in the middle of any JavaScript, repeatedly. Returns
+   * false if the system refuses. Called once, on the main thread.
+   */
+  watchEnd(finish: () => boolean, pid: number, startTime: number): boolean;
+  /**
+   * Catches a signal, by its number, unless it is ignored. A listener of the program replaces this;
+   * to be called again after the last one was removed.
+   */
+  catchSignal(signal: number): void;
+}
+
+interface NativeModule extends NativeEnd {
   /** The `NODE_MODULE_VERSION` of the headers that the binary was compiled with. */
   readonly abi: number;
   /** Whether the running V8 was built as those headers were: with compressed pointers or not. */
@@ -237,6 +253,11 @@ export function unsupportedReason(): string | undefined {
     );
   }
   return undefined;
+}
+
+/** Returns the functions for the end of the process. Throws a ProfilerError: ERR_NATIVE_MISSING. */
+export function openNativeEnd(cacheHome: string | undefined): NativeEnd {
+  return loadModule(cacheHome);
 }
 
 function loadModule(cacheHome: string | undefined): NativeModule {

@@ -1,7 +1,12 @@
-/** Lets a program write its profile before a signal ends it. */
+/** Lets a program write its profile before a signal ends it, also where it is in an endless loop. */
+import os from 'node:os';
+import { openNativeEnd } from '../addon/loader.js';
+import { cacheHome } from '../options/options.js';
+import type { RunSettings } from '../options/run-settings.js';
+import { isRunning } from '../util/processes.js';
 
 /** Signals that are sent to a program to end it, such as by nodemon, and that it can listen to. */
-export const ENDING_SIGNALS: readonly NodeJS.Signals[] = [
+const ENDING_SIGNALS: readonly NodeJS.Signals[] = [
   'SIGHUP',
   'SIGINT',
   'SIGQUIT',
@@ -10,29 +15,28 @@ export const ENDING_SIGNALS: readonly NodeJS.Signals[] = [
 ];
 
 /**
- * Calls `finish` before the signal's default action ends the program. While the program listens to
- * the signal, our listener is removed: programs count listeners to decide whether they must exit.
+ * Calls `finish` before the default action of a signal ends the program; see `NativeEnd`. While the
+ * program listens to the signal, nothing of ours is called. If `runner` is given, the program gets
+ * SIGTERM when that process has ended. Returns false if the system refuses.
  */
-export function beforeDefault(signal: NodeJS.Signals, finish: () => void): void {
-  let ending = false;
-  const listener = (): void => {
-    finish();
-    ending = true;
-    process.removeListener(signal, listener);
-    process.kill(process.pid, signal);
+export function beforeEnd(
+  finish: () => boolean,
+  runner: RunSettings['runner'] | undefined,
+): boolean {
+  const native = openNativeEnd(cacheHome());
+  // In a container of its own, a process cannot see the one that has started it.
+  const watched = runner !== undefined && isRunning(runner.pid, runner.startTime);
+  const { pid, startTime } = watched ? runner : { pid: 0, startTime: '0' };
+  if (!native.watchEnd(finish, pid, Number(startTime))) return false;
+  const numbers: ReadonlyMap<string | symbol, number> = new Map(
+    ENDING_SIGNALS.map((signal) => [signal, os.constants.signals[signal]]),
+  );
+  const catchUnlistened = (event: string | symbol): void => {
+    const number = numbers.get(event);
+    if (number !== undefined && process.listenerCount(event) === 0) native.catchSignal(number);
   };
-  // Those of modules that were loaded before, and of Node.js itself (--report-on-signal).
-  if (process.listenerCount(signal) === 0) process.on(signal, listener);
-  process.on('newListener', (event, added) => {
-    if (event !== signal || added === listener) return;
-    // Not at once: the program's listener is not added yet, and Node.js stops to watch a signal
-    // when its last listener is removed.
-    void Promise.resolve().then(() => {
-      if (process.listenerCount(signal) > 1) process.removeListener(signal, listener);
-    });
-  });
-  process.on('removeListener', (event, removed) => {
-    if (event !== signal || removed === listener || ending) return;
-    if (process.listenerCount(signal) === 0) process.on(signal, listener);
-  });
+  // Modules that were loaded before may listen, and Node.js itself (--report-on-signal).
+  for (const signal of ENDING_SIGNALS) catchUnlistened(signal);
+  process.on('removeListener', catchUnlistened);
+  return true;
 }

@@ -6,12 +6,13 @@ import { startLiveViewer } from '../viewer-server/live-viewer.js';
 import { resolveCpuProfilerOptions } from '../options/options.js';
 import { readRegisterEnvironment } from '../options/pyroscope.js';
 import { passRunSettings, readRunSettings, type RunSettings } from '../options/run-settings.js';
-import { profileWindows } from '../profiler/profile-windows.js';
+import { profileWindows, type ProfileWindow } from '../profiler/profile-windows.js';
 import { startViewer } from '../viewer-server/server.js';
 import { register } from '../otel/register.js';
+import { isRunning } from '../util/processes.js';
 import { CPU_PROFILE } from '../util/profile-types.js';
 import { threadSingleton } from '../util/thread-singleton.js';
-import { beforeDefault, ENDING_SIGNALS } from './ending-signals.js';
+import { beforeEnd } from './ending-signals.js';
 import { OwnPart } from './parts.js';
 
 /** Another copy of the package may have been loaded by an `otelpyroscope run` further up. */
@@ -46,8 +47,9 @@ function start(own: RunSettings | undefined): void {
   }
 }
 
-function profileToTheEnd(part: OwnPart, { folder, intervalMicros, clock }: RunSettings): void {
-  let window: ReturnType<typeof profileWindows.open>;
+function profileToTheEnd(part: OwnPart, settings: RunSettings): void {
+  const { intervalMicros, clock } = settings;
+  let window: ProfileWindow;
   try {
     window = profileWindows.open(resolveCpuProfilerOptions({ intervalMicros, clock }));
   } catch (error) {
@@ -59,22 +61,36 @@ function profileToTheEnd(part: OwnPart, { folder, intervalMicros, clock }: RunSe
   if (profileWindows.metrics().clock !== clock) {
     printMessage(`the system refused the clock "${clock}": samples are taken at its ticks`);
   }
-  let written = false;
-  const finish = (): void => {
-    // Without its folder, `run` has ended before.
-    if (written || !existsSync(folder)) return;
-    written = true;
-    try {
-      part.record({ state: 'ending' });
-      part.writeProfile(profileWindows.closeSync(window));
-      const { droppedSamples = 0 } = profileWindows.metrics();
-      part.record({ state: 'ended', cpuMicros: cpuMicros(), droppedSamples });
-    } catch (error) {
-      printMessage(`the profile is lost: ${(error as Error).message}`);
+  let written: 'not' | 'begun' | 'done' = 'not';
+  /** Returns whether the process may end. An interrupt may call this in the middle of anything. */
+  const finish = (): boolean => {
+    if (written === 'not' && !profileWindows.isBusy) {
+      written = 'begun';
+      writePart(part, settings, window);
+      written = 'done';
     }
+    return written === 'done';
   };
   process.on('exit', finish);
-  for (const signal of ENDING_SIGNALS) beforeDefault(signal, finish);
+  if (!beforeEnd(finish, settings.isTop ? settings.runner : undefined)) {
+    printMessage('the system refuses a thread: a signal will end the program without a profile');
+  }
+}
+
+function writePart(part: OwnPart, { folder, runner }: RunSettings, window: ProfileWindow): void {
+  // Without its folder, `run` has ended before.
+  if (!existsSync(folder)) return;
+  try {
+    part.record({ state: 'ending' });
+    part.writeProfile(profileWindows.closeSync(window));
+    const { droppedSamples = 0 } = profileWindows.metrics();
+    part.record({ state: 'ended', cpuMicros: cpuMicros(), droppedSamples });
+    if (!isRunning(runner.pid, runner.startTime)) {
+      printMessage(`run has been killed; the profile of this process is ${part.file}`);
+    }
+  } catch (error) {
+    printMessage(`the profile is lost: ${(error as Error).message}`);
+  }
 }
 
 /** Records the CPU of a process that is not profiled. */

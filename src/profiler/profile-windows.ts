@@ -196,6 +196,11 @@ export class ProfileWindows {
     return take().encodeSync(window.intervalMicros * 1_000, window.maps);
   }
 
+  /** Whether an interrupt must not call `closeSync` now. */
+  get isBusy(): boolean {
+    return this.#thread?.isBusy ?? true;
+  }
+
   /** Counts of this thread's sampler, if it has one, and of the source maps of its profiles. */
   metrics(): Partial<NativeMetrics & { skippedSourceMaps: number }> {
     return { ...this.#thread?.native.metrics(), skippedSourceMaps: this.#maps.skipped };
@@ -218,10 +223,11 @@ export class ProfileWindows {
   #endSegment(window: ProfileWindow, last: boolean): EndedSegment {
     const thread = this.#thread as ProfiledThread;
     const { native } = thread;
-    thread.flush();
-    warnOfUnknownInlined(native.metrics());
-    const segment = native.rotate(window.id);
-    const ended = window.rotate();
+    const [segment, ended] = thread.whileBusy(() => {
+      thread.flush();
+      warnOfUnknownInlined(native.metrics());
+      return [native.rotate(window.id), window.rotate()];
+    });
     if (last) this.#windows.delete(window);
     return {
       isComplete: () => native.isComplete(window.id, segment),

@@ -43,6 +43,7 @@ export class ProfiledThread {
   readonly #named = new WeakMap<Labels, Labels>();
   readonly #onExit = (): void => this.flush();
   #sampling = false;
+  #busy = 0;
   #forgetTimer: Timer | undefined;
 
   /** Throws a ProfilerError if there is no sampler. */
@@ -73,8 +74,29 @@ export class ProfiledThread {
     if (this.#threadName !== '') process.on('exit', this.#onExit);
   }
 
+  /** Whether it is in the middle of a change, where an interrupt must not read its samples. */
+  get isBusy(): boolean {
+    return this.#busy > 0;
+  }
+
+  /** Calls `change`, and is busy meanwhile. */
+  whileBusy<Result>(change: () => Result): Result {
+    this.#busy++;
+    try {
+      return change();
+    } finally {
+      this.#busy--;
+    }
+  }
+
   /** Flushes: delivers this thread's samples to its own windows and to those of other threads. */
   flush(): void {
+    this.whileBusy(() => {
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
     activeLabels.beginCollect();
     const { labelIds, batches, hasListeners } = this.native.beginFlush(this.#own.anyOpen);
     const sets = new Map<number, LabelSet>();
@@ -103,9 +125,11 @@ export class ProfiledThread {
 
   #onWake(): void {
     try {
-      this.joinOrLeaveSession();
-      this.flush();
-      this.#own.onDelivered();
+      this.whileBusy(() => {
+        this.joinOrLeaveSession();
+        this.flush();
+        this.#own.onDelivered();
+      });
     } catch (error) {
       warnOnce('profiled-thread', 'samples of this thread may be lost', error);
     }

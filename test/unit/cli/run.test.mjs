@@ -1,6 +1,5 @@
 /** Checks `otelpyroscope run`: the program is as without it, and its profile complete, whatever its end. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -16,7 +15,7 @@ import { fileURLToPath } from 'node:url';
 import { transformSync } from 'esbuild';
 import { readProfile } from '../../support/read-profile.mjs';
 import { ROOT } from '../../support/run-child.mjs';
-import { cli, CLI } from './cli.mjs';
+import { cli, run } from './cli.mjs';
 
 const fixture = (name) => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
 const SHOP = path.join(ROOT, 'examples', 'zero-code', 'service.cjs');
@@ -41,36 +40,6 @@ describe('otelpyroscope run', function () {
   afterEach(function () {
     rmSync(directory, { recursive: true });
   });
-
-  /**
-   * Runs the command to its end. `until`: once stdout has this, `act` is called with the process.
-   * Detached, so that no terminal's signals reach the program beside those that are passed on.
-   */
-  function run(
-    args,
-    { input = '', until, act, cwd = ROOT, flags = [], nodeOptions = '', env = {} } = {},
-  ) {
-    return new Promise((resolve, reject) => {
-      const child = spawn(process.execPath, [...flags, CLI, 'run', ...args], {
-        cwd,
-        detached: true,
-        env: { ...process.env, NODE_OPTIONS: nodeOptions, ...env },
-      });
-      const ended = { stdout: '', stderr: '' };
-      let acted = until === undefined;
-      const look = async () => {
-        const match = until?.exec(ended.stdout + ended.stderr);
-        if (acted || !match) return;
-        acted = true;
-        await Promise.resolve(act(child, match)).catch(reject);
-      };
-      child.stdout.on('data', (chunk) => ((ended.stdout += chunk), look()));
-      child.stderr.on('data', (chunk) => ((ended.stderr += chunk), look()));
-      child.on('error', reject);
-      child.on('close', (code, signal) => resolve({ ...ended, code, signal }));
-      child.stdin.end(input);
-    });
-  }
 
   /** The profile, which has what was burnt, in a sane amount. */
   function profileOf({ stderr }, file = out) {

@@ -1,0 +1,94 @@
+/** Checks that one signal ends programs under `otelpyroscope run`, busy ones too, with their profile. */
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readProfile } from '../../support/read-profile.mjs';
+import { run } from './cli.mjs';
+
+const BUSY = fileURLToPath(new URL('fixtures/busy.cjs', import.meta.url));
+const BUSY_MS = 300;
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+describe('otelpyroscope run and signals', function () {
+  this.timeout(60_000);
+  let directory;
+
+  beforeEach(function () {
+    directory = mkdtempSync(path.join(os.tmpdir(), 'run-'));
+  });
+
+  afterEach(function () {
+    rmSync(directory, { recursive: true });
+  });
+
+  const outOf = (way) => path.join(directory, `${way}.pb.gz`);
+  /** Runs the program, and calls `act(child, pid of the program)` some time after it has begun. */
+  const busy = (way, act) =>
+    run(['--out', outOf(way), BUSY, way], {
+      until: new RegExp(`${way} in (\\d+)`),
+      act: async (child, [, pid]) => {
+        await pause(BUSY_MS);
+        await act(child, Number(pid));
+      },
+    });
+  /** The share of the CPU under the program's own label. */
+  function shareOf(file, way) {
+    const profile = readProfile(readFileSync(file));
+    return profile.nanos(({ labels }) => labels.job === way) / profile.totalNanos;
+  }
+
+  it('writes the profile of a program in an endless loop, and ends it as the signal does', async function () {
+    const [loops, matches] = await Promise.all([
+      // To the program alone, as a supervisor sends it, and to `run`, which passes it on.
+      busy('loops', (_, pid) => process.kill(pid, 'SIGINT')),
+      busy('matches', (child) => child.kill('SIGTERM')),
+    ]);
+    assert.deepEqual([loops.code, loops.signal], [null, 'SIGINT'], loops.stderr);
+    assert.deepEqual([matches.code, matches.signal], [null, 'SIGTERM'], matches.stderr);
+    for (const way of ['loops', 'matches']) {
+      const share = shareOf(outOf(way), way);
+      assert.ok(share > 0.4, `${way}: ${share}`);
+    }
+    assert.equal(readdirSync(directory).length, 2);
+  });
+
+  it('says that native code keeps it from that, and ends at the second signal', async function () {
+    const ended = await busy('blocks', async (_, pid) => {
+      process.kill(pid, 'SIGTERM');
+      // Too soon to be a second one.
+      await pause(100);
+      process.kill(pid, 'SIGTERM');
+      await pause(2_500);
+      process.kill(pid, 'SIGTERM');
+    });
+    assert.deepEqual([ended.code, ended.signal], [null, 'SIGTERM'], ended.stderr);
+    assert.match(ended.stderr, /busy in native code.*\n.*there is no profile\n/);
+    assert.match(ended.stderr, /1 process left no profile, killed at the end: busy\.cjs/);
+    assert.deepEqual(readdirSync(directory), []);
+  });
+
+  it('leaves the signal to listeners of the program, and ends it when they are gone', async function () {
+    const [listens, once] = await Promise.all([
+      busy('listens', (child) => child.kill('SIGTERM')),
+      busy('listensOnce', async (child) => {
+        child.kill('SIGTERM');
+        await pause(BUSY_MS);
+        child.kill('SIGTERM');
+      }),
+    ]);
+    assert.deepEqual([listens.code, listens.signal], [7, null], listens.stderr);
+    assert.deepEqual([once.code, once.signal], [null, 'SIGTERM'], once.stderr);
+    assert.match(once.stdout, /\nfirst\n$/);
+    assert.ok(existsSync(outOf('listens')) && existsSync(outOf('listensOnce')));
+  });
+
+  it('ends the program where run itself is killed, and says where the profile is', async function () {
+    const ended = await busy('loops', (child) => child.kill('SIGKILL'));
+    assert.equal(ended.signal, 'SIGKILL');
+    const [, file] = /run has been killed; .* is (.*)\n/.exec(ended.stderr);
+    assert.ok(shareOf(file, 'loops') > 0.4);
+    rmSync(path.dirname(file), { recursive: true });
+  });
+});
