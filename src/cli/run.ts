@@ -13,7 +13,8 @@ import { writeWholeFileSync } from '../util/whole-file.js';
 import { CommandError } from './arguments.js';
 import { readProfileFile } from './load-profile.js';
 import { mergeParts, outcomeOf } from './merge-parts.js';
-import { isAlive, readParts } from './parts.js';
+import { watchLauncher } from './launcher.js';
+import { isAlive, readParts, type Part } from './parts.js';
 import type { Program } from './program.js';
 import { parseRun } from './run-arguments.js';
 import { leftOut, summary } from './summary.js';
@@ -73,10 +74,10 @@ export async function run(args: readonly string[]): Promise<number> {
       stdio: 'inherit',
       env: environmentForRun(settings, preload, variables),
     });
-    forwardSignals(child);
+    const forwarded = forwardSignals(child);
     const [code, signal] = await endOf(child, program);
     const allMicros = childrenCpuMicros() - microsBefore;
-    await othersToEnd(folder);
+    await othersToEnd(folder, forwarded.signal);
     await report(folder, { out, intervalMicros, allMicros });
     return signal === null ? (code ?? 1) : endBy(signal);
   } finally {
@@ -109,13 +110,27 @@ function endBy(signal: NodeJS.Signals): number {
   return 128 + os.constants.signals[signal];
 }
 
-function forwardSignals(child: ChildProcess): void {
+/**
+ * Forwards signals, and the end of the package manager that has started this process. Returns an
+ * object that has the last one.
+ */
+function forwardSignals(child: ChildProcess): { signal?: NodeJS.Signals } {
+  const forwarded: { signal?: NodeJS.Signals } = {};
+  const forward = (signal: NodeJS.Signals): void => {
+    forwarded.signal = signal;
+    child.kill(signal);
+  };
   for (const signal of SIGNALS) {
     process.on(signal, () => {
       const isSent = TERMINAL_SIGNALS.includes(signal) && isForeground();
-      if (!isSent) child.kill(signal);
+      if (!isSent) forward(signal);
     });
   }
+  watchLauncher((name) => {
+    printMessage(`${name} has ended, and so ends the program`);
+    forward('SIGTERM');
+  });
+  return forwarded;
 }
 
 /** Whether the terminal sends its signals to this process, and so to the program too. */
@@ -123,13 +138,26 @@ function isForeground(): boolean {
   return statOf('self')?.isForeground ?? process.stdin.isTTY;
 }
 
-/** Waits for the other processes to end, a short time. */
-async function othersToEnd(folder: string): Promise<void> {
+/**
+ * Waits for the other processes to end, a short time. Those on top get the signal that was forwarded
+ * to the program: a shell ends without its child.
+ */
+async function othersToEnd(folder: string, signal: NodeJS.Signals | undefined): Promise<void> {
+  const isSignalled = ({ record }: Part): boolean => signal !== undefined && record.isTop;
   for (let waited = 0; waited < WRITE_MS; waited += POLL_MS) {
     const alive = readParts(folder).filter(isAlive);
-    const isWriting = alive.some(({ record }) => record.state === 'ending');
-    if (alive.length === 0 || (waited >= END_MS && !isWriting)) return;
+    if (waited === 0) for (const part of alive.filter(isSignalled)) send(part, signal);
+    const isAwaited = alive.some((part) => part.record.state === 'ending' || isSignalled(part));
+    if (alive.length === 0 || (waited >= END_MS && !isAwaited)) return;
     await new Promise<void>((resolve) => startTimer(resolve, POLL_MS));
+  }
+}
+
+function send({ record }: Part, signal: NodeJS.Signals | undefined): void {
+  try {
+    process.kill(record.pid, signal);
+  } catch {
+    // It has ended, or runs as another user.
   }
 }
 

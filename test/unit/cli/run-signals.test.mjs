@@ -1,11 +1,13 @@
 /** Checks that one signal ends programs under `otelpyroscope run`, busy ones too, with their profile. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readProfile } from '../../support/read-profile.mjs';
-import { run } from './cli.mjs';
+import { CLI, run } from './cli.mjs';
 
 const BUSY = fileURLToPath(new URL('fixtures/busy.cjs', import.meta.url));
 const BUSY_MS = 300;
@@ -90,5 +92,26 @@ describe('otelpyroscope run and signals', function () {
     const [, file] = /run has been killed; .* is (.*)\n/.exec(ended.stderr);
     assert.ok(shareOf(file, 'loops') > 0.4);
     rmSync(path.dirname(file), { recursive: true });
+  });
+
+  it('ends the program with the package manager, and with the shell, that has started it', async function () {
+    const npx = path.join(directory, 'npx');
+    const command = [process.execPath, CLI, 'run', '--out', outOf('waits')];
+    const shell = `${[...command, 'sh', '-c', `'${process.execPath} ${BUSY} waits; true'`].join(' ')}; true`;
+    writeFileSync(
+      npx,
+      `require('node:child_process').spawn('sh', ['-c', ${JSON.stringify(shell)}], { stdio: 'inherit' });`,
+    );
+    const child = spawn(process.execPath, [npx], { detached: true });
+    const output = { stdout: '', stderr: '' };
+    child.stdout.on('data', (chunk) => {
+      output.stdout += chunk;
+      if (/waits in/.test(output.stdout)) child.kill('SIGKILL');
+    });
+    child.stderr.on('data', (chunk) => (output.stderr += chunk));
+    // When the last of those that have its output has ended.
+    await once(child, 'close');
+    assert.match(output.stderr, /npx has ended, and so ends the program/);
+    assert.ok(readProfile(readFileSync(outOf('waits'))).totalNanos >= 0, output.stderr);
   });
 });
