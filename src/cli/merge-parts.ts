@@ -6,6 +6,9 @@ import { zlib } from '../util/lazy-modules.js';
 import { CPU_PROFILE } from '../util/profile-types.js';
 import { hasProfile, isAlive, type Part, type PartRecord } from './parts.js';
 
+/** The label with the name of a process, where there are several. */
+export const PROCESS_LABEL = `process`;
+
 /** CPU that is below what the end of a process may use after its record, in microseconds. */
 const TEAR_DOWN_MICROS = 20_000;
 /** Other CPU that is worth a line: microseconds, and share of all. */
@@ -33,6 +36,8 @@ export interface Outcome {
   readonly failed: readonly PartRecord[];
   /** CPU of processes that have no part: they are not Node.js, or have another environment. */
   readonly otherMicros: number;
+  /** Samples of the included processes for which there was no room. */
+  readonly droppedSamples: number;
 }
 
 /** `allMicros`: CPU of the processes that have ended. */
@@ -56,6 +61,7 @@ export function outcomeOf(parts: readonly Part[], allMicros: number): Outcome {
     killed: records(ended).filter(({ excluded }) => excluded === undefined),
     failed: records(ended).filter(({ excluded }) => excluded === 'failed'),
     otherMicros: isWorthALine ? other : 0,
+    droppedSamples: included.reduce((sum, { record }) => sum + (record.droppedSamples ?? 0), 0),
   };
 }
 
@@ -73,7 +79,7 @@ export function mergeParts(parts: readonly Part[], intervalMicros: number): Uint
   const merger = new ProfileMerger(CPU_PROFILE, intervalMicros * 1_000);
   for (const { record, profile } of parts) {
     const plain = zlib().gunzipSync(readFileSync(profile));
-    merger.add(plain, { pid: String(record.pid), process: record.name });
+    merger.add(plain, { pid: String(record.pid), [PROCESS_LABEL]: record.name });
   }
   return gzippedSync(merger.encode());
 }

@@ -2,8 +2,9 @@
  * The folder in which the processes of `run` put their parts of the profile: `ID.json` says what
  * the process is, `ID.pb.gz` is its profile.
  */
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import type { SampleClock } from '../options/options.js';
 import { isRunning, statOf } from '../util/processes.js';
 import { writeWholeFileSync } from '../util/whole-file.js';
 
@@ -23,6 +24,8 @@ export interface PartRecord {
   readonly state: 'running' | 'ending' | 'ended';
   /** CPU that it has used, once it has ended. */
   readonly cpuMicros?: number;
+  /** The clock in use, if it is profiled. */
+  readonly clock?: SampleClock;
   /** Samples for which there was no room. */
   readonly droppedSamples?: number;
 }
@@ -85,7 +88,8 @@ export class OwnPart {
   /** Adds to the record and writes it. Throws where the folder cannot be written. */
   record(more: Partial<PartRecord>): void {
     this.#record = { ...this.#record, ...more };
-    writeFileSync(`${this.#base}.json`, JSON.stringify(this.#record));
+    // Whole: `run` may read it at any time.
+    writeWholeFileSync(`${this.#base}.json`, Buffer.from(JSON.stringify(this.#record)));
   }
 
   writeProfile(bytes: Uint8Array): void {
@@ -103,7 +107,7 @@ export function readParts(folder: string): Part[] {
       const record = JSON.parse(readFileSync(file, 'utf8')) as PartRecord;
       parts.push({ record, profile: `${file.slice(0, -'.json'.length)}.pb.gz` });
     } catch {
-      // It is being written, or the process was killed in the middle of that.
+      // The process was killed, or the disk is full.
     }
   }
   return parts.sort(

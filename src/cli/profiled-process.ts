@@ -57,8 +57,9 @@ function profileToTheEnd(part: OwnPart, settings: RunSettings): void {
     recordEnd(part);
     return;
   }
-  part.record({});
-  if (profileWindows.metrics().clock !== clock) {
+  const { clock: clockInUse = clock } = profileWindows.metrics();
+  part.record({ clock: clockInUse });
+  if (clockInUse !== clock) {
     printMessage(`the system refused the clock "${clock}": samples are taken at its ticks`);
   }
   let written: 'not' | 'begun' | 'done' = 'not';

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { DEFAULT_INTERVAL_MICROS } from '../options/options.js';
+import { DEFAULT_CLOCK, DEFAULT_INTERVAL_MICROS } from '../options/options.js';
 import { environmentForRun } from '../options/run-settings.js';
 import { startTimer } from '../util/clock.js';
 import { CPU_PROFILE } from '../util/profile-types.js';
@@ -182,7 +182,8 @@ async function report(folder: string, { out, intervalMicros, allMicros }: Ended)
       writeWholeFileSync(out, mergeParts(outcome.included, intervalMicros));
       const profile = await readProfileFile(out);
       const colours = process.stderr.isTTY && process.stderr.hasColors();
-      process.stderr.write(`\n${summary(profile, colours)}\n`);
+      const clocks = outcome.included.map(({ record }) => record.clock ?? DEFAULT_CLOCK);
+      process.stderr.write(`\n${summary(profile, { intervalMicros, clocks }, colours)}\n`);
       printMessage(`profile: ${out}`);
       process.stderr.write(`  otelpyroscope view ${path.relative(process.cwd(), out)}\n`);
     }

@@ -10,7 +10,7 @@ import { readProfile } from '../../support/read-profile.mjs';
 import { CLI, run } from './cli.mjs';
 
 const BUSY = fileURLToPath(new URL('fixtures/busy.cjs', import.meta.url));
-const BUSY_MS = 300;
+const BUSY_MS = 200;
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe('otelpyroscope run and signals', function () {
@@ -53,6 +53,8 @@ describe('otelpyroscope run and signals', function () {
       const share = shareOf(outOf(way), way);
       assert.ok(share > 0.4, `${way}: ${share}`);
     }
+    assert.match(loops.stderr, /\nA sample per 10 ms of CPU, .* \(clock: tick\)\n/);
+    assert.match(loops.stderr, /\nBy job\n(.*\n)?.*%\s+loops\n/);
     assert.equal(readdirSync(directory).length, 2);
   });
 
@@ -62,12 +64,15 @@ describe('otelpyroscope run and signals', function () {
       // Too soon to be a second one.
       await pause(100);
       process.kill(pid, 'SIGTERM');
-      await pause(2_500);
+      await pause(3_000);
       process.kill(pid, 'SIGTERM');
     });
     assert.deepEqual([ended.code, ended.signal], [null, 'SIGTERM'], ended.stderr);
     assert.match(ended.stderr, /busy in native code.*\n.*there is no profile\n/);
-    assert.match(ended.stderr, /1 process left no profile, killed at the end: busy\.cjs/);
+    assert.match(
+      ended.stderr,
+      /1 process left no profile, because it was killed or could not write it: busy\.cjs/,
+    );
     assert.deepEqual(readdirSync(directory), []);
   });
 
@@ -112,6 +117,6 @@ describe('otelpyroscope run and signals', function () {
     // When the last of those that have its output has ended.
     await once(child, 'close');
     assert.match(output.stderr, /npx has ended, and so ends the program/);
-    assert.ok(readProfile(readFileSync(outOf('waits'))).totalNanos >= 0, output.stderr);
+    assert.ok(existsSync(outOf('waits')), output.stderr);
   });
 });
