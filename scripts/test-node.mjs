@@ -38,6 +38,7 @@ const SAME_ON_ALL = [
   'test/integration/routes.test.mjs',
   'test/package/build-command.test.mjs',
   'test/package/readme.test.mjs',
+  'test/package/types.test.mjs',
   'test/package/viewer.test.mjs',
   'test/unit/cli/top.test.mjs',
   'test/unit/otel/resource.test.mjs',

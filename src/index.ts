@@ -13,5 +13,5 @@ export { servePprof, type ServePprofOptions } from './pull/pprof-server.js';
 export { startPyroscope, type PyroscopeAgent, type PyroscopeMetrics } from './pyroscope/agent.js';
 export { register } from './otel/register.js';
 export { PyroscopeSpanProcessor } from './otel/span-processor.js';
-export { TracerProvider } from './otel/tracer-provider.js';
+export { TracerProvider } from './otel/typed-tracer-provider.js';
 export { getLabels, withLabels } from './labels/with-labels.js';

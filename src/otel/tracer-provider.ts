@@ -26,22 +26,13 @@ export interface Labelling {
 
 let disable: (provider: TracerProvider) => void;
 
-/**
- * Wraps a tracer provider. CPU samples taken while one of its spans is active carry the span's
- * trace id, span id and name, and the span gets the attribute `pyroscope.profile.id`.
- *
- * Everything but `getTracer` and `register` passes through to the wrapped provider (forceFlush,
- * shutdown, …). `register` registers the wrapper. It is no `instanceof` the wrapped provider's class.
- */
+/** Wraps a tracer provider; documented and typed for users in `typed-tracer-provider.ts`. */
 export class TracerProvider implements ApiTracerProvider {
   readonly #inner: ApiTracerProvider;
   readonly #labelling: Labelling;
   readonly #tracers = new WeakMap<Tracer, Tracer>();
 
-  /**
-   * Throws a TypeError where `tp` has no `getTracer`, and where an option is unknown or wrong;
-   * see `LabelOptions` for the defaults.
-   */
+  /** Throws a TypeError where `tp` has no `getTracer`, and where an option is unknown or wrong. */
   constructor(tp: ApiTracerProvider, options?: LabelOptions) {
     const candidate: unknown = tp;
     if (typeof candidate !== 'object' || candidate === null || typeof tp.getTracer !== 'function') {
