@@ -3,6 +3,7 @@
 import { suggestion } from '../options/suggestions.js';
 import { VERSION } from '../util/version.js';
 import { CommandError, UsageError } from './arguments.js';
+import { attach, ATTACH_HELP } from './attach.js';
 import { build, BUILD_HELP } from './build.js';
 import { run, RUN_HELP } from './run.js';
 import { top, TOP_HELP } from './top.js';
@@ -11,6 +12,7 @@ import { view, VIEW_HELP } from './view.js';
 const HELP = `Usage: otelpyroscope COMMAND [options]
 
   run [options] program [args]      runs a program and writes its CPU profile
+  attach PID [options]              profiles a process that runs already
   top FILE [options]                prints where the CPU of a profile went
   view FILE|URL [options]           opens a profile in the browser
   build                             compiles the native binary for this Node.js
@@ -26,6 +28,7 @@ interface Command {
 
 const commands = new Map<string, Command>([
   ['run', { run, help: RUN_HELP }],
+  ['attach', { run: attach, help: ATTACH_HELP }],
   ['top', { run: top, help: TOP_HELP }],
   ['view', { run: view, help: VIEW_HELP }],
   ['build', { run: build, help: BUILD_HELP }],

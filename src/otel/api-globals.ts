@@ -33,6 +33,12 @@ export function onProviderProxy(listener: Listener): () => void {
   };
 }
 
+/** Returns the provider behind the proxy, or undefined if none has been set. */
+export function delegateOf(proxy: ProviderProxy): object | undefined {
+  if (proxy.getDelegateTracer?.('otelpyroscope') === undefined) return undefined;
+  return proxy.getDelegate?.();
+}
+
 /** Whether a context manager is registered, as OpenTelemetry's SDKs do when they start. */
 export function hasContextManager(): boolean {
   return registeredApi()?.context !== undefined;

@@ -2,6 +2,7 @@
 import type { Context } from '@opentelemetry/api';
 import { activeLabels } from '../labels/active-labels.js';
 import { OTEL_GLOBAL, warnOnce } from '../util/diagnostics.js';
+import { registeredApi } from './api-globals.js';
 import type { LabelSet } from '../labels/label-set.js';
 import {
   bindCallsWith,
@@ -13,12 +14,18 @@ import { restoringToken } from './restoring-token.js';
 import { labelSetOf } from './span-labels.js';
 
 const PATCHED = Symbol.for('otelpyroscope.context-manager.v1');
+/** The methods that `patch` replaces. */
+const METHODS = ['with', 'attach', 'bind'] as const;
 
 interface Manager extends ContextManager {
   [PATCHED]?: true;
 }
 
 let lastManager: Manager | undefined;
+/** What restores the methods of managers that this copy of the package has patched. */
+const patches = new WeakMap<Manager, () => boolean>();
+/** Managers whose methods other tools had replaced when they were to be restored. */
+const leftPatched = new WeakSet<Manager>();
 
 /**
  * Returns the registered context manager, patched; undefined where none is registered. Called at
@@ -46,11 +53,41 @@ export function patchedContextManager(): Manager | undefined {
 function patch(manager: Manager): void {
   if (manager[PATCHED] === true) return;
   // First: a manager that takes no properties throws here, before anything is patched.
-  Object.defineProperty(manager, PATCHED, { value: true });
+  Object.defineProperty(manager, PATCHED, { value: true, configurable: true });
   const needsBindPatch = !bindCallsWith(manager);
+  const before = METHODS.map((name) => Object.getOwnPropertyDescriptor(manager, name));
   patchWith(manager);
   if (typeof manager.attach === 'function') patchAttach(manager, manager.attach);
   if (needsBindPatch) patchBind(manager);
+  const patched = METHODS.map((name) => manager[name]);
+  patches.set(manager, () => {
+    if (METHODS.some((name, index) => manager[name] !== patched[index])) return false;
+    METHODS.forEach((name, index) => {
+      const own = before[index];
+      if (own === undefined) Reflect.deleteProperty(manager, name);
+      else Object.defineProperty(manager, name, own);
+    });
+    return Reflect.deleteProperty(manager, PATCHED);
+  });
+}
+
+/** Whether the registered context manager is patched, also by another copy of the package. */
+export function isContextManagerPatched(): boolean {
+  const manager = (registeredApi() as { context?: Manager } | undefined)?.context;
+  return manager?.[PATCHED] === true && !leftPatched.has(manager);
+}
+
+/**
+ * Restores the methods of the registered context manager, unless another tool has replaced ours:
+ * then they stay, and do nothing for contexts without labels.
+ */
+export function restoreContextManager(): void {
+  const manager = lastManager;
+  if (manager === undefined) return;
+  // What still labels spans patches it again.
+  lastManager = undefined;
+  if (patches.get(manager)?.() === true) patches.delete(manager);
+  else leftPatched.add(manager);
 }
 
 /** The function that `callWithLabels` calls, its arguments and labels, and how these were set. */

@@ -1,12 +1,12 @@
 /** `register`: labels for spans of the global tracer provider, whether registered yet or not. */
 import { isMainThread } from 'node:worker_threads';
-import type {
-  Context,
-  Span,
-  SpanOptions,
-  TracerProvider as ApiTracerProvider,
-} from '@opentelemetry/api';
-import { hasContextManager, onProviderProxy, type ProviderProxy } from './api-globals.js';
+import type { TracerProvider as ApiTracerProvider } from '@opentelemetry/api';
+import {
+  delegateOf,
+  hasContextManager,
+  onProviderProxy,
+  type ProviderProxy,
+} from './api-globals.js';
 import { patchedContextManager } from './context-manager-patch.js';
 import { startTimer, stopTimer, type Timer } from '../util/clock.js';
 import { warn, warnOnce } from '../util/diagnostics.js';
@@ -15,7 +15,8 @@ import {
   type LabelOptions,
   type ResolvedLabelOptions,
 } from '../options/options.js';
-import { onSpanStart } from './span-labels.js';
+import { labellingStartSpan, tracersOf } from './labelling-tracers.js';
+import { ReplacedMethods } from './replaced-methods.js';
 import { stopLabelling, TracerProvider } from './tracer-provider.js';
 
 /** How long an SDK may take to register a tracer provider without a warning, in milliseconds. */
@@ -24,10 +25,6 @@ const NO_PROVIDER =
   'an OpenTelemetry SDK has started without a tracer provider, so samples have no labels of spans. ' +
   'NodeSDK registers none where it has no exporter and no span processor (OTEL_TRACES_EXPORTER=none): ' +
   'set OTEL_TRACES_EXPORTER=console, or register a provider of your own';
-
-interface SdkTracer {
-  startSpan: (name: string, options?: SpanOptions, context?: Context) => Span;
-}
 
 /**
  * Wraps the global tracer provider, and each that becomes the global one, as `new TracerProvider`
@@ -106,7 +103,8 @@ class ProxyHook {
   readonly #setDelegate: (this: ProviderProxy, delegate: object) => void;
   readonly #registrations: Registration[] = [];
   #delegate: object | undefined;
-  readonly #restore: (() => void)[] = [];
+  /** Replaced until `remove`. */
+  readonly #methods = new ReplacedMethods();
 
   /** Returns the hook of this proxy, or undefined, with a warning, if it is not the api's proxy. */
   static of(proxy: ProviderProxy): ProxyHook | undefined {
@@ -152,7 +150,7 @@ class ProxyHook {
     this.#registrations.splice(index, 1);
     this.#apply();
     if (this.#registrations.length > 0) return;
-    for (const step of this.#restore.splice(0)) step();
+    this.#methods.restore();
     hooks.delete(this.#proxy);
   }
 
@@ -164,52 +162,15 @@ class ProxyHook {
 
   /** Labels spans of tracers that instrumentations have got from the SDK, not from the wrapper. */
   #adoptTracers(delegate: object): void {
-    const tracers = (delegate as { _tracers?: unknown })._tracers;
-    if (!(tracers instanceof Map)) return;
     const registrations = this.#registrations;
-    for (const tracer of tracers.values() as Iterable<SdkTracer>) {
-      const { startSpan } = tracer;
-      const labelling: SdkTracer['startSpan'] = function (
-        this: SdkTracer,
-        name,
-        spanOptions,
-        context,
-      ) {
-        const span = startSpan.call(this, name, spanOptions, context);
-        const options = registrations[0]?.resolved;
-        if (options !== undefined) {
-          onSpanStart(span, context ?? patchedContextManager()?.active(), name, options);
-        }
-        return span;
-      };
-      // The SDK's startActiveSpan calls this as well.
+    for (const tracer of tracersOf(delegate)) {
+      const labelling = labellingStartSpan(tracer, () => registrations[0]?.resolved);
       this.#replace(tracer, 'startSpan', labelling);
     }
   }
 
-  /**
-   * Replaces a method by an own property, until `remove`. A tool that has replaced ours meanwhile
-   * keeps its method, and one that had replaced the method before gets its own back.
-   */
   #replace(object: object, name: string, value: unknown): void {
-    const before = Object.getOwnPropertyDescriptor(object, name);
-    const attributes = { configurable: true, enumerable: true, writable: true };
-    if (!Reflect.defineProperty(object, name, { ...attributes, value })) {
-      warn(
-        `the ${name} of a frozen object of the SDK cannot be replaced: its spans have no labels`,
-      );
-      return;
-    }
-    this.#restore.push(() => {
-      if (Reflect.get(object, name) !== value) return;
-      Reflect.deleteProperty(object, name);
-      if (before !== undefined) Reflect.defineProperty(object, name, before);
-    });
+    if (this.#methods.replace(object, name, value)) return;
+    warn(`the ${name} of a frozen object of the SDK cannot be replaced: its spans have no labels`);
   }
-}
-
-/** Returns the provider behind the proxy, or undefined if none has been set. */
-function delegateOf(proxy: ProviderProxy): object | undefined {
-  if (proxy.getDelegateTracer?.('otelpyroscope') === undefined) return undefined;
-  return proxy.getDelegate?.();
 }

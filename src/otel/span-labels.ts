@@ -39,6 +39,9 @@ interface LabelledSpan extends Omit<Span, 'end'> {
 let lastEnd: End | undefined;
 let lastEnding: End | undefined;
 
+/** Options for spans that have begun before anything labelled them; undefined: they get no labels. */
+let openSpanOptions: ResolvedLabelOptions | undefined;
+
 const INVALID_TRACE_ID = '00000000000000000000000000000000';
 
 const shared = threadSingleton('span-labels.v2', () => ({
@@ -68,6 +71,15 @@ export function onSpanStart(
 }
 
 /**
+ * Labels spans that are open already, from now on until it is called without options: the first of
+ * a trace in this process at its next activation or as a parent. Spans below others of them get no
+ * labels, because their root is not known.
+ */
+export function labelOpenSpans(options: ResolvedLabelOptions | undefined): void {
+  openSpanOptions = options;
+}
+
+/**
  * Returns the label set of a context in this async context, whose set is `current`; undefined for
  * no labels.
  *
@@ -79,7 +91,7 @@ export function labelSetOf(context: Context, current: LabelSet | undefined): Lab
   const span = context.getValue(SPAN_KEY) as LabelledSpan | undefined;
   if (context.getValue(SUPPRESS_TRACING_KEY) === true) return undefined;
   if (span === undefined || span === null) return outsideSpans(current);
-  const spanSet = setOf(span) ?? inherited(span, current);
+  const spanSet = setOf(span) ?? inherited(span, current) ?? labelOpenSpan(span);
   if (spanSet === undefined) return outsideSpans(current);
   if (current === undefined || current.base === spanSet) return current ?? spanSet;
   return withUserLabels(spanSet, current.user);
@@ -106,7 +118,8 @@ function startLabels(
     if (parentContext.getValue(SUPPRESS_TRACING_KEY) === true) return;
     const parentSpan = parentContext.getValue(SPAN_KEY) as LabelledSpan | undefined;
     if (parentSpan !== undefined && parentSpan !== null) {
-      parent = setOf(parentSpan) ?? inherited(parentSpan, current);
+      parent = setOf(parentSpan) ?? inherited(parentSpan, current) ?? labelOpenSpan(parentSpan);
+      if (parent === undefined && hasUnknownRoot(parentSpan, spanContext.traceId)) return;
       // The span is of another trace than its parent: `root: true`, or the provider decided so.
       if (parent?.trace?.traceId !== spanContext.traceId) parent = undefined;
     }
@@ -221,6 +234,27 @@ export function onSpanEnd(span: LabelledSpan): void {
 /** By the id: `end` may have been called on a proxy of the span that was labelled. */
 function endDetails(span: LabelledSpan, set: LabelSet, details: SpanDetails | undefined): void {
   if (details?.spanId === set.owner) endSpanDetails(details, span as ReadableSpan);
+}
+
+/** Labels a span that was open before labels began. Undefined if it is not the first of its trace here. */
+function labelOpenSpan(span: LabelledSpan): LabelSet | undefined {
+  if (openSpanOptions === undefined || !span.isRecording() || !isLocalRoot(span)) return undefined;
+  startLabels(span, undefined, (span as { name?: string }).name ?? '', openSpanOptions);
+  return setOf(span);
+}
+
+/** Whether a span of OpenTelemetry's SDK has no parent, or one of another process. */
+function isLocalRoot(span: object): boolean {
+  const { parentSpanContext: parent } = span as { parentSpanContext?: { isRemote?: boolean } };
+  if ('parentSpanContext' in span) return parent === undefined || parent.isRemote === true;
+  // SDK 1.x does not tell parents of other processes apart.
+  return 'parentSpanId' in span && span.parentSpanId === undefined;
+}
+
+function hasUnknownRoot(parent: LabelledSpan, traceId: string): boolean {
+  if (openSpanOptions === undefined) return false;
+  const context = parent.spanContext();
+  return context.isRemote !== true && context.traceId === traceId;
 }
 
 function setOf(span: LabelledSpan): LabelSet | undefined {

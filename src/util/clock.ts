@@ -41,6 +41,11 @@ export function stopTimer(timer: Timer | undefined): void {
   else clearTimeout(timer as NodeJS.Timeout | undefined);
 }
 
+/** Resolves after `ms` milliseconds. */
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => void startTimer(resolve, ms));
+}
+
 /**
  * Calls `fn` after `ms` milliseconds, unless the returned function is called before. When a process
  * that was suspended goes on, its timers end before it reads what has arrived meanwhile: `fn` is

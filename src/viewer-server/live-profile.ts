@@ -9,13 +9,16 @@ export const LIVE_WINDOW_MS = 10_000;
 /** Length of the first window: short, so that the page soon has data. */
 const FIRST_WINDOW_MS = 1_000;
 
+/** A profiler of this process, or of another one. */
+type Profiler = Pick<CpuProfiler, 'start' | 'running' | 'collect' | 'stop'>;
+
 /** Fills a ring with windows of the process's profile. Never keeps the process alive. */
 export class LiveProfile {
   readonly ring = new ProfileRing();
-  readonly #profiler: CpuProfiler;
+  readonly #profiler: Profiler;
   #timer: Timer | undefined;
 
-  constructor(profiler: CpuProfiler) {
+  constructor(profiler: Profiler) {
     this.#profiler = profiler;
   }
 

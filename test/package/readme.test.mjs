@@ -280,7 +280,7 @@ describe('the pages of docs/', function () {
 
   it('describe every option of the command', function () {
     const text = pageNamed('docs/cli.md');
-    for (const name of ['run', 'top', 'view']) {
+    for (const name of ['run', 'attach', 'top', 'view']) {
       const main = path.join(ROOT, 'lib', 'cli', 'main.js');
       const { stdout } = spawnSync(process.execPath, [main, name, '--help'], { encoding: 'utf8' });
       const options = [...stdout.matchAll(/^ {2}(--[\w-]+)/gm)].map((match) => match[1]);

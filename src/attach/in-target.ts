@@ -1,0 +1,179 @@
+/** Loaded by `otelpyroscope attach` into the process that it profiles; the command calls what it exports. */
+import { labelRunningProgram } from '../otel/running-program.js';
+import { asOwnWork } from '../otel/run-untraced.js';
+import { CpuProfiler } from '../profiler/cpu-profiler.js';
+import {
+  resolveCpuProfilerOptions,
+  type LabelOptions,
+  type SampleClock,
+} from '../options/options.js';
+import { profileWindows, type ProfileWindow } from '../profiler/profile-windows.js';
+import { startTimer, stopTimer, type Timer } from '../util/clock.js';
+import { inspector } from '../util/lazy-modules.js';
+
+/** Without a call of `beat` for so long, in milliseconds, the command is gone: the profile ends. */
+const LEASE_MS = 10_000;
+
+export interface AttachSettings {
+  /** See `CpuProfilerOptions`. */
+  readonly intervalMicros: number;
+  /** See `CpuProfilerOptions`. */
+  readonly clock: SampleClock;
+  readonly labels: LabelOptions;
+  /** Whether `collectWindow` will be called. */
+  readonly live: boolean;
+  /** Whether the command has opened the inspector, which is closed if the command is gone. */
+  readonly closesInspector: boolean;
+}
+
+export interface Attached {
+  /** The clock in use. */
+  readonly clock: SampleClock;
+  /** Whether an OpenTelemetry SDK is registered. */
+  readonly traced: boolean;
+}
+
+/** What one command has started. */
+class Attachment {
+  readonly traced: boolean;
+  readonly #window: ProfileWindow;
+  readonly #live: CpuProfiler | undefined;
+  readonly #undoLabels: (() => void) | undefined;
+  readonly #closesInspector: boolean;
+  #lease: Timer;
+  #isOpen = true;
+  #bytes: Buffer = Buffer.alloc(0);
+
+  /** Throws a ProfilerError; nothing is left then. */
+  constructor({ intervalMicros, clock, labels, live, closesInspector }: AttachSettings) {
+    this.#closesInspector = closesInspector;
+    this.#window = profileWindows.open(resolveCpuProfilerOptions({ intervalMicros, clock }));
+    if (live) {
+      this.#live = new CpuProfiler({ intervalMicros: this.#window.intervalMicros, clock });
+      this.#live.start();
+    }
+    this.#undoLabels = labelRunningProgram(labels);
+    this.traced = this.#undoLabels !== undefined;
+    this.#lease = this.#startLease();
+  }
+
+  beat(): void {
+    stopTimer(this.#lease);
+    this.#lease = this.#startLease();
+  }
+
+  /** Resolves to the length of the last seconds' profile. */
+  async collectWindow(): Promise<number> {
+    return this.#keep((await this.#live?.collect()) ?? new Uint8Array());
+  }
+
+  /** Ends the profile; resolves to its length. */
+  async end(): Promise<number> {
+    this.#endLive();
+    return this.#keep(await profileWindows.close(this.#closeWindow()));
+  }
+
+  /** Does the same at once, in a process whose event loop does not run. */
+  endSync(): number {
+    this.#endLive();
+    return this.#keep(profileWindows.closeSync(this.#closeWindow()));
+  }
+
+  piece(start: number, end: number): string {
+    return this.#bytes.toString('base64', start, end);
+  }
+
+  /** Undoes all that is left. */
+  leave(): void {
+    stopTimer(this.#lease);
+    this.#bytes = Buffer.alloc(0);
+    this.#endLive();
+    if (this.#isOpen) profileWindows.close(this.#closeWindow()).catch(() => undefined);
+  }
+
+  #closeWindow(): ProfileWindow {
+    this.#isOpen = false;
+    this.#undoLabels?.();
+    return this.#window;
+  }
+
+  #endLive(): void {
+    if (this.#live?.running === true) this.#live.stop().catch(() => undefined);
+  }
+
+  #keep(profile: Uint8Array): number {
+    this.#bytes = Buffer.from(profile.buffer, profile.byteOffset, profile.byteLength);
+    return this.#bytes.length;
+  }
+
+  #startLease(): Timer {
+    return startTimer(() => {
+      leave();
+      if (this.#closesInspector) closeInspector();
+    }, LEASE_MS).unref();
+  }
+}
+
+let attachment: Attachment | undefined;
+
+/** Begins a profile. Throws an Error whose message is a sentence for the command. */
+export function begin(settings: AttachSettings): Attached {
+  if (attachment !== undefined) throw new Error('another otelpyroscope attach profiles it already');
+  attachment = asOwnWork(() => new Attachment(settings));
+  return { clock: profileWindows.metrics().clock ?? settings.clock, traced: attachment.traced };
+}
+
+/** Tells that the command is still there. */
+export function beat(): void {
+  asOwnWork(() => {
+    current().beat();
+  });
+}
+
+/** Resolves to the number of bytes of the profile since the last call, for `piece`. */
+export function collectWindow(): Promise<number> {
+  return asOwnWork(() => current().collectWindow());
+}
+
+/** Ends the profile; resolves to its number of bytes, for `piece`. */
+export function end(): Promise<number> {
+  return asOwnWork(() => current().end());
+}
+
+/** `end` for a process whose event loop does not run. */
+export function endSync(): number {
+  return asOwnWork(() => current().endSync());
+}
+
+/** Returns some bytes of the profile, in base64. */
+export function piece(start: number, endOfPiece: number): string {
+  return current().piece(start, endOfPiece);
+}
+
+/** Undoes all that the command has started; it may have ended already. */
+export function leave(): void {
+  const left = attachment;
+  attachment = undefined;
+  if (left !== undefined) {
+    asOwnWork(() => {
+      left.leave();
+    });
+  }
+}
+
+function current(): Attachment {
+  if (attachment === undefined) {
+    throw new Error(
+      `its profile has ended: nothing was heard of the command for ${String(LEASE_MS / 1_000)} s`,
+    );
+  }
+  return attachment;
+}
+
+function closeInspector(): void {
+  try {
+    inspector().close();
+  } catch {
+    // It was closed meanwhile.
+  }
+}

@@ -1,0 +1,286 @@
+/** `otelpyroscope attach`: profiles a process that runs already, through its inspector. */
+import { existsSync, statSync } from 'node:fs';
+import path from 'node:path';
+import {
+  closeInspector,
+  hasClosed,
+  InspectorSession,
+  openInspector,
+  type InspectorAddress,
+} from '../attach/inspector.js';
+import { RemoteProfiler, type TargetInfo } from '../attach/remote-profiler.js';
+import { AttachError, TargetProcess } from '../attach/target-process.js';
+import { parseScope } from '../options/environment.js';
+import {
+  CLOCKS,
+  DEFAULT_CLOCK,
+  DEFAULT_INTERVAL_MICROS,
+  MAX_INTERVAL_MICROS,
+  MIN_INTERVAL_MICROS,
+  type LabelOptions,
+  type SampleClock,
+  type Scope,
+} from '../options/options.js';
+import { startTimer, stopTimer, type Timer } from '../util/clock.js';
+import { CPU_PROFILE } from '../util/profile-types.js';
+import { writeWholeFileSync } from '../util/whole-file.js';
+import { LiveProfile } from '../viewer-server/live-profile.js';
+import { startViewer } from '../viewer-server/server.js';
+import { ringSource } from '../viewer-server/source.js';
+import { CommandError, parseCommand, UsageError, wholeNumber } from './arguments.js';
+import { readProfileFile } from './load-profile.js';
+import { summary } from './summary.js';
+import { printable } from './text.js';
+
+export const ATTACH_HELP = `Usage: otelpyroscope attach PID [options]
+
+Profiles a Node.js process that runs already, without restart: opens its
+inspector by SIGUSR1, loads the sampler, and closes the inspector at the end.
+If the process has an OpenTelemetry SDK, its spans are labels.
+
+  --seconds N             default 10; Ctrl-C ends it earlier, with the profile
+  --out FILE|DIR          default: NAME-PID.${CPU_PROFILE.fileName}, here
+  --interval MICROS       CPU time between samples, default ${String(DEFAULT_INTERVAL_MICROS)}
+  --clock CLOCK           "tick" (the default) or "precise"; see: help run
+  --span-id-scope SCOPE   the span whose id is a label: "none", "root" (the
+                          default: the first of its trace in the process), "all"
+  --span-name-scope SCOPE the same for its name
+  --serve                 a live view in the browser, until Ctrl-C
+
+It needs the rights to signal the process: the same user, or root.
+`;
+
+const DEFAULT_SECONDS = 10;
+const MAX_SECONDS = 86_400;
+const MIN_NODE = [20, 6] as const;
+/** Signals that end the profile; a second one ends the command. */
+const SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
+interface Options {
+  /** Infinity: until Ctrl-C. */
+  readonly seconds: number;
+  readonly out: string | undefined;
+  readonly intervalMicros: number;
+  readonly clock: SampleClock;
+  readonly labels: LabelOptions;
+  readonly serve: boolean;
+}
+
+/** Resolves to the exit code. */
+export async function attach(args: readonly string[]): Promise<number> {
+  const { pid, options } = parse(args);
+  try {
+    const target = new TargetProcess(pid);
+    const interrupted = interruption();
+    const address = await openInspector(target);
+    return await withSession(target, address, (session) =>
+      profile(session, address.opened, interrupted, options),
+    );
+  } catch (error) {
+    if (!(error instanceof AttachError)) throw error;
+    throw new CommandError(error.message);
+  }
+}
+
+function parse(args: readonly string[]): { pid: number; options: Options } {
+  const { values, positionals } = parseCommand(args, {
+    seconds: { type: 'string' },
+    out: { type: 'string' },
+    interval: { type: 'string' },
+    clock: { type: 'string', default: DEFAULT_CLOCK },
+    'span-id-scope': { type: 'string' },
+    'span-name-scope': { type: 'string' },
+    serve: { type: 'boolean', default: false },
+  });
+  const [text, ...rest] = positionals;
+  if (text === undefined) throw new UsageError('attach needs the PID of a process');
+  if (rest.length > 0) throw new UsageError(`one PID only, not also ${rest.join(' ')}`);
+  const clock = CLOCKS.find((each) => each === values.clock);
+  if (clock === undefined) {
+    throw new UsageError(`--clock must be ${CLOCKS.join(' or ')}, got "${values.clock}"`);
+  }
+  const number = (
+    name: string,
+    value: string | undefined,
+    fallback: number,
+    min: number,
+    max: number,
+  ): number => (value === undefined ? fallback : wholeNumber(name, value, min, max));
+  return {
+    pid: wholeNumber('PID', text, 1, 2 ** 31 - 1),
+    options: {
+      seconds: number(
+        '--seconds',
+        values.seconds,
+        values.serve ? Infinity : DEFAULT_SECONDS,
+        1,
+        MAX_SECONDS,
+      ),
+      out: values.out === undefined ? undefined : checkOut(values.out),
+      intervalMicros: number(
+        '--interval',
+        values.interval,
+        DEFAULT_INTERVAL_MICROS,
+        MIN_INTERVAL_MICROS,
+        MAX_INTERVAL_MICROS,
+      ),
+      clock,
+      labels: {
+        spanIdScope: scopeOf('--span-id-scope', values['span-id-scope']),
+        spanNameScope: scopeOf('--span-name-scope', values['span-name-scope']),
+      },
+      serve: values.serve,
+    },
+  };
+}
+
+function scopeOf(option: string, text: string | undefined): Scope | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return parseScope(text);
+  } catch {
+    throw new UsageError(`${option} must be none, root or all, got "${text}"`);
+  }
+}
+
+/** Throws before the process is touched. */
+function checkOut(out: string): string {
+  if (!isFolder(out) && !existsSync(path.dirname(path.resolve(out)))) {
+    throw new CommandError(`cannot write ${path.resolve(out)}: there is no such folder`);
+  }
+  return out;
+}
+
+function isFolder(file: string): boolean {
+  return existsSync(file) && statSync(file).isDirectory();
+}
+
+/** Calls `work` with a session, and disconnects so that the process can close its inspector. */
+async function withSession(
+  target: TargetProcess,
+  { url, socket, opened }: InspectorAddress,
+  work: (session: InspectorSession) => Promise<number>,
+): Promise<number> {
+  const session = await InspectorSession.connect(url).catch((error: unknown) => {
+    throw target.refusal(`has an inspector that cannot be used: ${(error as Error).message}`);
+  });
+  try {
+    return await work(session);
+  } catch (error) {
+    if (!(error instanceof AttachError)) throw error;
+    throw target.refusal(`cannot be profiled: ${error.message}`);
+  } finally {
+    if (opened) await closeInspector(session);
+    session.close();
+    if (opened && !(await hasClosed(target, socket))) {
+      printMessage(`its inspector at port ${String(socket.port)} could not be closed`);
+    }
+  }
+}
+
+async function profile(
+  session: InspectorSession,
+  closesInspector: boolean,
+  interrupted: Promise<void>,
+  options: Options,
+): Promise<number> {
+  const { intervalMicros, clock, labels, serve, seconds } = options;
+  const info = await RemoteProfiler.info(session);
+  checkVersion(info);
+  const settings = { intervalMicros, clock, labels, live: serve, closesInspector };
+  const profiler = await RemoteProfiler.begin(session, settings);
+  let bytes: Uint8Array;
+  try {
+    const { attached } = profiler;
+    if (attached.clock !== clock) {
+      printMessage(`the system refused the clock "${clock}": samples are taken at its ticks`);
+    }
+    const name = printable(nameOf(info));
+    const time = seconds === Infinity ? '' : ` for ${String(seconds)} s`;
+    printMessage(
+      `profiling ${name}, Node.js ${info.version}${attached.traced ? '' : ', without OpenTelemetry'}${time}; Ctrl-C ends it`,
+    );
+    const endView = serve ? await serveLive(profiler, name) : undefined;
+    await firstOf(seconds, [interrupted, session.ending]);
+    endView?.();
+    bytes = await profiler.end();
+  } finally {
+    await profiler.leave().catch(() => undefined);
+  }
+  await write(fileFor(options.out, info), bytes);
+  return 0;
+}
+
+function checkVersion({ runtime, version }: TargetInfo): void {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const [minMajor, minMinor] = MIN_NODE;
+  const isOld = major < minMajor || (major === minMajor && minor < minMinor);
+  if (runtime === 'node' && !isOld) return;
+  throw new AttachError(
+    `it is ${runtime} ${version}; Node.js ${MIN_NODE.join('.')} or later is supported`,
+  );
+}
+
+/** Serves the page from this process, with windows of the other one. Returns what ends it. */
+async function serveLive(profiler: RemoteProfiler, name: string): Promise<() => void> {
+  const live = new LiveProfile(profiler);
+  live.start();
+  const { server, url } = await startViewer(ringSource(name, CPU_PROFILE, live.ring)).catch(
+    (error: unknown) => {
+      throw new CommandError(`cannot listen: ${(error as Error).message}`);
+    },
+  );
+  printMessage(`live view: ${url}`);
+  return () => {
+    server.closeAllConnections();
+    server.close();
+  };
+}
+
+/** Resolves at the first signal that asks to end; the second one has its default action. */
+function interruption(): Promise<void> {
+  return new Promise((resolve) => {
+    const listener = (): void => {
+      for (const signal of SIGNALS) process.removeListener(signal, listener);
+      resolve();
+    };
+    for (const signal of SIGNALS) process.on(signal, listener);
+  });
+}
+
+async function firstOf(seconds: number, events: readonly Promise<void>[]): Promise<void> {
+  let timer: Timer | undefined;
+  const time = new Promise<void>((resolve) => {
+    if (seconds !== Infinity) timer = startTimer(resolve, seconds * 1_000);
+  });
+  await Promise.race([time, ...events]);
+  stopTimer(timer);
+}
+
+function nameOf({ script }: TargetInfo): string {
+  return script === '' ? 'node' : path.basename(script);
+}
+
+function fileFor(out: string | undefined, info: TargetInfo): string {
+  const name = printable(path.parse(nameOf(info)).name).replace(/[^\w.-]/g, '_');
+  const standard = `${name}-${String(info.pid)}.${CPU_PROFILE.fileName}`;
+  if (out === undefined) return path.resolve(standard);
+  return path.resolve(isFolder(out) ? path.join(out, standard) : out);
+}
+
+/** Writes the profile and prints its summary. */
+async function write(out: string, bytes: Uint8Array): Promise<void> {
+  try {
+    writeWholeFileSync(out, bytes);
+  } catch (error) {
+    throw new CommandError(`the profile is lost: ${(error as Error).message}`);
+  }
+  const colours = process.stderr.isTTY && process.stderr.hasColors();
+  process.stderr.write(`\n${summary(await readProfileFile(out), colours)}\n`);
+  printMessage(`profile: ${out}`);
+  process.stderr.write(`  otelpyroscope view ${path.relative(process.cwd(), out)}\n`);
+}
+
+function printMessage(text: string): void {
+  process.stderr.write(`otelpyroscope: ${text}\n`);
+}
