@@ -14,11 +14,8 @@ export const INFO = `({
 /** The value is a promise that is fulfilled in the next turn of the event loop. */
 export const NEXT_TURN = `new Promise((resolve) => ${BUILTIN}('node:timers').setImmediate(resolve, true))`;
 
-/** Closes the inspector: at once, or after a time in milliseconds. */
-export function closing(afterMs: number): string {
-  const close = `${BUILTIN}('node:inspector').close()`;
-  return afterMs === 0 ? close : `void setTimeout(() => ${close}, ${String(afterMs)}).unref()`;
-}
+/** Closes the inspector, and so the connection. */
+export const CLOSE = `${BUILTIN}('node:inspector').close()`;
 
 /** Loads a file, once. */
 export function loading(file: string): string {

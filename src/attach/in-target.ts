@@ -7,10 +7,12 @@ import {
   type LabelOptions,
   type SampleClock,
 } from '../options/options.js';
-import { profileWindows, type ProfileWindow } from '../profiler/profile-windows.js';
+import { profileWindows, waitUntilSync, type ProfileWindow } from '../profiler/profile-windows.js';
 import { startTimer, stopTimer, type Timer } from '../util/clock.js';
 import { inspector } from '../util/lazy-modules.js';
 
+/** How long a process that ends waits for the command to take the profile, in milliseconds. */
+const EXIT_MS = 1_000;
 /** Without a call of `beat` for so long, in milliseconds, the command is gone: the profile ends. */
 const LEASE_MS = 10_000;
 
@@ -42,7 +44,15 @@ class Attachment {
   readonly #closesInspector: boolean;
   #lease: Timer;
   #isOpen = true;
+  #isExiting = false;
   #bytes: Buffer = Buffer.alloc(0);
+  readonly #onExit = (): void => {
+    this.#isExiting = true;
+    // The inspector interrupts this loop for the command, but could not answer it afterwards.
+    waitUntilSync(() => attachment !== this, EXIT_MS);
+    leave();
+    if (this.#closesInspector) closeInspector();
+  };
 
   /** Throws a ProfilerError; nothing is left then. */
   constructor({ intervalMicros, clock, labels, live, closesInspector }: AttachSettings) {
@@ -55,11 +65,14 @@ class Attachment {
     this.#undoLabels = labelRunningProgram(labels);
     this.traced = this.#undoLabels !== undefined;
     this.#lease = this.#startLease();
+    // One more could be a warning of Node.js; the profile is lost then if the process ends.
+    if (process.listenerCount('exit') < process.getMaxListeners()) process.on('exit', this.#onExit);
   }
 
-  beat(): void {
+  beat(): boolean {
     stopTimer(this.#lease);
     this.#lease = this.#startLease();
+    return this.#isExiting;
   }
 
   /** Resolves to the length of the last seconds' profile. */
@@ -85,6 +98,7 @@ class Attachment {
 
   /** Undoes all that is left. */
   leave(): void {
+    process.off('exit', this.#onExit);
     stopTimer(this.#lease);
     this.#bytes = Buffer.alloc(0);
     this.#endLive();
@@ -123,11 +137,9 @@ export function begin(settings: AttachSettings): Attached {
   return { clock: profileWindows.metrics().clock ?? settings.clock, traced: attachment.traced };
 }
 
-/** Tells that the command is still there. */
-export function beat(): void {
-  asOwnWork(() => {
-    current().beat();
-  });
+/** Tells that the command is still there. Returns whether the process is about to end. */
+export function beat(): boolean {
+  return asOwnWork(() => current().beat());
 }
 
 /** Resolves to the number of bytes of the profile since the last call, for `piece`. */
@@ -140,7 +152,7 @@ export function end(): Promise<number> {
   return asOwnWork(() => current().end());
 }
 
-/** `end` for a process whose event loop does not run. */
+/** `end` for a process whose event loop does not run, or no more. */
 export function endSync(): number {
   return asOwnWork(() => current().endSync());
 }

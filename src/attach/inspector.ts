@@ -1,7 +1,7 @@
 /** Opens the inspector of a process, finds where it listens, and evaluates code by its protocol. */
 import { sleep, startTimer, stopTimer, type Timer } from '../util/clock.js';
 import { http } from '../util/lazy-modules.js';
-import { closing, NEXT_TURN } from './expressions.js';
+import { CLOSE, NEXT_TURN } from './expressions.js';
 import { InspectorSocket } from './inspector-socket.js';
 import { AttachError, type ListeningSocket, type TargetProcess } from './target-process.js';
 
@@ -12,8 +12,6 @@ const ANSWER_MS = 10_000;
 const POLL_MS = 20;
 /** How long the event loop may take before it counts as blocked, in milliseconds. */
 const TURN_MS = 2_000;
-/** How long we may take to disconnect, in milliseconds. */
-const CLOSE_MS = 50;
 const HTTP_MS = 2_000;
 
 /** Where an inspector listens. */
@@ -49,16 +47,6 @@ export async function openInspector(target: TargetProcess): Promise<InspectorAdd
   throw target.refusal(
     `has not opened its inspector within ${String(OPEN_MS / 1_000)} s: it listens to SIGUSR1 itself, or native code blocks its main thread`,
   );
-}
-
-/**
- * Lets the process close its inspector: once we have disconnected, or at once if its event loop does
- * not run. The port is free then, and a process that ends does not wait for us.
- */
-export async function closeInspector(session: InspectorSession): Promise<void> {
-  const code = closing((await session.loopRuns()) ? CLOSE_MS : 0);
-  // It may have ended, and cannot answer when it has closed the connection.
-  await session.evaluate(code).catch(() => undefined);
 }
 
 /** Resolves when the inspector listens no more; to false if it still does after `OPEN_MS`. */
@@ -119,7 +107,6 @@ function download(url: string): Promise<string> {
 
 interface Answer {
   readonly id?: number;
-  readonly method?: string;
   readonly error?: { message: string };
   readonly result?: {
     result?: { value?: unknown };
@@ -129,23 +116,20 @@ interface Answer {
 
 /** A connection to an inspector. */
 export class InspectorSession {
+  /** Whether the process has told that it is about to end. */
+  isExiting = false;
   readonly #pending = new Map<number, (answer: Answer | undefined) => void>();
   #socket: InspectorSocket | undefined;
   #lastId = 0;
-  /** Resolves when the process waits for us to disconnect because it ends, or the connection ends. */
-  readonly ending: Promise<void>;
-  #end: () => void = () => undefined;
   #isClosed = false;
+  #resolveClosed: () => void = () => undefined;
+  readonly #closed = new Promise<void>((resolve) => (this.#resolveClosed = resolve));
   #loopRuns: Promise<boolean> | undefined;
 
   static async connect(url: string): Promise<InspectorSession> {
     const session = new InspectorSession();
     await session.#connect(url);
     return session;
-  }
-
-  constructor() {
-    this.ending = new Promise((resolve) => (this.#end = resolve));
   }
 
   /**
@@ -166,7 +150,17 @@ export class InspectorSession {
     return (this.#loopRuns ??= this.#askLoop());
   }
 
-  close(): void {
+  /**
+   * Closes the inspector, unless the process does that itself because it ends, and waits for the
+   * process to disconnect: Node.js crashes if both disconnect at once.
+   */
+  async closeInspector(): Promise<void> {
+    // There is no answer, or it was closed meanwhile.
+    if (!this.isExiting) this.evaluate(CLOSE).catch(() => undefined);
+    await Promise.race([this.#closed, sleep(OPEN_MS)]);
+  }
+
+  disconnect(): void {
     this.#socket?.close();
   }
 
@@ -209,11 +203,9 @@ export class InspectorSession {
       onClose: () => {
         this.#isClosed = true;
         for (const answer of this.#pending.values()) answer(undefined);
-        this.#end();
+        this.#resolveClosed();
       },
     });
-    // Without it, a process that ends waits for a client that does not know.
-    await this.#send('NodeRuntime.notifyWhenWaitingForDisconnect', { enabled: true });
   }
 
   #send(method: string, params: object): Promise<Answer> {
@@ -236,6 +228,5 @@ export class InspectorSession {
 
   #handle(answer: Answer): void {
     if (answer.id !== undefined) this.#pending.get(answer.id)?.(answer);
-    else if (answer.method === 'NodeRuntime.waitingForDisconnect') this.#end();
   }
 }

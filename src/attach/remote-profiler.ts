@@ -14,8 +14,11 @@ const PIECE_BYTES = 192 * 1_024;
 /** How often, and after how many milliseconds again, a call waits for an event loop that is not in JavaScript. */
 const TRIES = 25;
 const TRY_MS = 20;
-/** Time between two signs of life, in milliseconds; see `LEASE_MS` in in-target.ts. */
-const BEAT_MS = 2_000;
+/**
+ * Time between two signs of life, in milliseconds; see `LEASE_MS` in in-target.ts. A process that
+ * ends waits for the next one.
+ */
+const BEAT_MS = 200;
 
 export interface TargetInfo {
   readonly version: string;
@@ -34,6 +37,10 @@ export class RemoteProfiler {
   #running = true;
   #last: Promise<unknown> = Promise.resolve();
   readonly attached: Attached;
+  /** Resolves when the process is about to end, or has ended. */
+  readonly ended: Promise<void>;
+  #end: () => void = () => undefined;
+  #hasLeft = false;
 
   /** Asks the process what it is. */
   static async info(session: InspectorSession): Promise<TargetInfo> {
@@ -68,6 +75,7 @@ export class RemoteProfiler {
     this.#session = session;
     this.#module = module;
     this.attached = attached;
+    this.ended = new Promise((resolve) => (this.#end = resolve));
     this.#startBeats();
   }
 
@@ -94,7 +102,7 @@ export class RemoteProfiler {
   end(): Promise<Uint8Array> {
     this.#running = false;
     return this.#take(async () => {
-      const runs = await this.#session.loopRuns();
+      const runs = !this.#session.isExiting && (await this.#session.loopRuns());
       return runs ? this.#callPromise('end()') : this.#call('endSync()');
     });
   }
@@ -102,14 +110,23 @@ export class RemoteProfiler {
   /** Leaves the process as it was. */
   async leave(): Promise<void> {
     stopTimer(this.#beats);
+    this.#hasLeft = true;
     await this.#call('leave()');
   }
 
   #startBeats(): void {
     this.#beats = startTimer(() => {
-      // If there is no answer, the end of the profile reports it.
-      this.#call('beat()').catch(() => undefined);
-      this.#startBeats();
+      this.#call('beat()').then(
+        (isExiting) => {
+          this.#session.isExiting = isExiting === true;
+          if (this.#session.isExiting) this.#end();
+          else if (!this.#hasLeft) this.#startBeats();
+        },
+        // The end of the profile reports it.
+        () => {
+          this.#end();
+        },
+      );
     }, BEAT_MS);
   }
 

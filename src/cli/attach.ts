@@ -2,7 +2,6 @@
 import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import {
-  closeInspector,
   hasClosed,
   InspectorSession,
   openInspector,
@@ -73,9 +72,11 @@ export async function attach(args: readonly string[]): Promise<number> {
     const target = new TargetProcess(pid);
     const interrupted = interruption();
     const address = await openInspector(target);
-    return await withSession(target, address, (session) =>
+    const { bytes, info } = await withSession(target, address, (session) =>
       profile(session, address.opened, interrupted, options),
     );
+    await write(fileFor(options.out, info), bytes);
+    return 0;
   } catch (error) {
     if (!(error instanceof AttachError)) throw error;
     throw new CommandError(error.message);
@@ -155,12 +156,12 @@ function isFolder(file: string): boolean {
   return existsSync(file) && statSync(file).isDirectory();
 }
 
-/** Calls `work` with a session, and disconnects so that the process can close its inspector. */
-async function withSession(
+/** Calls `work` with a session; then closes the inspector, unless it was open before. */
+async function withSession<T>(
   target: TargetProcess,
   { url, socket, opened }: InspectorAddress,
-  work: (session: InspectorSession) => Promise<number>,
-): Promise<number> {
+  work: (session: InspectorSession) => Promise<T>,
+): Promise<T> {
   const session = await InspectorSession.connect(url).catch((error: unknown) => {
     throw target.refusal(`has an inspector that cannot be used: ${(error as Error).message}`);
   });
@@ -170,8 +171,8 @@ async function withSession(
     if (!(error instanceof AttachError)) throw error;
     throw target.refusal(`cannot be profiled: ${error.message}`);
   } finally {
-    if (opened) await closeInspector(session);
-    session.close();
+    if (opened) await session.closeInspector();
+    session.disconnect();
     if (opened && !(await hasClosed(target, socket))) {
       printMessage(`its inspector at port ${String(socket.port)} could not be closed`);
     }
@@ -183,13 +184,12 @@ async function profile(
   closesInspector: boolean,
   interrupted: Promise<void>,
   options: Options,
-): Promise<number> {
+): Promise<{ bytes: Uint8Array; info: TargetInfo }> {
   const { intervalMicros, clock, labels, serve, seconds } = options;
   const info = await RemoteProfiler.info(session);
   checkVersion(info);
   const settings = { intervalMicros, clock, labels, live: serve, closesInspector };
   const profiler = await RemoteProfiler.begin(session, settings);
-  let bytes: Uint8Array;
   try {
     const { attached } = profiler;
     if (attached.clock !== clock) {
@@ -201,14 +201,12 @@ async function profile(
       `profiling ${name}, Node.js ${info.version}${attached.traced ? '' : ', without OpenTelemetry'}${time}; Ctrl-C ends it`,
     );
     const endView = serve ? await serveLive(profiler, name) : undefined;
-    await firstOf(seconds, [interrupted, session.ending]);
+    await firstOf(seconds, [interrupted, profiler.ended]);
     endView?.();
-    bytes = await profiler.end();
+    return { bytes: await profiler.end(), info };
   } finally {
     await profiler.leave().catch(() => undefined);
   }
-  await write(fileFor(options.out, info), bytes);
-  return 0;
 }
 
 function checkVersion({ runtime, version }: TargetInfo): void {

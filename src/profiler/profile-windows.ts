@@ -296,7 +296,7 @@ function warnOfUnknownInlined({ unknownInlined, samples }: NativeMetrics): void 
 }
 
 /** Returns whether the condition became true before the time was up; sleeps meanwhile. */
-function waitUntilSync(condition: () => boolean, limitMs: number): boolean {
+export function waitUntilSync(condition: () => boolean, limitMs: number): boolean {
   const sleeper = new Int32Array(new SharedArrayBuffer(4));
   const end = monotonicMs() + limitMs;
   while (!condition()) {

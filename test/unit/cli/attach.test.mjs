@@ -103,7 +103,7 @@ describe('otelpyroscope attach', function () {
     const child = start(process.execPath, [ANY_PORT, TARGET]);
     await message(child, ({ round }) => round);
     const before = await stateOf(child);
-    for (const rounds of [10, 1]) {
+    for (const rounds of [15, 1]) {
       const { code, stderr } = await cli(
         ['attach', String(child.pid), '--out', directory, '--seconds', '60', '--interval', '1000'],
         {
@@ -151,6 +151,33 @@ describe('otelpyroscope attach', function () {
     assert.ok(profile.sampledShare('hot') > 0.9);
   });
 
+  it('has the profile of a program that ends meanwhile, which ends as without it', async function () {
+    for (const end of ['process.exit(3)', 'process.exitCode = 3; clearInterval(timer)']) {
+      const program = `
+        process.on('exit', () => console.log('last words'));
+        function hot() { for (let i = 0; i < 4e6; i++); }
+        const timer = setInterval(hot, 10);
+        process.on('message', () => { process.disconnect(); ${end}; });
+        process.send({ round: 0 });`;
+      const child = start(process.execPath, [ANY_PORT, '-e', program]);
+      const ended = once(child, 'exit');
+      await message(child, ({ round }) => round);
+      const { code, stderr } = await cli(
+        ['attach', String(child.pid), '--out', path.join(directory, 'ended.pb.gz')],
+        {
+          onSpawn: (command) =>
+            command.stderr.once('data', () => setTimeout(() => child.send('end'), 300)),
+        },
+      );
+      assert.equal(code, 0, stderr);
+      assert.deepEqual(await ended, [3, null]);
+      assert.match(child.printed, /^last words$/m);
+      const { file, profile } = takeProfile();
+      assert.equal(file, 'ended.pb.gz');
+      assert.ok(profile.sampledShare('hot') > 0.5);
+    }
+  });
+
   it('refuses other processes in one sentence, and does not touch them', async function () {
     const idle = 'setInterval(() => {}, 1_000); process.send({ round: 0 })';
     const node = (flags, code = idle) => start(process.execPath, [...flags, ANY_PORT, '-e', code]);
@@ -182,11 +209,13 @@ describe('otelpyroscope attach', function () {
       [{ pid: thread }, new RegExp(`is a thread of process ${plain.pid}: attach to that`)],
       [{ pid: 2 ** 31 - 2 }, /there is no process 2147483646/],
     );
-    for (const [child, sentence] of cases) {
-      const { code, stderr } = await attach(child);
-      assert.equal(code, 1, stderr);
-      assert.match(stderr, new RegExp(`^otelpyroscope: [^\\n]*${sentence.source}[^\\n]*\\n$`));
-    }
+    await Promise.all(
+      cases.map(async ([child, sentence]) => {
+        const { code, stderr } = await attach(child);
+        assert.equal(code, 1, stderr);
+        assert.match(stderr, new RegExp(`^otelpyroscope: [^\\n]*${sentence.source}[^\\n]*\\n$`));
+      }),
+    );
     for (const child of children) {
       assert.deepEqual([child.exitCode, child.signalCode, child.printed], [null, null, '']);
     }
