@@ -82,6 +82,18 @@ describe('otelpyroscope attach', function () {
     });
   }
 
+  /** Resolves to the match of what a process prints to stderr. */
+  function printedBy(command, pattern) {
+    return new Promise((resolve) => {
+      let printed = '';
+      command.stderr.on('data', (text) => {
+        printed += text;
+        const match = pattern.exec(printed);
+        if (match !== null) resolve(match);
+      });
+    });
+  }
+
   async function stateOf(child) {
     const answer = message(child, ({ state }) => state);
     child.send('state');
@@ -99,37 +111,42 @@ describe('otelpyroscope attach', function () {
     return { file, profile: readProfile(bytes) };
   }
 
-  it('labels the spans of a traced program until Ctrl-C, and leaves it as it was', async function () {
+  it('labels the spans of a traced program until Ctrl-C, and leaves it as it was, also with a live view', async function () {
     const child = start(process.execPath, [ANY_PORT, TARGET]);
     await message(child, ({ round }) => round);
     const before = await stateOf(child);
-    for (const rounds of [15, 1]) {
+    const pages = [];
+    for (const live of [false, true]) {
+      const rounds = live ? 1 : 15;
+      const option = live ? ['--serve'] : ['--seconds', '60'];
       const { code, stderr } = await cli(
-        ['attach', String(child.pid), '--out', directory, '--seconds', '60', '--interval', '1000'],
+        ['attach', String(child.pid), '--out', directory, '--interval', '1000', ...option],
         {
-          onSpawn: (command) => {
-            command.stderr.once('data', async () => {
-              const first = await message(child, ({ round }) => round);
-              await message(child, ({ round }) => (round >= first + rounds ? round : undefined));
-              command.kill('SIGINT');
-            });
+          onSpawn: async (command) => {
+            const [, page] = await printedBy(command, live ? /live view: (\S+)/ : /profiling/);
+            if (live) pages.push(await (await fetch(page)).text());
+            const first = await message(child, ({ round }) => round);
+            await message(child, ({ round }) => (round >= first + rounds ? round : undefined));
+            command.kill('SIGINT');
           },
         },
       );
       assert.equal(code, 0, stderr);
       assert.match(
         stderr,
-        /profiling attach-target\.mjs, Node\.js [\d.]+ for 60 s; Ctrl-C ends it/,
+        /profiling attach-target\.mjs, Node\.js [\d.]+( for 60 s)?; Ctrl-C ends it/,
       );
       const { file, profile } = takeProfile();
       assert.equal(file, `attach-target-${child.pid}.cpu.pb.gz`);
 
-      if (rounds > 1) {
+      if (!live) {
         checkProfile(profile);
         assert.match(stderr, /^ +[\d.]+ m?s +[\d.]+% {2}GET \/dear$/m);
       }
       assert.deepEqual(await stateOf(child), before);
     }
+    assert.equal(pages.length, 1);
+    assert.match(pages[0], /^<!doctype html>/i);
     assert.match(
       child.printed,
       /^(Debugger (listening|attached|ending).*\n|For help, see: .*\n)*$/,
