@@ -172,18 +172,26 @@ describe('otelpyroscope attach', function () {
     for (const end of ['process.exit(3)', 'process.exitCode = 3; clearInterval(timer)']) {
       const program = `
         process.on('exit', () => console.log('last words'));
-        function hot() { for (let i = 0; i < 4e6; i++); }
-        const timer = setInterval(hot, 10);
-        process.on('message', () => { process.disconnect(); ${end}; });
-        process.send({ round: 0 });`;
+        let round = 0;
+        function hot() {
+          const end = process.cpuUsage().user + 10_000;
+          while (process.cpuUsage().user < end);
+          if (process.connected) process.send({ round: round++ });
+        }
+        const timer = setInterval(hot, 15);
+        process.on('message', () => { process.disconnect(); ${end}; });`;
       const child = start(process.execPath, [ANY_PORT, '-e', program]);
       const ended = once(child, 'exit');
       await message(child, ({ round }) => round);
       const { code, stderr } = await cli(
         ['attach', String(child.pid), '--out', path.join(directory, 'ended.pb.gz')],
         {
-          onSpawn: (command) =>
-            command.stderr.once('data', () => setTimeout(() => child.send('end'), 300)),
+          onSpawn: async (command) => {
+            await printedBy(command, /profiling/);
+            const first = await message(child, ({ round }) => round);
+            await message(child, ({ round }) => (round >= first + 20 ? round : undefined));
+            child.send('end');
+          },
         },
       );
       assert.equal(code, 0, stderr);
