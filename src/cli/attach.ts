@@ -1,5 +1,4 @@
 /** `otelpyroscope attach`: profiles a process that runs already, through its inspector. */
-import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import {
   hasClosed,
@@ -9,27 +8,26 @@ import {
 } from '../attach/inspector.js';
 import { RemoteProfiler, type TargetInfo } from '../attach/remote-profiler.js';
 import { AttachError, TargetProcess } from '../attach/target-process.js';
-import { parseScope } from '../options/environment.js';
 import {
-  CLOCKS,
-  DEFAULT_CLOCK,
   DEFAULT_INTERVAL_MICROS,
-  MAX_INTERVAL_MICROS,
-  MIN_INTERVAL_MICROS,
   type LabelOptions,
   type SampleClock,
-  type Scope,
 } from '../options/options.js';
 import { startTimer, stopTimer, type Timer } from '../util/clock.js';
 import { CPU_PROFILE } from '../util/profile-types.js';
-import { writeWholeFileSync } from '../util/whole-file.js';
 import { LiveProfile } from '../viewer-server/live-profile.js';
 import { startViewer } from '../viewer-server/server.js';
 import { ringSource } from '../viewer-server/source.js';
 import { CommandError, parseCommand, UsageError, wholeNumber } from './arguments.js';
-import { readProfileFile } from './load-profile.js';
-import { summary } from './summary.js';
+import {
+  outFile,
+  PROFILE_OPTIONS,
+  profileOptions,
+  scopeOption,
+  type ProfileOptions,
+} from './profile-options.js';
 import { printable } from './text.js';
+import { printMessage, writeProfile } from './written-profile.js';
 
 export const ATTACH_HELP = `Usage: otelpyroscope attach PID [options]
 
@@ -55,14 +53,11 @@ const MIN_NODE = [20, 6] as const;
 /** Signals that end the profile; a second one ends the command. */
 const SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
-interface Options {
+interface Options extends ProfileOptions {
   /** Infinity: until Ctrl-C. */
   readonly seconds: number;
   readonly out: string | undefined;
-  readonly intervalMicros: number;
-  readonly clock: SampleClock;
   readonly labels: LabelOptions;
-  readonly serve: boolean;
 }
 
 /** Resolves to the exit code. */
@@ -72,10 +67,13 @@ export async function attach(args: readonly string[]): Promise<number> {
     const target = new TargetProcess(pid);
     const interrupted = interruption();
     const address = await openInspector(target);
-    const { bytes, info } = await withSession(target, address, (session) =>
+    const { bytes, info, clock } = await withSession(target, address, (session) =>
       profile(session, address.opened, interrupted, options),
     );
-    await write(fileFor(options.out, info), bytes);
+    const sampling = { intervalMicros: options.intervalMicros, clocks: [clock] };
+    await writeProfile(fileFor(options.out, info), bytes, sampling).catch((error: unknown) => {
+      throw new CommandError(`the profile is lost: ${(error as Error).message}`);
+    });
     return 0;
   } catch (error) {
     if (!(error instanceof AttachError)) throw error;
@@ -85,75 +83,32 @@ export async function attach(args: readonly string[]): Promise<number> {
 
 function parse(args: readonly string[]): { pid: number; options: Options } {
   const { values, positionals } = parseCommand(args, {
+    ...PROFILE_OPTIONS,
     seconds: { type: 'string' },
-    out: { type: 'string' },
-    interval: { type: 'string' },
-    clock: { type: 'string', default: DEFAULT_CLOCK },
-    'span-id-scope': { type: 'string' },
-    'span-name-scope': { type: 'string' },
-    serve: { type: 'boolean', default: false },
   });
   const [text, ...rest] = positionals;
   if (text === undefined) throw new UsageError('attach needs the PID of a process');
   if (rest.length > 0) throw new UsageError(`one PID only, not also ${rest.join(' ')}`);
-  const clock = CLOCKS.find((each) => each === values.clock);
-  if (clock === undefined) {
-    throw new UsageError(`--clock must be ${CLOCKS.join(' or ')}, got "${values.clock}"`);
-  }
-  const number = (
-    name: string,
-    value: string | undefined,
-    fallback: number,
-    min: number,
-    max: number,
-  ): number => (value === undefined ? fallback : wholeNumber(name, value, min, max));
+  const pid = wholeNumber('PID', text, 1, 2 ** 31 - 1);
+  // Throws before the process is touched.
+  if (values.out !== undefined) outFile(values.out, CPU_PROFILE.fileName);
   return {
-    pid: wholeNumber('PID', text, 1, 2 ** 31 - 1),
+    pid,
     options: {
-      seconds: number(
-        '--seconds',
-        values.seconds,
-        values.serve ? Infinity : DEFAULT_SECONDS,
-        1,
-        MAX_SECONDS,
-      ),
-      out: values.out === undefined ? undefined : checkOut(values.out),
-      intervalMicros: number(
-        '--interval',
-        values.interval,
-        DEFAULT_INTERVAL_MICROS,
-        MIN_INTERVAL_MICROS,
-        MAX_INTERVAL_MICROS,
-      ),
-      clock,
+      ...profileOptions(values),
+      seconds: secondsOf(values.seconds, values.serve),
+      out: values.out,
       labels: {
-        spanIdScope: scopeOf('--span-id-scope', values['span-id-scope']),
-        spanNameScope: scopeOf('--span-name-scope', values['span-name-scope']),
+        spanIdScope: scopeOption('span-id-scope', values['span-id-scope']),
+        spanNameScope: scopeOption('span-name-scope', values['span-name-scope']),
       },
-      serve: values.serve,
     },
   };
 }
 
-function scopeOf(option: string, text: string | undefined): Scope | undefined {
-  if (text === undefined) return undefined;
-  try {
-    return parseScope(text);
-  } catch {
-    throw new UsageError(`${option} must be none, root or all, got "${text}"`);
-  }
-}
-
-/** Throws before the process is touched. */
-function checkOut(out: string): string {
-  if (!isFolder(out) && !existsSync(path.dirname(path.resolve(out)))) {
-    throw new CommandError(`cannot write ${path.resolve(out)}: there is no such folder`);
-  }
-  return out;
-}
-
-function isFolder(file: string): boolean {
-  return existsSync(file) && statSync(file).isDirectory();
+function secondsOf(text: string | undefined, serve: boolean): number {
+  if (text !== undefined) return wholeNumber('--seconds', text, 1, MAX_SECONDS);
+  return serve ? Infinity : DEFAULT_SECONDS;
 }
 
 /** Calls `work` with a session; then closes the inspector, unless it was open before. */
@@ -184,7 +139,7 @@ async function profile(
   closesInspector: boolean,
   interrupted: Promise<void>,
   options: Options,
-): Promise<{ bytes: Uint8Array; info: TargetInfo }> {
+): Promise<{ bytes: Uint8Array; info: TargetInfo; clock: SampleClock }> {
   const { intervalMicros, clock, labels, serve, seconds } = options;
   const info = await RemoteProfiler.info(session);
   checkVersion(info);
@@ -203,7 +158,7 @@ async function profile(
     const endView = serve ? await serveLive(profiler, name) : undefined;
     await firstOf(seconds, [interrupted, profiler.ended]);
     endView?.();
-    return { bytes: await profiler.end(), info };
+    return { bytes: await profiler.end(), info, clock: attached.clock };
   } finally {
     await profiler.leave().catch(() => undefined);
   }
@@ -261,24 +216,5 @@ function nameOf({ script }: TargetInfo): string {
 
 function fileFor(out: string | undefined, info: TargetInfo): string {
   const name = printable(path.parse(nameOf(info)).name).replace(/[^\w.-]/g, '_');
-  const standard = `${name}-${String(info.pid)}.${CPU_PROFILE.fileName}`;
-  if (out === undefined) return path.resolve(standard);
-  return path.resolve(isFolder(out) ? path.join(out, standard) : out);
-}
-
-/** Writes the profile and prints its summary. */
-async function write(out: string, bytes: Uint8Array): Promise<void> {
-  try {
-    writeWholeFileSync(out, bytes);
-  } catch (error) {
-    throw new CommandError(`the profile is lost: ${(error as Error).message}`);
-  }
-  const colours = process.stderr.isTTY && process.stderr.hasColors();
-  process.stderr.write(`\n${summary(await readProfileFile(out), colours)}\n`);
-  printMessage(`profile: ${out}`);
-  process.stderr.write(`  otelpyroscope view ${path.relative(process.cwd(), out)}\n`);
-}
-
-function printMessage(text: string): void {
-  process.stderr.write(`otelpyroscope: ${text}\n`);
+  return outFile(out, `${name}-${String(info.pid)}.${CPU_PROFILE.fileName}`);
 }

@@ -9,15 +9,14 @@ import { environmentForRun } from '../options/run-settings.js';
 import { startTimer } from '../util/clock.js';
 import { CPU_PROFILE } from '../util/profile-types.js';
 import { statOf } from '../util/processes.js';
-import { writeWholeFileSync } from '../util/whole-file.js';
 import { CommandError } from './arguments.js';
-import { readProfileFile } from './load-profile.js';
 import { mergeParts, outcomeOf } from './merge-parts.js';
 import { watchLauncher } from './launcher.js';
 import { isAlive, readParts, type Part } from './parts.js';
 import type { Program } from './program.js';
 import { parseRun } from './run-arguments.js';
-import { leftOut, summary } from './summary.js';
+import { leftOut } from './summary.js';
+import { printMessage, writeProfile } from './written-profile.js';
 
 export const RUN_HELP = `Usage: otelpyroscope run [options] [options of node] program [args]
 
@@ -179,20 +178,12 @@ async function report(folder: string, { out, intervalMicros, allMicros }: Ended)
     if (outcome.included.length === 0) {
       printMessage('there is no profile');
     } else {
-      writeWholeFileSync(out, mergeParts(outcome.included, intervalMicros));
-      const profile = await readProfileFile(out);
-      const colours = process.stderr.isTTY && process.stderr.hasColors();
       const clocks = outcome.included.map(({ record }) => record.clock ?? DEFAULT_CLOCK);
-      process.stderr.write(`\n${summary(profile, { intervalMicros, clocks }, colours)}\n`);
-      printMessage(`profile: ${out}`);
-      process.stderr.write(`  otelpyroscope view ${path.relative(process.cwd(), out)}\n`);
+      const bytes = mergeParts(outcome.included, intervalMicros);
+      await writeProfile(out, bytes, { intervalMicros, clocks });
     }
     for (const line of leftOut(outcome)) printMessage(line);
   } catch (error) {
     printMessage(`the profile is lost: ${(error as Error).message}`);
   }
-}
-
-function printMessage(text: string): void {
-  process.stderr.write(`otelpyroscope: ${text}\n`);
 }

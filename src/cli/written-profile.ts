@@ -1,0 +1,23 @@
+/** Prints what `run` and `attach` have written, and their other messages, to stderr. */
+import path from 'node:path';
+import { writeWholeFileSync } from '../util/whole-file.js';
+import { readProfileFile } from './load-profile.js';
+import { summary, type Sampling } from './summary.js';
+
+/** Writes the profile whole or not at all, then prints its summary and how to open it. */
+export async function writeProfile(
+  out: string,
+  bytes: Uint8Array,
+  sampling: Sampling,
+): Promise<void> {
+  writeWholeFileSync(out, bytes);
+  const profile = await readProfileFile(out);
+  const colours = process.stderr.isTTY && process.stderr.hasColors();
+  process.stderr.write(`\n${summary(profile, sampling, colours)}\n`);
+  printMessage(`profile: ${out}`);
+  process.stderr.write(`  otelpyroscope view ${path.relative(process.cwd(), out)}\n`);
+}
+
+export function printMessage(text: string): void {
+  process.stderr.write(`otelpyroscope: ${text}\n`);
+}
