@@ -38,7 +38,7 @@ describe('the loader of the binary', function () {
     assert.throws(open, {
       code: 'ERR_NATIVE_MISSING',
       message:
-        /^no native binary for Node \S+ \(ABI 999, glibc\): \S+abi999\S+ does not exist\. .*: npx otelpyroscope build$/,
+        /^no native binary for Node \S+ \(ABI 999, (glibc|musl)\): \S+abi999\S+ does not exist\. .*: npx otelpyroscope build$/,
     });
     const { file, problems } = findBinary(undefined);
     assert.deepEqual({ file, problems: problems.length }, { file: undefined, problems: 1 });
