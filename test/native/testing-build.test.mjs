@@ -13,7 +13,8 @@ describe('what is for tests alone', function () {
 
   it('is not in the binary that is published', function () {
     const binary = binaryPath(describeNode());
-    assert.deepEqual(Object.keys(require(binary)).sort(), ['abi', 'open', 'sameBuild']);
+    const exported = ['abi', 'catchSignal', 'open', 'sameBuild', 'watchEnd'];
+    assert.deepEqual(Object.keys(require(binary)).sort(), exported);
     assert.equal(readFileSync(binary).includes(FOR_TESTS), false);
   });
 
