@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CpuProfiler } from 'otelpyroscope';
-import { cpuMicros } from '../../support/burners.mjs';
+import { burnSampled } from '../../support/burn.mjs';
 import { ROOT } from '../../support/run-child.mjs';
 import { onStack, readProfile } from '../../support/read-profile.mjs';
 import { shownFile } from '../../../lib/profiler/shown-file.js';
@@ -19,7 +19,7 @@ const FILES = [
 const HERE = fileURLToPath(import.meta.url);
 
 function burnHere() {
-  for (const end = cpuMicros() + 60_000; cpuMicros() < end;);
+  burnSampled(60);
 }
 
 /** Returns the file of this test's function in a profile. */
