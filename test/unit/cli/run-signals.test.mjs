@@ -1,17 +1,42 @@
 /** Checks that one signal ends programs under `otelpyroscope run`, busy ones too, with their profile. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { needsProgram } from '../../support/needs.mjs';
 import { readProfile } from '../../support/read-profile.mjs';
 import { CLI, run } from './cli.mjs';
 
 const BUSY = fileURLToPath(new URL('fixtures/busy.cjs', import.meta.url));
 const BUSY_MS = 200;
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Runs a command in a terminal of its own, and types Ctrl-C when the program has begun to work. */
+const TERMINAL = `
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+text, typed = b'', False
+while True:
+    try:
+        part = os.read(terminal, 65536)
+    except OSError:
+        break
+    if not part:
+        break
+    text += part
+    if not typed and b'loops in' in text:
+        typed = True
+        os.write(terminal, b'\\x03')
+status = os.waitpid(pid, 0)[1]
+print(text.decode().replace('\\r', ''))
+print('ended by signal', os.WTERMSIG(status) if os.WIFSIGNALED(status) else 'none')
+`;
 
 describe('otelpyroscope run and signals', function () {
   this.timeout(60_000);
@@ -74,6 +99,18 @@ describe('otelpyroscope run and signals', function () {
       /1 process left no profile, because it was killed or could not write it: busy\.cjs/,
     );
     assert.deepEqual(readdirSync(directory), []);
+  });
+
+  it('ends it at one Ctrl-C in a terminal, which sends the signal to both', async function () {
+    needsProgram('python3', this);
+    const script = path.join(directory, 'terminal.py');
+    writeFileSync(script, TERMINAL);
+    const command = [process.execPath, CLI, 'run', '--out', outOf('loops'), BUSY, 'loops'];
+    const { stdout } = await promisify(execFile)('python3', [script, ...command]);
+    // Python has the status as the shell would: 2 is SIGINT.
+    assert.match(stdout, /ended by signal 2\n$/);
+    assert.equal(stdout.match(/profile: /g)?.length, 1, stdout);
+    assert.ok(shareOf(outOf('loops'), 'loops') > 0.4, stdout);
   });
 
   it('leaves the signal to listeners of the program, and ends it when they are gone', async function () {
