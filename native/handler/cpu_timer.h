@@ -9,9 +9,9 @@
 //
 // With SampleClock::kPrecise the thread has a second timer, on the monotonic
 // clock, which is armed for the CPU time that is left until the next sample. It
-// is not armed while the thread sleeps; WakeUp() arms it again, or the first
-// timer, which otherwise does nothing. The weight is then the number of
-// intervals by which the CPU clock has advanced.
+// is not armed while the thread sleeps; WakeUp() arms it again, or a tick of
+// the first timer, which otherwise only takes samples that are overdue. The
+// weight is then the number of intervals by which the CPU clock has advanced.
 #ifndef NATIVE_HANDLER_CPU_TIMER_H_
 #define NATIVE_HANDLER_CPU_TIMER_H_
 
