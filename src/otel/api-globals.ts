@@ -41,7 +41,12 @@ export function delegateOf(proxy: ProviderProxy): object | undefined {
 
 /** Whether a context manager is registered, as OpenTelemetry's SDKs do when they start. */
 export function hasContextManager(): boolean {
-  return registeredApi()?.context !== undefined;
+  return registeredContextManager() !== undefined;
+}
+
+/** Returns the registered context manager, of whatever class; undefined if there is none. */
+export function registeredContextManager(): unknown {
+  return registeredApi()?.context;
 }
 
 /** Returns the object that all copies of the api share; undefined before the first registration. */

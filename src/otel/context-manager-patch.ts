@@ -1,8 +1,8 @@
 /** Patches the registered context manager, so that a context's labels are current with it. */
 import type { Context } from '@opentelemetry/api';
 import { activeLabels } from '../labels/active-labels.js';
-import { OTEL_GLOBAL, warnOnce } from '../util/diagnostics.js';
-import { registeredApi } from './api-globals.js';
+import { warnOnce } from '../util/diagnostics.js';
+import { registeredContextManager } from './api-globals.js';
 import type { LabelSet } from '../labels/label-set.js';
 import {
   bindCallsWith,
@@ -32,7 +32,7 @@ const leftPatched = new WeakSet<Manager>();
  * every span start: a manager may be registered later, or again. Never throws.
  */
 export function patchedContextManager(): Manager | undefined {
-  const manager = (globalThis as { [OTEL_GLOBAL]?: { context?: Manager } })[OTEL_GLOBAL]?.context;
+  const manager = registeredContextManager() as Manager | undefined;
   if (manager !== lastManager) {
     lastManager = manager;
     if (manager !== undefined) {
@@ -73,7 +73,7 @@ function patch(manager: Manager): void {
 
 /** Whether the registered context manager is patched, also by another copy of the package. */
 export function isContextManagerPatched(): boolean {
-  const manager = (registeredApi() as { context?: Manager } | undefined)?.context;
+  const manager = registeredContextManager() as Manager | undefined;
   return manager?.[PATCHED] === true && !leftPatched.has(manager);
 }
 

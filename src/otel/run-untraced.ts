@@ -2,7 +2,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { Context } from '@opentelemetry/api';
 import { activeLabels } from '../labels/active-labels.js';
-import { OTEL_GLOBAL } from '../util/diagnostics.js';
+import { registeredContextManager } from './api-globals.js';
 import { SPAN_KEY, SUPPRESS_TRACING_KEY } from './span-labels.js';
 
 interface Manager {
@@ -25,8 +25,7 @@ export function asOwnWork<T>(fn: () => T): T {
 }
 
 function suppressed(fn: () => unknown): unknown {
-  const api = (globalThis as { [OTEL_GLOBAL]?: { context?: Manager } })[OTEL_GLOBAL];
-  const manager = api?.context;
+  const manager = registeredContextManager() as Manager | undefined;
   if (manager === undefined) return fn();
   const context = manager.active().deleteValue(SPAN_KEY).setValue(SUPPRESS_TRACING_KEY, true);
   return manager.with(context, fn);
