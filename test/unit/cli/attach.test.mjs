@@ -6,11 +6,10 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { onStack, readProfile } from '../../support/read-profile.mjs';
-import { cli } from './cli.mjs';
+import { cli, fixture } from './cli.mjs';
 
-const TARGET = fileURLToPath(new URL('fixtures/attach-target.mjs', import.meta.url));
+const TARGET = fixture('attach-target.mjs');
 /** Another process may listen at the inspector's usual port. */
 const ANY_PORT = '--inspect-port=0';
 

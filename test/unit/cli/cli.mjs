@@ -1,9 +1,20 @@
 /** Runs the command line as a shell would, for its tests. */
 import { spawn } from 'node:child_process';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { ROOT, runNode } from '../../support/run-child.mjs';
 
 export const CLI = path.join(ROOT, 'lib', 'cli', 'main.js');
+
+/**
+ * CPU that each process of the fixtures uses in `burn`, other threads' at that time included
+ * (compilers, collector), and the share of it that samples must contain. What a process uses besides
+ * comes on top.
+ */
+export const BURNT_NANOS = 150e6;
+export const LEAST_SHARE = 0.4;
+
+export const fixture = (name) => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
 
 /**
  * @param {string[]} args

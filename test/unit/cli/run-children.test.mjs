@@ -11,14 +11,8 @@ import {
 } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { readProfile } from '../../support/read-profile.mjs';
-import { cli } from './cli.mjs';
-
-const fixture = (name) => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
-/** CPU that each process uses in `burn`, and the share of it that samples must contain. */
-const BURNT_NANOS = 150e6;
-const LEAST_SHARE = 0.4;
+import { BURNT_NANOS, cli, fixture, LEAST_SHARE } from './cli.mjs';
 
 describe('otelpyroscope run with child processes', function () {
   this.timeout(60_000);
@@ -26,7 +20,6 @@ describe('otelpyroscope run with child processes', function () {
   let out;
 
   beforeEach(function () {
-    // NODE_OPTIONS needs quotes for a space.
     directory = mkdtempSync(path.join(os.tmpdir(), 'run-'));
     out = path.join(directory, 'cpu.pb.gz');
   });

@@ -5,13 +5,12 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { needsProgram } from '../../support/needs.mjs';
 import { readProfile } from '../../support/read-profile.mjs';
-import { CLI, run } from './cli.mjs';
+import { CLI, fixture, run } from './cli.mjs';
 
-const BUSY = fileURLToPath(new URL('fixtures/busy.cjs', import.meta.url));
+const BUSY = fixture('busy.cjs');
 const BUSY_MS = 200;
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 

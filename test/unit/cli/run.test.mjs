@@ -11,21 +11,12 @@ import {
 } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { transformSync } from 'esbuild';
 import { readProfile } from '../../support/read-profile.mjs';
 import { ROOT } from '../../support/run-child.mjs';
-import { cli, run } from './cli.mjs';
+import { BURNT_NANOS, cli, fixture, LEAST_SHARE, run } from './cli.mjs';
 
-const fixture = (name) => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
 const SHOP = path.join(ROOT, 'examples', 'zero-code', 'service.cjs');
-/**
- * CPU that the fixtures use in `burn`, other threads' at that time included (compilers, collector);
- * what they use besides comes on top.
- */
-const BURNT_NANOS = 150e6;
-/** Share of the burnt CPU that samples must contain. */
-const LEAST_SHARE = 0.4;
 
 describe('otelpyroscope run', function () {
   this.timeout(60_000);
