@@ -9,6 +9,7 @@ import {
   statSync,
 } from 'node:fs';
 import path from 'node:path';
+import { statOf } from '../util/processes.js';
 
 /** Why a process is not profiled, as a sentence. It has not been touched then. */
 export class AttachError extends Error {}
@@ -48,11 +49,7 @@ export class TargetProcess {
         'does not react to SIGUSR1: it was built without an inspector, or switched that off',
       );
     }
-    if (
-      this.#read('stat')
-        .replace(/^.*\) /s, '')
-        .startsWith('T')
-    ) {
+    if (statOf(pid)?.isStopped === true) {
       throw this.refusal('is stopped (SIGSTOP): let it go on first');
     }
     if (!this.#sharesNetwork()) {

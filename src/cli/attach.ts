@@ -19,6 +19,7 @@ import { LiveProfile } from '../viewer-server/live-profile.js';
 import { startViewer } from '../viewer-server/server.js';
 import { ringSource } from '../viewer-server/source.js';
 import { CommandError, parseCommand, UsageError, wholeNumber } from './arguments.js';
+import { printMessage, printRefusedClock } from './messages.js';
 import {
   outFile,
   PROFILE_OPTIONS,
@@ -27,7 +28,7 @@ import {
   type ProfileOptions,
 } from './profile-options.js';
 import { printable } from './text.js';
-import { printMessage, writeProfile } from './written-profile.js';
+import { writeProfile } from './written-profile.js';
 
 export const ATTACH_HELP = `Usage: otelpyroscope attach PID [options]
 
@@ -147,9 +148,7 @@ async function profile(
   const profiler = await RemoteProfiler.begin(session, settings);
   try {
     const { attached } = profiler;
-    if (attached.clock !== clock) {
-      printMessage(`the system refused the clock "${clock}": samples are taken at its ticks`);
-    }
+    printRefusedClock(clock, attached.clock);
     const name = printable(nameOf(info));
     const time = seconds === Infinity ? '' : ` for ${String(seconds)} s`;
     printMessage(

@@ -5,6 +5,7 @@ import { VERSION } from '../util/version.js';
 import { CommandError, UsageError } from './arguments.js';
 import { attach, ATTACH_HELP } from './attach.js';
 import { build, BUILD_HELP } from './build.js';
+import { printMessage } from './messages.js';
 import { run, RUN_HELP } from './run.js';
 import { top, TOP_HELP } from './top.js';
 import { view, VIEW_HELP } from './view.js';
@@ -53,11 +54,11 @@ async function main(args: readonly string[]): Promise<number> {
     return await command.run(rest);
   } catch (error) {
     if (error instanceof UsageError) {
-      process.stderr.write(`otelpyroscope: ${error.message}\nSee: otelpyroscope help ${name}\n`);
+      printMessage(`${error.message}\nSee: otelpyroscope help ${name}`);
       return 2;
     }
     if (!(error instanceof CommandError)) throw error;
-    process.stderr.write(`otelpyroscope: ${error.message}\n`);
+    printMessage(error.message);
     return error.exitCode;
   }
 }

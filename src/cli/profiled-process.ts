@@ -13,6 +13,7 @@ import { isRunning } from '../util/processes.js';
 import { CPU_PROFILE } from '../util/profile-types.js';
 import { threadSingleton } from '../util/thread-singleton.js';
 import { beforeEnd } from './ending-signals.js';
+import { printMessage, printRefusedClock } from './messages.js';
 import { OwnPart } from './parts.js';
 
 /** Another copy of the package may have been loaded by an `otelpyroscope run` further up. */
@@ -59,9 +60,7 @@ function profileToTheEnd(part: OwnPart, settings: RunSettings): void {
   }
   const { clock: clockInUse = clock } = profileWindows.metrics();
   part.record({ clock: clockInUse });
-  if (clockInUse !== clock) {
-    printMessage(`the system refused the clock "${clock}": samples are taken at its ticks`);
-  }
+  printRefusedClock(clock, clockInUse);
   let written: 'not' | 'begun' | 'done' = 'not';
   /** Returns whether the process may end. An interrupt may call this in the middle of anything. */
   const finish = (): boolean => {
@@ -121,8 +120,4 @@ function serveLive({ intervalMicros, clock }: RunSettings): void {
       printMessage(`no live view: ${(error as Error).message}`);
     },
   );
-}
-
-function printMessage(text: string): void {
-  process.stderr.write(`otelpyroscope: ${text}\n`);
 }

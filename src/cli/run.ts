@@ -6,17 +6,18 @@ import os from 'node:os';
 import path from 'node:path';
 import { DEFAULT_CLOCK, DEFAULT_INTERVAL_MICROS } from '../options/options.js';
 import { environmentForRun } from '../options/run-settings.js';
-import { startTimer } from '../util/clock.js';
+import { sleep } from '../util/clock.js';
 import { CPU_PROFILE } from '../util/profile-types.js';
 import { statOf } from '../util/processes.js';
 import { CommandError } from './arguments.js';
 import { mergeParts, outcomeOf } from './merge-parts.js';
 import { watchLauncher } from './launcher.js';
+import { printMessage } from './messages.js';
 import { isAlive, readParts, type Part } from './parts.js';
 import type { Program } from './program.js';
 import { parseRun } from './run-arguments.js';
 import { leftOut } from './summary.js';
-import { printMessage, writeProfile } from './written-profile.js';
+import { writeProfile } from './written-profile.js';
 
 export const RUN_HELP = `Usage: otelpyroscope run [options] [options of node] program [args]
 
@@ -148,7 +149,7 @@ async function othersToEnd(folder: string, signal: NodeJS.Signals | undefined): 
     if (waited === 0) for (const part of alive.filter(isSignalled)) send(part, signal);
     const isAwaited = alive.some((part) => part.record.state === 'ending' || isSignalled(part));
     if (alive.length === 0 || (waited >= END_MS && !isAwaited)) return;
-    await new Promise<void>((resolve) => startTimer(resolve, POLL_MS));
+    await sleep(POLL_MS);
   }
 }
 

@@ -1,7 +1,8 @@
-/** Prints what `run` and `attach` have written, and their other messages, to stderr. */
+/** Writes the profile of `run` and `attach`, and prints what is in it to stderr. */
 import path from 'node:path';
 import { writeWholeFileSync } from '../util/whole-file.js';
 import { readProfileFile } from './load-profile.js';
+import { printMessage } from './messages.js';
 import { summary, type Sampling } from './summary.js';
 
 /** Writes the profile whole or not at all, then prints its summary and how to open it. */
@@ -16,8 +17,4 @@ export async function writeProfile(
   process.stderr.write(`\n${summary(profile, sampling, colours)}\n`);
   printMessage(`profile: ${out}`);
   process.stderr.write(`  otelpyroscope view ${path.relative(process.cwd(), out)}\n`);
-}
-
-export function printMessage(text: string): void {
-  process.stderr.write(`otelpyroscope: ${text}\n`);
 }

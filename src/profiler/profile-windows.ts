@@ -32,6 +32,10 @@ const INTERRUPT_MS = 250;
 /** `ACKNOWLEDGE_MS` for the end of the process, which must not be delayed, in milliseconds. */
 const EXIT_ACKNOWLEDGE_MS = 100;
 
+/** Samples in `(own or inlined code)` of which a warning tells, and their share of all. */
+const LEAST_UNKNOWN = 20;
+const LEAST_UNKNOWN_SHARE = 0.05;
+
 /** The samples from `start()` or one `collect()` of a profiler to the next. */
 class ProfileSegment {
   readonly #builder: ProfileBuilder;
@@ -284,9 +288,9 @@ export class ProfileWindows {
   }
 }
 
-/** Says once, where it concerns a twentieth of the samples, why the functions that ran are not named. */
+/** Says once, where it concerns enough samples, why the functions that ran are not named. */
 function warnOfUnknownInlined({ unknownInlined, samples }: NativeMetrics): void {
-  if (unknownInlined < 20 || unknownInlined * 20 < samples) return;
+  if (unknownInlined < LEAST_UNKNOWN || unknownInlined < LEAST_UNKNOWN_SHARE * samples) return;
   warnOnce(
     'unknown-inlined',
     `this Node.js (${process.version}) does not tell which inlined function runs in code of V8's ` +

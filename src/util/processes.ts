@@ -8,6 +8,8 @@ const TICK_MICROS = 10_000;
 export interface ProcessStat {
   /** Whether it has ended, and its parent has not asked how. */
   readonly isZombie: boolean;
+  /** Whether a signal has stopped it. */
+  readonly isStopped: boolean;
   readonly parent: number;
   /** Whether it is in the foreground of its terminal. */
   readonly isForeground: boolean;
@@ -26,6 +28,7 @@ export function statOf(pid: number | 'self'): ProcessStat | undefined {
     const field = (number: number): string => fields[number - 3] as string;
     return {
       isZombie: field(3) === 'Z',
+      isStopped: field(3) === 'T',
       parent: Number(field(4)),
       isForeground: field(5) === field(8),
       childrenCpuMicros: (Number(field(16)) + Number(field(17))) * TICK_MICROS,
