@@ -87,7 +87,8 @@ describe('code without a file of its own', function () {
   function assertNear(leaves, file, line) {
     assert.ok(leaves.length > 0, 'the function is not in the profile');
     const near = leaves.filter((leaf) => leaf.file === file && Math.abs(leaf.line - line) <= 1);
-    assert.ok(nanosOf(near) >= 0.95 * nanosOf(leaves), JSON.stringify(leaves));
+    // V8 compiles the function at its return, which is another line and may be a sample of fifteen.
+    assert.ok(nanosOf(near) >= 0.8 * nanosOf(leaves), JSON.stringify(leaves));
   }
 
   function assertOriginalLines({ leaves, skippedSourceMaps }) {

@@ -61,6 +61,8 @@ describe('otelpyroscope attach', function () {
     });
     children.push(child);
     child.printed = '';
+    // Always one: without listener, Node.js would keep the messages for the next one.
+    child.on('message', ({ round }) => (child.round = round ?? child.round));
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (text) => (child.printed += text));
     }
@@ -79,6 +81,12 @@ describe('otelpyroscope attach', function () {
       child.on('message', listener);
       child.once('exit', () => reject(new Error(`the target has ended: ${child.printed}`)));
     });
+  }
+
+  /** Resolves after so many rounds of the child's work from now on. */
+  function moreRounds(child, count) {
+    const before = child.round;
+    return message(child, ({ round }) => (round > before + count ? round : undefined));
   }
 
   /** Resolves to the match of what a process prints to stderr. */
@@ -119,13 +127,22 @@ describe('otelpyroscope attach', function () {
       const rounds = live ? 1 : 15;
       const option = live ? ['--serve'] : ['--seconds', '60'];
       const { code, stderr } = await cli(
-        ['attach', String(child.pid), '--out', directory, '--interval', '1000', ...option],
+        [
+          'attach',
+          String(child.pid),
+          '--out',
+          directory,
+          '--interval',
+          '1000',
+          '--clock',
+          'precise',
+          ...option,
+        ],
         {
           onSpawn: async (command) => {
             const [, page] = await printedBy(command, live ? /live view: (\S+)/ : /profiling/);
             if (live) pages.push(await (await fetch(page)).text());
-            const first = await message(child, ({ round }) => round);
-            await message(child, ({ round }) => (round >= first + rounds ? round : undefined));
+            await moreRounds(child, rounds);
             command.kill('SIGINT');
           },
         },
@@ -173,8 +190,10 @@ describe('otelpyroscope attach', function () {
         process.on('exit', () => console.log('last words'));
         let round = 0;
         function hot() {
-          const end = process.cpuUsage().user + 10_000;
-          while (process.cpuUsage().user < end);
+          // The sum is exact; "user" alone grows with the kernel's tick, when samples are taken too.
+          const cpu = () => process.cpuUsage().user + process.cpuUsage().system;
+          const end = cpu() + 10_000;
+          while (cpu() < end);
           if (process.connected) process.send({ round: round++ });
         }
         const timer = setInterval(hot, 15);
@@ -187,8 +206,7 @@ describe('otelpyroscope attach', function () {
         {
           onSpawn: async (command) => {
             await printedBy(command, /profiling/);
-            const first = await message(child, ({ round }) => round);
-            await message(child, ({ round }) => (round >= first + 20 ? round : undefined));
+            await moreRounds(child, 20);
             child.send('end');
           },
         },
