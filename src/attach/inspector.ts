@@ -1,5 +1,5 @@
 /** Opens the inspector of a process, finds where it listens, and evaluates code by its protocol. */
-import { sleep, startTimer, stopTimer, type Timer } from '../util/clock.js';
+import { sleep, startTimer, stopTimer, waitAtMost } from '../util/clock.js';
 import { http } from '../util/lazy-modules.js';
 import { CLOSE, NEXT_TURN } from './expressions.js';
 import { InspectorSocket } from './inspector-socket.js';
@@ -157,7 +157,7 @@ export class InspectorSession {
   async closeInspector(): Promise<void> {
     // There is no answer, or it was closed meanwhile.
     if (!this.isExiting) this.evaluate(CLOSE).catch(() => undefined);
-    await Promise.race([this.#closed, sleep(OPEN_MS)]);
+    await waitAtMost(OPEN_MS, [this.#closed]);
   }
 
   disconnect(): void {
@@ -183,16 +183,13 @@ export class InspectorSession {
   }
 
   async #askLoop(): Promise<boolean> {
-    const turn = this.evaluatePromise(NEXT_TURN);
-    let timer: Timer | undefined;
-    const late = new Promise((resolve) => {
-      timer = startTimer(() => {
-        resolve(false);
-      }, TURN_MS);
-    });
-    const runs = await Promise.race([turn.catch(() => false), late]);
-    stopTimer(timer);
-    return runs === true;
+    let runs = false;
+    const turn = this.evaluatePromise(NEXT_TURN).then(
+      () => (runs = true),
+      () => undefined,
+    );
+    await waitAtMost(TURN_MS, [turn]);
+    return runs;
   }
 
   async #connect(url: string): Promise<void> {

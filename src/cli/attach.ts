@@ -13,7 +13,7 @@ import {
   type LabelOptions,
   type SampleClock,
 } from '../options/options.js';
-import { startTimer, stopTimer, type Timer } from '../util/clock.js';
+import { waitAtMost } from '../util/clock.js';
 import { CPU_PROFILE } from '../util/profile-types.js';
 import { LiveProfile } from '../viewer-server/live-profile.js';
 import { startViewer } from '../viewer-server/server.js';
@@ -155,7 +155,7 @@ async function profile(
       `profiling ${name}, Node.js ${info.version}${attached.traced ? '' : ', without OpenTelemetry'}${time}; Ctrl-C ends it`,
     );
     const endView = serve ? await serveLive(profiler, name) : undefined;
-    await firstOf(seconds, [interrupted, profiler.ended]);
+    await waitAtMost(seconds * 1_000, [interrupted, profiler.ended]);
     endView?.();
     return { bytes: await profiler.end(), info, clock: attached.clock };
   } finally {
@@ -198,15 +198,6 @@ function interruption(): Promise<void> {
     };
     for (const signal of SIGNALS) process.on(signal, listener);
   });
-}
-
-async function firstOf(seconds: number, events: readonly Promise<void>[]): Promise<void> {
-  let timer: Timer | undefined;
-  const time = new Promise<void>((resolve) => {
-    if (seconds !== Infinity) timer = startTimer(resolve, seconds * 1_000);
-  });
-  await Promise.race([time, ...events]);
-  stopTimer(timer);
 }
 
 function nameOf({ script }: TargetInfo): string {

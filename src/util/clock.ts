@@ -47,6 +47,22 @@ export function sleep(ms: number): Promise<void> {
 }
 
 /**
+ * Resolves when one of the promises is fulfilled, or after `ms` milliseconds, which may be Infinity.
+ * No timer is left then.
+ */
+export async function waitAtMost(ms: number, promises: readonly Promise<unknown>[]): Promise<void> {
+  let timer: Timer | undefined;
+  const late = new Promise<void>((resolve) => {
+    if (ms !== Infinity) timer = startTimer(resolve, ms);
+  });
+  try {
+    await Promise.race([late, ...promises]);
+  } finally {
+    stopTimer(timer);
+  }
+}
+
+/**
  * Calls `fn` after `ms` milliseconds, unless the returned function is called before. When a process
  * that was suspended goes on, its timers end before it reads what has arrived meanwhile: `fn` is
  * called after that, and what has arrived can still stop it.
