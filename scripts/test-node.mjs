@@ -57,11 +57,23 @@ const SAME_ON_ALL = [
 ];
 
 /**
- * Left out except on the last version, to keep CI short; `npm test` has the oldest. The call graph
- * compiles the addon twice more, and differs by V8's headers alone. `attach` takes half a minute, and
- * labels in one way without AsyncContextFrame (20, 22) and in another with it (24, 26).
+ * Left out except on the last version, to keep CI short; `npm test` has the oldest. They take a
+ * minute and a half, and labels come in one way without AsyncContextFrame (20, 22) and in another
+ * with it (24, 26).
  */
-const ON_FIRST_AND_LAST = ['test/native/call-graph.test.mjs', 'test/unit/cli/attach.test.mjs'];
+const ON_FIRST_AND_LAST = [
+  'test/integration/programs.test.mjs',
+  'test/integration/register.test.mjs',
+  'test/integration/span-cpu-time.test.mjs',
+  'test/package/consumers.test.mjs',
+  'test/unit/cli/attach.test.mjs',
+  'test/unit/cli/run-signals.test.mjs',
+  'test/unit/cli/run.test.mjs',
+  'test/unit/pull/pprof-handler.test.mjs',
+];
+
+/** Only on the last version: compiles the addon twice more, and differs by V8's headers alone. */
+const ON_LAST = ['test/builds/call-graph.test.mjs'];
 
 /** Returns whether the suite passes on that version. */
 function testOn(version, mochaArguments) {
@@ -87,9 +99,10 @@ const versions = process.argv.slice(2, separator < 0 ? undefined : separator);
 const suites = require('../package.json').scripts.test.split(' ').slice(1);
 function mochaArgumentsFor(version) {
   if (separator >= 0) return process.argv.slice(separator + 1);
-  const ignored =
-    version === versions.at(-1) ? SAME_ON_ALL : [...SAME_ON_ALL, ...ON_FIRST_AND_LAST];
-  return [...ignored.map((file) => `--ignore=${file}`), ...suites];
+  const isLast = version === versions.at(-1);
+  const ignored = isLast ? SAME_ON_ALL : [...SAME_ON_ALL, ...ON_FIRST_AND_LAST];
+  const added = isLast ? ON_LAST : [];
+  return [...ignored.map((file) => `--ignore=${file}`), ...suites, ...added];
 }
 
 const failed = [];

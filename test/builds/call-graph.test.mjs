@@ -9,14 +9,14 @@ import {
   findHeaders,
 } from '../../scripts/lib/native-build.mjs';
 import { needsProgram } from '../support/needs.mjs';
-import { allowed, allowedIndirect, reach, roots } from './call_graph.mjs';
+import { allowed, allowedIndirect, reach, roots } from '../native/call_graph.mjs';
 import {
   buildDirectory,
   compileObjects,
   nativeDirectory,
   nativeFiles,
   testDirectory,
-} from './toolchain.mjs';
+} from '../native/toolchain.mjs';
 
 const node = describeNode();
 
