@@ -45,6 +45,14 @@ export function betweenCallbacks(code: string): string {
   })())`;
 }
 
+/** The value of an expression that was not evaluated. */
+export const BUSY = 'busy';
+
+/** The value is that of `code`, or `BUSY` in the middle of the work of a profiler in the process. */
+export function outsideProfilers(module: string, code: string): string {
+  return `(${module}.isBusy() ? '${BUSY}' : ${module}.${code})`;
+}
+
 /**
  * The value is the path of `file` in the process's own copy of the package, if it has one of that
  * protocol, else `ours`; '' if the process does not see that.

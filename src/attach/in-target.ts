@@ -130,6 +130,14 @@ class Attachment {
 
 let attachment: Attachment | undefined;
 
+/**
+ * Whether the inspector has interrupted the work of a profiler in this process: nothing but `beat` and
+ * `piece` may be called then.
+ */
+export function isBusy(): boolean {
+  return profileWindows.isBusy;
+}
+
 /** Begins a profile. Throws an Error whose message is a sentence for the command. */
 export function begin(settings: AttachSettings): Attached {
   if (attachment !== undefined) throw new Error('another otelpyroscope attach profiles it already');

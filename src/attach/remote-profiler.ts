@@ -1,7 +1,7 @@
 /** Takes profiles of another process through its inspector. */
 import { AttachError } from './target-process.js';
 import type { Attached, AttachSettings } from './in-target.js';
-import { betweenCallbacks, finding, INFO, loading } from './expressions.js';
+import { betweenCallbacks, BUSY, finding, INFO, loading, outsideProfilers } from './expressions.js';
 import type { InspectorSession } from './inspector.js';
 import { PROTOCOL } from './loading.js';
 import { sleep, startTimer, stopTimer, type Timer } from '../util/clock.js';
@@ -67,7 +67,8 @@ export class RemoteProfiler {
     };
     for (let part = 0; (await evaluate(`${loaded}.loadPart(${String(part)})`)) === true; part++);
     const module = `${loaded}.inTarget()`;
-    const attached = (await evaluate(`${module}.begin(${JSON.stringify(settings)})`)) as Attached;
+    const begin = outsideProfilers(module, `begin(${JSON.stringify(settings)})`);
+    const attached = (await untilFree(() => evaluate(begin))) as Attached;
     return new RemoteProfiler(session, module, attached);
   }
 
@@ -103,7 +104,8 @@ export class RemoteProfiler {
     this.#running = false;
     return this.#take(async () => {
       const runs = !this.#session.isExiting && (await this.#session.loopRuns());
-      return runs ? this.#callPromise('end()') : this.#call('endSync()');
+      if (runs) return this.#callPromise('end()');
+      return untilFree(() => this.#session.evaluate(this.#outsideProfilers('endSync()')));
     });
   }
 
@@ -111,7 +113,7 @@ export class RemoteProfiler {
   async leave(): Promise<void> {
     stopTimer(this.#beats);
     this.#hasLeft = true;
-    await this.#call('leave()');
+    await untilFree(() => this.#session.evaluate(this.#outsideProfilers('leave()')));
   }
 
   #startBeats(): void {
@@ -151,6 +153,20 @@ export class RemoteProfiler {
   }
 
   #callPromise(code: string): Promise<unknown> {
-    return this.#session.evaluatePromise(`${this.#module}.${code}`);
+    return untilFree(() => this.#session.evaluatePromise(this.#outsideProfilers(code)));
   }
+
+  #outsideProfilers(code: string): string {
+    return outsideProfilers(this.#module, code);
+  }
+}
+
+/** Tries again where the inspector has interrupted the work of a profiler, which takes milliseconds. */
+async function untilFree(evaluate: () => Promise<unknown>): Promise<unknown> {
+  for (let tries = 0; tries < TRIES; tries++) {
+    const value = await evaluate();
+    if (value !== BUSY) return value;
+    await sleep(TRY_MS);
+  }
+  throw new AttachError('its own profiler does not come to an end of its work');
 }

@@ -200,9 +200,9 @@ export class ProfileWindows {
     return take().encodeSync(window.intervalMicros * 1_000, window.maps);
   }
 
-  /** Whether an interrupt must not call `closeSync` now. */
+  /** Whether code that interrupts JavaScript anywhere must not open, collect or close windows now. */
   get isBusy(): boolean {
-    return this.#thread?.isBusy ?? true;
+    return this.#thread?.isBusy ?? false;
   }
 
   /** Counts of this thread's sampler, if it has one, and of the source maps of its profiles. */
