@@ -7,6 +7,8 @@ import { ALL, knownFlags, program, SECONDS, survives, torture, tortures } from '
 const MIX = program('mix.mjs');
 const CONTEXTS = program('contexts.mjs');
 
+// Not --stress-concurrent-allocation: a program of Node.js 22 alone hangs at its end with it, 3 of 30
+// times. The main thread waits for V8's background task, which waits for a collection by that thread.
 const collectors = [
   ['--stress-compaction'],
   ['--stress-compaction-random'],
@@ -16,7 +18,6 @@ const collectors = [
   ['--expose-gc'],
   ['--expose-gc', '--gc-global'],
   ['--stress-scavenge=50', '--stress-incremental-marking'],
-  ['--stress-concurrent-allocation'],
   ['--stress-flush-code', '--flush-bytecode', '--expose-gc'],
   ['--max-semi-space-size=1', '--stress-compaction'],
   ['--single-threaded-gc'],
