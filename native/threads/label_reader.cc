@@ -13,7 +13,8 @@ namespace {
 using v8::Local;
 using v8::Value;
 
-// Of an entry of EndedLabelSets, in src/labels/ended-label-sets.ts.
+// Sizes and flags of an entry of EndedLabelSets, as they are in
+// src/labels/ended-label-sets.ts.
 constexpr size_t kTraceBytes = 16;
 constexpr size_t kSpanBytes = 8;
 constexpr size_t kEntryBytes = kTraceBytes + 2 * kSpanBytes;
@@ -31,7 +32,7 @@ std::string ToHex(const uint8_t* bytes, size_t size) {
 }
 
 // The labels of one set: name, value, name, value, ...
-class Labels {
+class LabelList {
  public:
   bool Has(const std::string& name) { return Find(name) != texts_.size(); }
   size_t size() const { return texts_.size() / 2; }
@@ -78,7 +79,7 @@ class TableReader {
   bool is_exhausted() const { return units_ > LabelReader::kMaxUnits; }
 
   // Returns false if neither the table's sets nor the ended ones have the id.
-  bool ReadLabels(uint32_t id, Labels* labels) {
+  bool ReadLabels(uint32_t id, LabelList* labels) {
     const uint32_t index = id & (SampledLabels::kSize - 1);
     const Local<Value> set = At(sets_, index);
     if (set->IsObject()) {
@@ -104,7 +105,7 @@ class TableReader {
         const uint32_t number = id.As<v8::Uint32>()->Value();
         if (!ids.contains(number)) continue;
         if (is_exhausted()) return;
-        Labels labels;
+        LabelList labels;
         AddLabelSet(At(entries, i + 1), &labels);
         (*texts)[number] = labels.Take();
       }
@@ -161,7 +162,7 @@ class TableReader {
   }
 
   // makeLabels() in src/labels/label-set.ts.
-  void AddLabelSet(Local<Value> set, Labels* labels) {
+  void AddLabelSet(Local<Value> set, LabelList* labels) {
     const Local<Value> trace = Get(set, "trace");
     if (trace->IsObject()) {
       AddTrace(Text(Get(trace, "traceIdLabel")),
@@ -180,7 +181,7 @@ class TableReader {
   }
 
   // EndedLabelSets.take().
-  void AddEndedSet(uint32_t index, Labels* labels) {
+  void AddEndedSet(uint32_t index, LabelList* labels) {
     if (!ended_flags_->IsUint8Array() || !ended_bytes_->IsUint8Array()) return;
     const uint8_t* flags =
         ElementsAt<uint8_t>(ended_flags_.As<v8::Uint8Array>(), index, 1);
@@ -203,7 +204,7 @@ class TableReader {
   }
 
   void AddTrace(std::string trace_id, std::string span_id, Local<Value> named,
-                Local<Value> root, Labels* labels) {
+                Local<Value> root, LabelList* labels) {
     labels->Set("trace_id", std::move(trace_id));
     labels->Set("span_id", std::move(span_id));
     labels->Set("span_name", NameOf(named));
@@ -218,7 +219,7 @@ class TableReader {
   }
 
   // attributeLabelsOf() in src/labels/span-details.ts.
-  void AddAttributes(Local<Value> details, Labels* labels) {
+  void AddAttributes(Local<Value> details, LabelList* labels) {
     const Local<Value> names = Get(details, "attributeNames");
     if (!names->IsArray()) return;
     const Local<Value> span = Get(details, "span");
@@ -291,7 +292,7 @@ LabelTexts LabelReader::Read(v8::Isolate* isolate,
   for (const uint32_t id : ids) {
     if (reader.is_exhausted()) return texts;
     v8::HandleScope handles_of_set(isolate);
-    Labels labels;
+    LabelList labels;
     if (reader.ReadLabels(id, &labels)) {
       texts[id] = labels.Take();
     } else {

@@ -4,7 +4,7 @@ import { warnOnce } from '../util/diagnostics.js';
 import { LabelWordHook } from './label-word-hook.js';
 import { labelsOfSet, type LabelSet } from './label-set.js';
 import { LabelTable } from './label-table.js';
-import type { Labels } from './label-values.js';
+import type { Labels } from '../util/labels.js';
 import {
   probeBeforeHook,
   probeContextFrames,

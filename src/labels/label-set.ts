@@ -1,6 +1,7 @@
 /** Label sets: the labels that a span and `withLabels` contribute, and the object made of them. */
 import { warnOnce } from '../util/diagnostics.js';
-import { labelLosses, type Labels } from './label-values.js';
+import type { Labels } from '../util/labels.js';
+import { labelLosses } from './label-values.js';
 import { attributeLabelsOf, nameOf, type SpanDetails } from './span-details.js';
 
 /** Current labels at most; the youngest of the user's own beyond that are dropped. */

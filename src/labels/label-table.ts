@@ -28,7 +28,7 @@ const HALF_ENDS = [0x4000_0000, 0x7fff_fff0] as const;
 export const PROBE_IDS = [0x7fff_fff1, 0x7fff_fff2] as const;
 
 /**
- * What `native/threads/label_reader.h` reads when a worker is terminated. That runs no JavaScript,
+ * The parts that `native/threads/label_reader.h` reads when a worker is terminated. That runs no JavaScript,
  * and expects everything where it is: in data properties of plain objects, arrays and maps. Change
  * this, `LabelSet`, `TraceLabels`, `UserLabels` and `SpanDetails` together with it. JavaScript may
  * be stopped between any two steps: an id must never be found with another set's labels.

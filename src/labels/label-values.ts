@@ -1,10 +1,8 @@
-/** Labels as names and values, and the limit of a value. */
+/** The limit of a label value, and counts of what the limits of labels have cost. */
 import { warnOnce } from '../util/diagnostics.js';
 
 /** Longest label value in bytes of UTF-8; longer ones are cut at a character boundary. */
 export const MAX_LABEL_VALUE_BYTES = 2_048;
-
-export type Labels = Readonly<Record<string, string>>;
 
 const encoder = new TextEncoder();
 

@@ -25,7 +25,7 @@ export class LabelWordHook {
   /** `currentId` returns the label id of the async context that it is called in; 0 for no label. */
   constructor(word: Int32Array, currentId: () => number) {
     this.#word = word;
-    // What a hook throws ends the process, and another hook may have broken AsyncLocalStorage.
+    // An error in a hook ends the process, and another hook may have broken AsyncLocalStorage.
     const writeCurrentId = (): void => {
       try {
         word[0] = currentId();

@@ -1,5 +1,6 @@
 /** The parts of a span that become labels and may change until its end: its name and attributes. */
-import { cutValue, type Labels } from './label-values.js';
+import type { Labels } from '../util/labels.js';
+import { cutValue } from './label-values.js';
 
 /** The fields that a span of every OpenTelemetry SDK has. */
 export interface ReadableSpan {

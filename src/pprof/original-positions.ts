@@ -1,4 +1,4 @@
-/** What a profile asks of source maps: the original positions of compiled code. */
+/** The interface by which a profile gets the original positions of compiled code. */
 import { fileURLToPath } from 'node:url';
 
 /** A function and the position in its file where it begins. */

@@ -13,7 +13,8 @@ import { GrowingMap, IdMap } from '../util/growing-maps.js';
 import { NumberKey } from '../util/number-key.js';
 import { STACK_TABLE_FULL } from '../util/pseudo-frames.js';
 import { fileName, type OriginalPositions, type SourceFunction } from './original-positions.js';
-import type { Labels, SampleBatch } from './sample-batch.js';
+import type { Labels } from '../util/labels.js';
+import type { SampleBatch } from './sample-batch.js';
 import { SampleWriter } from './sample-writer.js';
 import { atOnce, joined } from '../util/time-slices.js';
 import { StringList } from './string-list.js';
@@ -73,7 +74,7 @@ const LONG_COLUMN = 255;
 const COLUMN_FACTOR = 2 ** 32;
 const MAX_COLUMN = 2 ** 20;
 
-/** What frames of a profile have; see the constructor. */
+/** How frames are written; see the constructor. */
 export interface BuilderOptions {
   readonly lineNumbers?: boolean;
   readonly isMapped?: boolean;

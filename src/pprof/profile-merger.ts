@@ -3,7 +3,8 @@ import { Profile } from 'pprof-format';
 import type { ProfileType } from '../util/profile-types.js';
 import { atOnce } from '../util/time-slices.js';
 import { ProfileBuilder } from './profile-builder.js';
-import type { Labels, SampleBatch } from './sample-batch.js';
+import type { Labels } from '../util/labels.js';
+import type { SampleBatch } from './sample-batch.js';
 
 /** Different stacks with labels of a merged profile; see `MAX_STACKS` for what comes after. */
 const MAX_MERGED_STACKS = 1_000_000;

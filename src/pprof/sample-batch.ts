@@ -1,4 +1,5 @@
 /** Samples of one thread, in the form in which a profile is built from them. */
+import type { Labels } from '../util/labels.js';
 
 /** Samples as the native side adds them up, with resolved label ids. */
 export interface SampleBatch {
@@ -19,8 +20,6 @@ export interface SampleBatch {
   /** Labels by label id, always the same object for the same set; undefined for none. */
   readonly labels: LabelsById;
 }
-
-export type Labels = Readonly<Record<string, string>>;
 
 /** A Map, or an object that creates labels when they are needed. */
 export interface LabelsById {

@@ -1,6 +1,7 @@
 /** Encodes the samples of a pprof profile; encodes each stack and each label set once. */
 import { Label, Sample } from 'pprof-format';
 import { writeHead } from './field-list.js';
+import type { Labels } from '../util/labels.js';
 import type { StringList } from './string-list.js';
 
 /** In Profile: `repeated Sample sample = 2`. In Sample: `repeated Label label = 3`. */
@@ -9,8 +10,6 @@ const LABEL_TAG = (3 << 3) | 2;
 /** Bytes of a tag and a length. */
 const MAX_HEAD_BYTES = 1 + 5;
 const CHUNK_BYTES = 16_384;
-
-type Labels = Readonly<Record<string, string>>;
 
 /** Parts that samples share: stacks as location ids, leaf first, and label sets, by their numbers. */
 export interface SharedParts {

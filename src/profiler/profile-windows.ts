@@ -32,7 +32,7 @@ const INTERRUPT_MS = 250;
 /** `ACKNOWLEDGE_MS` for the end of the process, which must not be delayed, in milliseconds. */
 const EXIT_ACKNOWLEDGE_MS = 100;
 
-/** Samples in `(own or inlined code)` of which a warning tells, and their share of all. */
+/** Samples in `(own or inlined code)` from which on a warning is given, and their share of all. */
 const LEAST_UNKNOWN = 20;
 const LEAST_UNKNOWN_SHARE = 0.05;
 

@@ -6,7 +6,8 @@ import { cacheHome } from '../options/options.js';
 import { warnOnce } from '../util/diagnostics.js';
 import { OTHER_THREADS } from '../util/pseudo-frames.js';
 import { labelsOfSet, type LabelSet } from '../labels/label-set.js';
-import { cutValue, type Labels } from '../labels/label-values.js';
+import { cutValue } from '../labels/label-values.js';
+import type { Labels } from '../util/labels.js';
 import { openNativeThread, type NativeForeignBatch, type NativeThread } from '../addon/loader.js';
 import type { LabelsById, SampleBatch } from '../pprof/sample-batch.js';
 
