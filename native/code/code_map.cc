@@ -161,7 +161,7 @@ const CodeEntry* CodeMap::Find(uintptr_t address) const {
     return line.entry;
   }
   const CodeEntry* entry = EntryAt(address);
-  if (entry != nullptr && IsGood(*entry)) {
+  if (entry != nullptr && IsFresh(*entry)) {
     line = {address, losses_, entry};
   } else {
     line = {address, changes_, nullptr};
@@ -358,7 +358,7 @@ void CodeMap::MarkStale() {
   stale_changes_ = changes_;
   if (generation_ % kMaxAge != 0) return;
   for (auto entry = entries_.begin(); entry != entries_.end();) {
-    const bool is_old = !IsGood(entry->second) &&
+    const bool is_old = !IsFresh(entry->second) &&
                         entry->second.generation + kMaxAge < generation_;
     entry = is_old ? Erase(entry) : std::next(entry);
   }
@@ -367,7 +367,7 @@ void CodeMap::MarkStale() {
 
 const CodeEntry* CodeMap::FindAgain(uintptr_t address) {
   const CodeEntry* entry = EntryAt(OriginalOf(address));
-  if (entry == nullptr || IsGood(*entry) || entry->anchor == nullptr ||
+  if (entry == nullptr || IsFresh(*entry) || entry->anchor == nullptr ||
       !entry->anchor->Holds()) {
     return nullptr;
   }

@@ -213,7 +213,7 @@ class CodeMap {
   };
   static constexpr size_t kCacheLines = 1024;
 
-  bool IsGood(const CodeEntry& entry) const {
+  bool IsFresh(const CodeEntry& entry) const {
     return entry.generation == generation_ || entry.off_heap;
   }
   // Returns the range that contains an address, stale or not; or null.

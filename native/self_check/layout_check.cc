@@ -106,7 +106,7 @@ class Trial {
 
   // Returns false if V8 has refused something, so that nothing is known.
   bool Run(Findings* findings);
-  void KnowMaps() const;
+  void RememberMaps() const;
   void NoteBuiltins() const;
 
  private:
@@ -289,7 +289,7 @@ bool Trial::Run(Findings* findings) {
 }
 
 // V8 has one map for all of these, and one for all scripts.
-void Trial::KnowMaps() const {
+void Trial::RememberMaps() const {
   uintptr_t shared = 0;
   uintptr_t script = 0;
   if (!heap::ReadShared(ObjectOf(functions_[0].function), &shared)) return;
@@ -324,7 +324,7 @@ void TryTable(v8::Isolate* isolate) {
       return;
     }
     if (found.all()) {
-      trial.KnowMaps();
+      trial.RememberMaps();
       trial.NoteBuiltins();
     }
   }

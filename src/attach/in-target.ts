@@ -35,7 +35,7 @@ export interface Attached {
   readonly traced: boolean;
 }
 
-/** What one command has started. */
+/** Everything that one command has started in this process. */
 class Attachment {
   readonly traced: boolean;
   readonly #window: ProfileWindow;
@@ -145,7 +145,7 @@ export function begin(settings: AttachSettings): Attached {
   return { clock: profileWindows.metrics().clock ?? settings.clock, traced: attachment.traced };
 }
 
-/** Tells that the command is still there. Returns whether the process is about to end. */
+/** Notes that the command is still there. Returns whether the process is about to end. */
 export function beat(): boolean {
   return asOwnWork(() => current().beat());
 }

@@ -7,8 +7,8 @@ import { AttachError, type ListeningSocket, type TargetProcess } from './target-
 
 /** How long a process may take to open its inspector after SIGUSR1, in milliseconds. */
 const OPEN_MS = 3_000;
-/** How long it may take to answer, in milliseconds. */
-const ANSWER_MS = 10_000;
+/** How long it may take to respond, in milliseconds. */
+const RESPONSE_MS = 10_000;
 const POLL_MS = 20;
 /** How long the event loop may take before it counts as blocked, in milliseconds. */
 const TURN_MS = 2_000;
@@ -105,7 +105,8 @@ function download(url: string): Promise<string> {
   });
 }
 
-interface Answer {
+/** A message of the inspector: the response to a command, or an event. */
+interface InspectorMessage {
   readonly id?: number;
   readonly error?: { message: string };
   readonly result?: {
@@ -116,9 +117,9 @@ interface Answer {
 
 /** A connection to an inspector. */
 export class InspectorSession {
-  /** Whether the process has told that it is about to end. */
+  /** Whether the process has reported that it is about to end. */
   isExiting = false;
-  readonly #pending = new Map<number, (answer: Answer | undefined) => void>();
+  readonly #pending = new Map<number, (response: InspectorMessage | undefined) => void>();
   #socket: InspectorSocket | undefined;
   #lastId = 0;
   #isClosed = false;
@@ -134,7 +135,7 @@ export class InspectorSession {
 
   /**
    * Evaluates an expression in the main context, also in the middle of a long loop; resolves to its
-   * value. Rejects with an AttachError that has the message of its error, or that there is no answer.
+   * value. Rejects with an AttachError that has the message of its error, or that there is no response.
    */
   evaluate(expression: string): Promise<unknown> {
     return this.#evaluate(expression, false);
@@ -155,7 +156,7 @@ export class InspectorSession {
    * process to disconnect: Node.js crashes if both disconnect at once.
    */
   async closeInspector(): Promise<void> {
-    // There is no answer, or it was closed meanwhile.
+    // There is no response, or it was closed meanwhile.
     if (!this.isExiting) this.evaluate(CLOSE).catch(() => undefined);
     await waitAtMost(OPEN_MS, [this.#closed]);
   }
@@ -195,35 +196,36 @@ export class InspectorSession {
   async #connect(url: string): Promise<void> {
     this.#socket = await InspectorSocket.open(url, {
       onMessage: (text) => {
-        this.#handle(JSON.parse(text) as Answer);
+        this.#handle(JSON.parse(text) as InspectorMessage);
       },
       onClose: () => {
         this.#isClosed = true;
-        for (const answer of this.#pending.values()) answer(undefined);
+        for (const settle of this.#pending.values()) settle(undefined);
         this.#resolveClosed();
       },
     });
   }
 
-  #send(method: string, params: object): Promise<Answer> {
+  #send(method: string, params: object): Promise<InspectorMessage> {
     return new Promise((resolve, reject) => {
       const id = ++this.#lastId;
       const timer = startTimer(() => {
         this.#pending.delete(id);
-        reject(new AttachError(`it has not answered within ${String(ANSWER_MS / 1_000)} s`));
-      }, ANSWER_MS);
-      this.#pending.set(id, (answer) => {
+        reject(new AttachError(`it has not answered within ${String(RESPONSE_MS / 1_000)} s`));
+      }, RESPONSE_MS);
+      this.#pending.set(id, (response) => {
         stopTimer(timer);
         this.#pending.delete(id);
-        if (answer === undefined) reject(new AttachError('it has ended, or closed its inspector'));
-        else resolve(answer);
+        if (response === undefined)
+          reject(new AttachError('it has ended, or closed its inspector'));
+        else resolve(response);
       });
       if (this.#isClosed) this.#pending.get(id)?.(undefined);
       else this.#socket?.send(JSON.stringify({ id, method, params }));
     });
   }
 
-  #handle(answer: Answer): void {
-    if (answer.id !== undefined) this.#pending.get(answer.id)?.(answer);
+  #handle(response: InspectorMessage): void {
+    if (response.id !== undefined) this.#pending.get(response.id)?.(response);
   }
 }

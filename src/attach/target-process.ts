@@ -14,7 +14,7 @@ import { statOf } from '../util/processes.js';
 /** Why a process is not profiled, as a sentence. It has not been touched then. */
 export class AttachError extends Error {}
 
-/** What Node.js prints when its inspector is still connected at the end: the inspector is built in. */
+/** Text that Node.js prints when its inspector is connected at the end: the inspector is built in. */
 const INSPECTOR_TEXT = 'Waiting for the debugger to disconnect';
 /** Other runtimes that may contain that text; their SIGUSR1 is their own. */
 const OTHER_RUNTIMES = /^(bun|deno|electron)/i;

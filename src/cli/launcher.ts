@@ -21,11 +21,11 @@ interface Launcher {
 export function watchLauncher(onEnd: (name: string) => void): void {
   const launcher = findLauncher();
   if (launcher === undefined) return;
-  const look = (): void => {
-    if (isRunning(launcher.pid, launcher.startTime)) startTimer(look, POLL_MS).unref();
+  const check = (): void => {
+    if (isRunning(launcher.pid, launcher.startTime)) startTimer(check, POLL_MS).unref();
     else onEnd(launcher.name);
   };
-  look();
+  check();
 }
 
 /**
