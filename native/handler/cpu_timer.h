@@ -30,8 +30,8 @@ namespace otelpyroscope {
 using CpuTimerHandler = void (*)(void* owner, uint32_t weight,
                                  void* ucontext) noexcept;
 
-// What decides when samples are taken: the kernel's ticks, or the thread's CPU
-// time, with a precision of some microseconds.
+// The clock that decides when samples are taken: the kernel's ticks, or the
+// thread's CPU time, with a precision of some microseconds.
 enum class SampleClock : uint8_t { kTick, kPrecise };
 
 // One thread's timer. All functions except StopAll() are for the thread that

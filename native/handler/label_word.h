@@ -28,12 +28,12 @@ class LabelWord {
   std::atomic<uint32_t> id_{0};
 };
 
-// What the handler records for each index of JavaScript's label table when a
-// sample takes a label id with that index: a mark, which JavaScript reads
-// before it reuses the index and clears before it takes the added-up samples;
-// and the CPU time of the samples, which JavaScript reads at the end of a span
-// and clears when it reuses the index. Handler and JavaScript run on one
-// thread, and every access is one aligned load or store.
+// Two records for each index of JavaScript's label table, which the handler
+// writes when a sample takes a label id with that index: a mark, which
+// JavaScript reads before it reuses the index and clears before it takes the
+// added-up samples; and the CPU time of the samples, which JavaScript reads at
+// the end of a span and clears when it reuses the index. Handler and JavaScript
+// run on one thread, and every access is one aligned load or store.
 class SampledLabels {
  public:
   // A power of two, equal to LABEL_TABLE_SIZE in src/labels/label-table.ts,

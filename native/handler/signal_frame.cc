@@ -29,7 +29,7 @@ BlockedSignals(const ucontext_t& context) noexcept {
   return *reinterpret_cast<const uint64_t*>(&context.uc_sigmask);
 }
 
-// What the kernel puts on the stack for a handler.
+// The addresses of the parts of a frame that the kernel makes for a handler.
 struct SignalFrame {
   uintptr_t context;  // ucontext_t, as far as the kernel writes it
   uintptr_t info;     // siginfo_t

@@ -103,7 +103,8 @@ void EndWatch::Run() {
     }
     if (runner_.pid != 0 && HasRunnerEnded()) {
       runner_.pid = 0;
-      // As if whoever has ended it had ended the program: it may listen.
+      // Whoever has ended the runner means to end the program, which may listen
+      // to the signal.
       kill(getpid(), SIGTERM);
     }
   }
@@ -178,7 +179,7 @@ void EndWatch::OnInterrupt(v8::Isolate*, void* self) {
 
 void EndWatch::Serve() {
   const int signal = signal_.load();
-  // What writes the profile may be interrupted too.
+  // An interrupt may arrive while `finish_` runs.
   if (signal == 0 || is_serving_.exchange(true)) return;
   if (finish_(data_)) EndingSignal::EndBy(signal);
   is_serving_.store(false);

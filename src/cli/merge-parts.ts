@@ -21,7 +21,7 @@ export interface LeftOut {
   readonly cpuMicros: number;
 }
 
-/** What the parts are. */
+/** The parts, by whether they are in the profile. */
 export interface Outcome {
   readonly included: readonly Part[];
   /** Package managers, if any other process is included. */

@@ -1,4 +1,4 @@
-/** Which options Node.js has, so that `run` can pass them on. */
+/** Finds out which options Node.js has, so that `run` can pass them on. */
 import { execFileSync } from 'node:child_process';
 
 /** Options after which no script follows, but what they work on. */

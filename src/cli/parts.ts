@@ -8,7 +8,7 @@ import type { SampleClock } from '../options/options.js';
 import { isRunning, statOf } from '../util/processes.js';
 import { writeWholeFileSync } from '../util/whole-file.js';
 
-/** What a Node.js process writes about itself when it begins, and again when it ends. */
+/** The record that a Node.js process writes about itself when it begins, and again when it ends. */
 export interface PartRecord {
   readonly pid: number;
   readonly startTime: string;

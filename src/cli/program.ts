@@ -13,7 +13,7 @@ import { searchPath } from '../options/run-settings.js';
 import { CommandError, UsageError } from './arguments.js';
 import { nodeOptionLength, runsNoScript } from './node-options.js';
 
-/** What is started. */
+/** The program that `run` starts, and how. */
 export interface Program {
   readonly file: string;
   readonly args: readonly string[];
@@ -156,7 +156,7 @@ function interpreterOf(file: string): string | undefined {
   if (head.startsWith('\x7fELF')) return 'the system';
   const [, line] = /^#!\s*([^\n]*)/.exec(head) ?? [];
   if (line === undefined || /\bnode(js)?\s*$/.test(line)) return undefined;
-  // As tsx and ts-node write it. Not executable, it is run as a script all the same.
+  // The line is for tsx or ts-node. A file that is not executable runs as a script of Node.js.
   if (/\.[cm]?[jt]sx?$/.test(file) && !isExecutable(file)) return undefined;
   return line.trim();
 }

@@ -1,4 +1,4 @@
-/** What `otelpyroscope run` passes to the Node.js processes that it starts, in their environment. */
+/** The settings that `otelpyroscope run` passes to the Node.js processes below it, in their environment. */
 import path from 'node:path';
 import type { SampleClock } from './options.js';
 

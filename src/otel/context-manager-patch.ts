@@ -22,7 +22,7 @@ interface Manager extends ContextManager {
 }
 
 let lastManager: Manager | undefined;
-/** What restores the methods of managers that this copy of the package has patched. */
+/** Functions that restore the methods of managers that this copy of the package has patched. */
 const patches = new WeakMap<Manager, () => boolean>();
 /** Managers whose methods other tools had replaced when they were to be restored. */
 const leftPatched = new WeakSet<Manager>();
@@ -84,7 +84,7 @@ export function isContextManagerPatched(): boolean {
 export function restoreContextManager(): void {
   const manager = lastManager;
   if (manager === undefined) return;
-  // What still labels spans patches it again.
+  // Another registration that still labels spans patches it again.
   lastManager = undefined;
   if (patches.get(manager)?.() === true) patches.delete(manager);
   else leftPatched.add(manager);

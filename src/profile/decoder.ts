@@ -321,7 +321,7 @@ function addressName(address: number): string {
   return `0x${unsigned.toString(16)}`;
 }
 
-/** Tells the functions of a file that have no name apart: functions are known by name and file. */
+/** Distinguishes the functions of a file that have no name: functions are known by name and file. */
 function named(name: string, startLine: number): string {
   return name === '(anonymous)' && startLine > 0 ? `(anonymous:${String(startLine)})` : name;
 }

@@ -47,7 +47,7 @@ interface Head {
 /** A response, while it arrives. */
 export class ArrivingResponse {
   #head: Head | undefined;
-  /** What has arrived and is not understood yet: of the head, then the whole body. */
+  /** Bytes that are not parsed yet: of the head, then of the body. */
   #rest: Buffer = Buffer.alloc(0);
   #body: Buffer = Buffer.alloc(0);
 

@@ -1,4 +1,4 @@
-/** Tells the application what goes wrong: through OpenTelemetry's `diag`, else as a process warning. */
+/** Reports to the application what goes wrong: through OpenTelemetry's `diag`, else as a process warning. */
 import { threadSingleton } from './thread-singleton.js';
 
 interface DiagLogger {

@@ -400,6 +400,16 @@ describe('every file', () => {
     assert.deepEqual(wrong, []);
   });
 
+  it('begins no comment with "What", "Whose" or "Of", after which a subject is missing', () => {
+    // Not the further lines of a comment, which begin with any word.
+    const headless =
+      /\/\*\*?\s+(?:\* )?(?:What|Whose|Of) .*|(?<!\/\/.*\n\s*)\/\/ (?:What|Whose|Of) .*/g;
+    const wrong = written.flatMap((file) =>
+      [...read(file).matchAll(headless)].map(([comment]) => `${file}: ${comment}`),
+    );
+    assert.deepEqual(wrong, []);
+  });
+
   it('has at most 400 lines of code', () => {
     const tooLong = written
       .filter((file) => /^(native|src|viewer|scripts)\//.test(file))

@@ -60,7 +60,7 @@ for (const { title, flags, asyncContextFrame } of modes()) {
       // A share of what was sampled, each signal a draw.
       const share = burnt / (measuredNanos / 1_000);
       const tolerance = SIGMAS * Math.sqrt((1 - Math.min(share, 0.9)) / share / message.signals);
-      // What was burnt is known of the process: other threads' CPU may be in it, a profile has none.
+      // The burnt CPU is that of the process: other threads' may be in it, and is not in a profile's.
       const least = (burnt - message.othersMicros) * (1 - tolerance);
       const most = burnt * (1 + tolerance);
       assert.ok(

@@ -79,7 +79,7 @@ describe('CPU time', function () {
       );
       assert.deepEqual([tick.clock, precise.clock], ['tick', 'precise']);
       for (const on of [tick, precise]) {
-        // What little CPU there is may complete an interval begun before.
+        // Even little CPU may complete an interval that was begun before.
         assert.ok(on.signals <= 1, `${on.signals} signals`);
         // One each interval would be 200.
         assert.ok(on.wakeUps < off.wakeUps + 50, `${on.wakeUps} to ${off.wakeUps} wake-ups`);

@@ -27,7 +27,7 @@ const EXPECTED = {
   anonymous: [/^\(anonymous\)$/, 0.9],
 };
 
-/** Of these the file and the line of the function are known as well. */
+/** Cases in which the file and the line of the function are known as well. */
 const WITH_FILE = ['plain', 'getter', 'inferred', 'anonymous'];
 
 describe('names of frames', function () {
@@ -132,7 +132,7 @@ describe('names of WebAssembly', function () {
       const wrong = Object.keys(byName).filter((name) => /^module/.test(name));
       assert.deepEqual(wrong, [`module ${module}`], text);
       const sum = Object.values(byName).reduce((a, b) => a + b, 0);
-      // What is not named yet when another module goes stays without a name.
+      // A function that has no name yet when another module is freed stays without one.
       assert.ok(right > 0.3 * sum, text);
     }
   });

@@ -17,7 +17,7 @@ function needsNode(file) {
   );
 }
 
-/** What can be built without V8, and so can run without Node, and the tests' main(). Absolute paths. */
+/** Absolute paths of the sources that can be built without V8, and so run without Node, and of the tests' main(). */
 export const sharedSources = [
   path.join(testDirectory, 'check.cc'),
   ...nativeFiles('.cc')

@@ -28,12 +28,12 @@ int64_t ThreadCpuNs();
 // Burns that much CPU time of the calling thread.
 void Burn(int64_t ns);
 
-// Of the calling thread. glibc has gettid() since 2.30 only.
+// Returns the calling thread's id. glibc has gettid() since 2.30 only.
 pid_t ThreadId();
 
 constexpr int64_t kMillisecond = 1000000;
 
-// What this binary was built with.
+// The sanitizers that this binary was built with.
 #if defined(__SANITIZE_THREAD__)
 constexpr bool kThreadSanitizer = true;
 #else

@@ -1,4 +1,4 @@
-/** What users see where the kernel or a sandbox forbids CPU timers. */
+/** The errors that users see where the kernel or a sandbox forbids CPU timers. */
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { messageOf, runCode } from '../support/run-child.mjs';

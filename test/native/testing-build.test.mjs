@@ -1,4 +1,4 @@
-/** What is for tests alone is in the tests' own build, and not in the one that is published. */
+/** Code for tests alone is in the tests' own build, and not in the one that is published. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -82,7 +82,7 @@ describe('otelpyroscope build, in an application', function () {
     assert.deepEqual(readdirSync(path.join(directory, 'temporary')), []);
     assert.equal(existsSync(path.join(application.installed, '.cache')), false);
 
-    // What is there is not compiled again, unless by --force.
+    // A binary that exists is not compiled again, unless by --force.
     const there = `otelpyroscope: there is a binary for Node ${node.version}: ${file}\n`;
     const broken = { BUILT: '/nowhere' };
     assert.deepEqual(build([], broken), { status: 0, stdout: there, stderr: '' });

@@ -113,7 +113,7 @@ describe('the types of the package', function () {
         types: ['node'],
         typeRoots: [path.join(application.directory, 'node_modules', '@types')],
       });
-      // Of the application and this package; TypeScript's own and those of others take seconds.
+      // Files of the application and this package; TypeScript's own and those of others take seconds.
       const ours = program
         .getSourceFiles()
         .filter(({ fileName }) => fileName.startsWith(application.directory));

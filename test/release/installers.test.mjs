@@ -52,7 +52,7 @@ const INSTALLERS = [
   { name: 'Yarn 1', tool: 'yarn-1', script: 'bin/yarn.js', args: ['install'] },
   { name: 'Bun', tool: 'bun', args: ['install'] },
 ];
-/** What a tool prints beside our name if it complains about the package. */
+/** Words that a tool prints beside our name if it complains about the package. */
 const COMPLAINT =
   /warn|error|ignor|block|script|peer|deprecat|untrusted|gyp|build|YN00(02|04|05|07|60|86)/i;
 

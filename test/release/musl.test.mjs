@@ -43,7 +43,7 @@ describe('the binary for musl', function () {
     return library;
   }
 
-  /** What musl's dynamic linker says to it, beside a library loaded before. */
+  /** Returns what musl's dynamic linker prints for the binary, beside a library loaded before. */
   function link(preloaded) {
     if (!existsSync(LINKER)) throw new Error('Install musl to try the binaries for it.');
     const args = ['--preload', preloaded, '--list', binary];

@@ -10,8 +10,8 @@ import { Copy } from './copy.mjs';
 import { publishedBinary } from './published.mjs';
 
 /**
- * What sees the addon whole: its frames, names, threads, ends and handler; and what of it is left to
- * the checkout's own run, being long, or about shares of very short work.
+ * The tests that use all of the addon: frames, names, threads, ends and handler; with the cases that
+ * only the checkout's own run has, because they are long, or about shares of very short work.
  */
 const FILES = {
   'test/integration/frames.test.mjs': 'wrong offset',

@@ -69,7 +69,7 @@ describe('prebuilt binaries', function () {
       for (const { version } of nodes) {
         const { execPath, abi } = describeNode(installNode(version));
         for (const one of prebuilds.filter((candidate) => candidate.abi === abi)) {
-          // What it looks at for another machine than this one.
+          // The variables by which it chooses for another machine than this one.
           const env = { npm_config_arch: one.arch, LIBC: one.libc };
           const { stdout } = application.node(['-e', code], { env, execPath });
           assert.equal(stdout.trim(), binaryPath(one, application.installed));

@@ -8,7 +8,7 @@ import { packPackage } from '../support/tarball.mjs';
 
 /** The package is put together here: prebuilds/ of the checkout has what this machine's compiler makes. */
 const place = path.join(ROOT, '.cache', 'published');
-/** What there is to publish, and more, such as sources and tests: package.json says what of it is. */
+/** Everything to publish, and more, such as sources and tests: package.json lists what is published. */
 const PARTS = [
   ...['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE', 'CMakeLists.txt'],
   ...['lib', 'native', 'scripts', 'src', 'test/support', 'docs'],

@@ -64,7 +64,7 @@ const compilers = [
 /** Part of `npm test` too. */
 const SHORT = new Set(['--stress-compaction', '--always-sparkplug']);
 
-/** What is expected of some flags alone. */
+/** Returns the limits that some flags alone have. */
 function limitsOf(flags) {
   // A builtin that V8 does not name runs in place of each function.
   if (flags.includes('--interpreted-frames-native-stack')) return { unresolved: 0.05 };
@@ -98,7 +98,7 @@ tortures('torture by 200 async contexts at once', function () {
 
 tortures('torture by signals of the timer, ten thousand a second,', function () {
   const env = { TORTURE_STORM_MICROS: '100' };
-  /** What comes more often than the timer is not CPU, and more than there is room for. */
+  /** Signals beside those of the timer stand for no CPU, and there is no room for all of them. */
   const limits = { sampled: false, cpu: Infinity, dropped: Infinity };
 
   before(async () => {

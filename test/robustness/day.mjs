@@ -54,7 +54,7 @@ new PerformanceObserver((list) => {
   }
 }).observe({ entryTypes: ['gc'] });
 
-/** What a request does in its smaller spans. */
+/** The work of a request in its smaller spans. */
 function spanWork() {
   const made = [];
   for (let i = 0; i < 200; i++) made.push({ i, text: `x${i}` });

@@ -35,7 +35,7 @@ const ends = [
   'fault in C++',
   'nothing left to do',
 ];
-/** What a worker cannot do: signals are the process's, and abort() is forbidden in them. */
+/** Endings that a worker cannot have: signals are the process's, and abort() is forbidden in them. */
 const notInWorkers = new Set(['abort', 'reallyExit']);
 /** A process that goes on because of them. */
 const endless = (state, end) => state === 'with busy workers' && end === 'nothing left to do';

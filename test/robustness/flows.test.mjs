@@ -14,7 +14,7 @@ const TABLE = 32_768;
 /** More than a full table of label sets takes, less than the async contexts of any case. */
 const KEPT_BYTES = 48 << 20;
 /**
- * What three quarters of all starts may leave in V8's heap, and in malloc's. Of 5,000 starts, a
+ * Bytes that three quarters of all starts may leave in V8's heap, and in malloc's. Of 5,000 starts, a
  * leak of one kilobyte each would leave more. The work itself leaves less than 2 MB in each; the
  * label table keeps the last 32,768 label sets, which is 0.4 kB a round. Resident memory says
  * nothing: the same work without a profiler grows by 80 MB, and by 160 MB in 10,000 rounds.

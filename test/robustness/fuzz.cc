@@ -39,7 +39,7 @@
 #include "v8_heap/layout.h"
 #include "v8_heap/source_positions.h"
 
-// What the binary of Node tells debuggers; found by name.
+// The symbols that the binary of Node has for debuggers; found by name.
 extern "C" {
 #define TYPE(name, value) \
   __attribute__((used, visibility("default"))) int v8dbg_type_##name = value
@@ -682,7 +682,7 @@ int main(int argc, char** argv) {
         }
       }
       Mutate(&input, &random);
-      // What has grown may be a better beginning.
+      // An input that has grown may be a better beginning.
       if (random() % 64 == 0 && corpus.size() < 256) corpus.push_back(input);
     }
     // An input that hangs is named by the number of its run.

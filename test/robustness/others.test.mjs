@@ -58,7 +58,7 @@ tortures('torture by other tools', function () {
   /** Flags, and the files that they leave behind. */
   const flags = [
     [['--cpu-prof', '--cpu-prof-interval=500'], /\.cpuprofile$/, /flow_garbage/],
-    // Of what is alive at the end: little of it garbage, and none at the interval of 512 KiB.
+    // This profile has objects that are alive at the end: few are garbage, and at 512 KiB none.
     [['--heap-prof', '--heap-prof-interval=1024'], /\.heapprofile$/, /"flow_\w+"/],
     [['--prof', '--no-logfile-per-isolate'], /v8\.log$/, /flow_garbage/],
     [['--perf-basic-prof'], /^perf-\d+\.map$/, /flow_garbage/],

@@ -10,9 +10,9 @@ import { messageOf, runCode, runNode } from '../support/run-child.mjs';
 import { ALL, program, SEED, torture, tortures } from './torture.mjs';
 
 const INPUTS = ALL ? 4_000 : 400;
-/** Of a process that reads inputs of 1 MiB, many of which stand for much more. */
+/** Memory of a process that reads inputs of 1 MiB, many of which stand for much more. */
 const MAX_DAMAGED_MEGABYTES = 700;
-/** Of one that unpacks 192 MiB: these, the largest column and its half before it has grown. */
+/** Memory of one that unpacks 192 MiB: these, the largest column and its half before it has grown. */
 const MAX_BOMB_MEGABYTES = 1_400;
 const UNPACKED_BYTES = 192 << 20;
 const CHUNK_BYTES = 16 << 20;
@@ -21,7 +21,7 @@ const range = (count, make) => Array.from({ length: count }, (_, i) => make(i));
 const one = [4, message([1, 1], [4, message([1, 1])])];
 const ones = (count) => Buffer.alloc(count, 1);
 const TEXT = 5;
-/** What a profile begins with, what follows it again and again, and how that is refused; or not. */
+/** The beginning of a profile, the field that is repeated after it, and how that is refused; or undefined. */
 const bombs = {
   'short strings': [minimal(), field(6, ''), /strings/],
   'long strings': [minimal(), field(6, 'é'.repeat(2_000)), undefined],

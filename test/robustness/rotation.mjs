@@ -31,7 +31,7 @@ function storm() {
     for (let j = 0; j < 20; j++) work(200);
   }
   eval(`(function evaluated_${made}() { return ${made}; })()`);
-  // What a reloaded module is; require() itself keeps a record of each load.
+  // As a module is reloaded: require() itself keeps a record of each load.
   new Script(MODULE, { filename: '/app/module.cjs' }).runInThisContext()(2_000);
 }
 
@@ -84,7 +84,7 @@ console.log(
   `${collects} profiles, ${(bytes / MEGABYTE).toFixed(1)} MiB in all, ${made} functions made`,
 );
 
-// What Node itself keeps of all that code is not ours.
+// Memory that Node.js itself keeps for all that code is not ours.
 if (isOn) {
   console.log('without a profiler:');
   const file = fileURLToPath(import.meta.url);

@@ -25,7 +25,7 @@ export const SANITIZED = {
   ASAN_OPTIONS: 'detect_leaks=0:use_sigaltstack=0:handle_segv=0:exitcode=66',
   UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
 };
-/** What the copy has of the checkout, besides the dependencies and the addon. */
+/** Parts of the checkout that the copy has, besides the dependencies and the addon. */
 const PARTS = [
   'package.json',
   'lib',

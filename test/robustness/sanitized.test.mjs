@@ -43,7 +43,7 @@ const targets = {
 /** Those that read what the version of V8 says. */
 const OF_V8 = new Set(['baseline-positions', 'heap']);
 
-/** What inputs begin as, where nothing would come of noise. */
+/** Writes inputs to begin with, for targets that reject noise at once. */
 function corpusOf(target, directory) {
   mkdirSync(directory, { recursive: true });
   const put = (name, bytes) => writeFileSync(path.join(directory, name), bytes);
@@ -137,7 +137,7 @@ tortures('torture by fuzzing', function () {
 });
 
 tortures('torture under the sanitizers', function () {
-  /** What only chance finds is worth some time; `TORTURE_SECONDS` may ask for more. */
+  /** Faults that only chance finds are worth some time; `TORTURE_SECONDS` may set more. */
   const seconds = Math.max(SECONDS, 20);
   let sanitized;
   let storm;

@@ -23,7 +23,7 @@ const CALLS = {
   x64: { timerCreate: 222, timerSettime: 223, vmRead: 310 },
   arm64: { timerCreate: 107, timerSettime: 110, vmRead: 270 },
 }[process.arch];
-/** Of address space: what the profiler, its threads and their arenas take. */
+/** Address space that the profiler, its threads and their arenas take. */
 const ENOUGH_MEGABYTES = 256;
 /** Without /proc/self/maps nobody knows where V8 has its copy of the builtins: each in it is unresolved. */
 const NO_MAPS = { unresolved: 0.1 };

@@ -1,6 +1,6 @@
 /**
- * What the torture tests share: which cases run, children that must survive, and what they have
- * survived, counted. `npm run test:robustness` runs all cases, `npx mocha test/robustness` the short ones.
+ * Shared by the torture tests: which cases run, children that must survive, and the number of things
+ * that they have survived. `npm run test:robustness` runs all cases, `npx mocha test/robustness` the short ones.
  */
 
 import assert from 'node:assert/strict';
@@ -63,7 +63,7 @@ export function count({ signals = 0, samples = 0 }) {
   survived.samples += samples;
 }
 
-/** Of a child that may end in any way: the numbers that it has printed, as `signals=12 samples=3`. */
+/** Counts the numbers that a child, which may end in any way, has printed as `signals=12 samples=3`. */
 export function countPrinted({ stdout }) {
   const last = (name) =>
     Number([...stdout.matchAll(new RegExp(`${name}=(\\d+)`, 'g'))].at(-1)?.[1] ?? 0);

@@ -16,8 +16,8 @@ export class Queries {
   #range;
 
   /**
-   * Of one tenant, between two times in milliseconds. The first one must not be before the server's
-   * oldest profile: trace_id_selector is not answered then.
+   * Queries of one tenant, between two times in milliseconds. The first one must not be before the
+   * server's oldest profile: trace_id_selector is not answered then.
    */
   constructor(url, tenant, [start, end]) {
     this.#url = url;

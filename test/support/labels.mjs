@@ -1,4 +1,4 @@
-/** What the label tests share: a traced program with a wrapped provider, and ways to enter spans. */
+/** Shared by the label tests: a traced program with a wrapped provider, and ways to enter spans. */
 import { TracerProvider } from 'otelpyroscope';
 
 export const idOf = (span) => span.spanContext().spanId;

@@ -14,7 +14,7 @@ const UNRESOLVED_LIMIT = 0.05;
 const FEW_SAMPLES_NANOS = 20e6;
 
 /**
- * What a shift has come to. `right`: inlined functions are told apart. `plain`: nothing is wrong,
+ * The result of a shift. `right`: inlined functions are told apart. `plain`: nothing is wrong,
  * and the table was not needed or is not used. `fallback`: the same, and it is counted. All else is
  * a fault: `wrong`, with names, lines or labels; `unresolved`; `crash`; `lost`: no samples.
  *

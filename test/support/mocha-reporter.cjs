@@ -14,7 +14,7 @@ function appendSummary(summary) {
   if (file) appendFileSync(file, `${JSON.stringify({ node: process.version, ...summary })}\n`);
 }
 
-/** What a test leaves open, most often because it failed before its end, must not hold the suites after it. */
+/** Ends what a test has left open, most often because it failed: the suites after it must not wait for it. */
 function endLater() {
   const end = () => {
     const title = 'the process ends after the tests';

@@ -63,7 +63,7 @@ function encode(fields) {
       }
       const field = Buffer.concat(parts);
       if (times === 1) return field;
-      // What is repeated within may be repeated itself.
+      // A message whose parts are repeated may be repeated itself.
       const fitting = Math.max(1, Math.floor(MAX_INPUT_BYTES / field.length));
       return Buffer.alloc(Math.min(times, fitting) * field.length, field);
     }),

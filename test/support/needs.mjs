@@ -1,4 +1,4 @@
-/** What tests need and a machine may not have: they are reported as not run, and fail on CI. */
+/** Programs that tests need and a machine may not have: without them tests are reported as not run, and fail on CI. */
 import { accessSync, constants, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';

@@ -110,7 +110,7 @@ function checkFirstEntries(tables) {
   }
 }
 
-/** What the decoder knows must encode to as many bytes again: fields that it skipped are missing. */
+/** Throws if a decoded message encodes to fewer bytes: then it had fields that the decoder skipped. */
 function rejectUnknownFields(message, bytes) {
   const again = Request.encode(message).finish();
   if (again.length > bytes.length || again.length < bytes.length) {

@@ -66,14 +66,14 @@ export function decodePprof(gzipped) {
   };
 }
 
-/** What /ingest makes of a sample type's name before it looks for the parts of names below. */
+/** Names by which /ingest replaces those of sample types before it searches for the parts below. */
 const INGEST_TYPES = {
   samples: 'cpu',
   goroutine: 'goroutines',
   contentions: 'mutex_count',
   delay: 'mutex_duration',
 };
-/** Parts of a sample type's name, and what /ingest calls a profile that has one. */
+/** Parts of a sample type's name, and /ingest's name of a profile that has one. */
 const INGEST_NAMES = [
   [/cpu/, 'process_cpu'],
   [/alloc_|inuse_|^space$|^objects$/, 'memory'],
@@ -82,7 +82,7 @@ const INGEST_NAMES = [
   [/goroutines/, 'goroutines'],
 ];
 
-/** What /ingest calls a profile: by its sample types alone, the first that it knows or else the last. */
+/** Returns /ingest's name of a profile: that of the first sample type that has one, or else of the last. */
 function ingestName(types) {
   if (types.some(({ type }) => type === 'wall')) return 'wall';
   const names = types.map(({ type }) => INGEST_TYPES[type] ?? type);
@@ -144,7 +144,7 @@ export function refusalOf({ protocol, series, profile }) {
   return undefined;
 }
 
-/** What is wrong with a decoded profile, of a series with these labels. */
+/** Returns the faults of a decoded profile, of a series with these labels. */
 export function complaintsAbout(profile, series, { otlp = false } = {}) {
   const complaints = [];
   const check = (right, complaint) => right || complaints.push(complaint);

@@ -28,14 +28,14 @@ const MAX_UPLOAD_BYTES = 2_000_000;
  */
 
 export class PyroscopeServer {
-  /** @type {Upload[]} What the server keeps. */
+  /** @type {Upload[]} The uploads that the server keeps. */
   uploads = [];
-  /** What it does not, and would not say. */
+  /** Faults of uploads that a real server drops without a message. */
   complaints = [];
   /** Requests, also those that `respond` has answered. */
   requests = 0;
   /**
-   * Answers in place of the server: (req, res, number of the request) => whether it did.
+   * Responds in place of the server: (req, res, number of the request) => whether it did.
    * @type {((req: any, res: any, number: number) => boolean | void) | undefined}
    */
   respond;
@@ -158,7 +158,7 @@ function answerRefusal(res, protocol, { code, message }) {
   res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(said));
 }
 
-/** What a request uploads, as the server understands it; throws what is wrong with it. @returns {Upload} */
+/** Returns the profile that a request uploads, as the server reads it; throws its faults. @returns {Upload} */
 export function readUpload({ method, url: target, headers }, body) {
   const url = new URL(target, 'http://pyroscope');
   if (method !== 'POST') fail(`method ${method}`);

@@ -1,4 +1,4 @@
-/** What `npm publish` would publish, laid out as an application's dependency without npm's help. */
+/** Packs what `npm publish` would publish, and installs it in an application without npm. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
   existsSync,
@@ -15,7 +15,7 @@ import { npmPack } from '../../scripts/lib/pack.mjs';
 import { ROOT } from './run-child.mjs';
 
 const manifest = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
-/** What the package brings along, and what its users have. */
+/** Packages that are installed with this one, and those that its users have. */
 export const DEPENDENCIES = Object.keys(manifest.dependencies);
 export const PEERS = Object.keys(manifest.peerDependencies);
 

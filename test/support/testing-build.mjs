@@ -16,7 +16,7 @@ import {
 } from '../../scripts/lib/native-build.mjs';
 import { compile, nativeDirectory, nativeFiles } from '../native/toolchain.mjs';
 
-/** What is compiled otherwise than for the published binary; the rest are that one's objects. */
+/** Sources that are compiled otherwise than for the published binary; the rest are that one's objects. */
 const OWN_SOURCES = ['addon/addon.cc', 'v8_heap/layout.cc'];
 
 /**

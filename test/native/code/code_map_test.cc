@@ -256,7 +256,7 @@ TEST(code_read_from_the_heap_outlives_its_address) {
   EXPECT(map.Find(0x3008) != nullptr);
   map.MarkStale();
   EXPECT(map.FindAgain(0x3008) == nullptr);
-  // What nobody has seen again for long is forgotten.
+  // An entry that is not found again for long is forgotten.
   for (uint64_t i = 0; i < 3 * CodeMap::kMaxAge; i++) map.MarkStale();
   EXPECT_EQ(map.entries(), 0);
   holds = true;

@@ -23,7 +23,7 @@
 
 namespace {
 
-// What the fakes below answer; 0: ask the system.
+// The results of the fakes below; 0: that of the system.
 int refuse_timer_create = 0;
 int refuse_from_signal = 0;  // timer_create refuses this signal and higher ones
 int refuse_timer_settime = 0;

@@ -45,7 +45,7 @@ int64_t Consume(SampleRing* ring, uint64_t limit = kNoLimit) {
   return static_cast<int64_t>(sequence);
 }
 
-// What a signal that comes again before each record is dealt with would do.
+// As if a signal arrived again before each record is taken.
 TEST(ring_is_drained_however_fast_records_come) {
   SampleRing ring;
   EXPECT(ring.Allocate(256));

@@ -187,8 +187,8 @@ TEST(elf_files_without_symbols_are_told) {
   }
 }
 
-// What comes of a damaged file may be wrong or nothing, but asking must end.
-void ReadWhatEver(const std::string& bytes) {
+// The result for a damaged file may be wrong or empty, but reading must end.
+void ReadDamaged(const std::string& bytes) {
   File file(bytes);
   ElfFunctions functions;
   ElfFunctions row;
@@ -206,7 +206,7 @@ void ReadWhatEver(const std::string& bytes) {
 TEST(elf_files_cut_anywhere_are_survived) {
   const std::string image = Image({{"a", 0x1000, 0x10}, {"b", 0x2000, 0x10}});
   for (size_t length = 0; length < image.size(); length++) {
-    ReadWhatEver(image.substr(0, length));
+    ReadDamaged(image.substr(0, length));
   }
 }
 
@@ -220,12 +220,12 @@ TEST(elf_files_with_damage_are_survived) {
       damaged[index] =
           static_cast<char>(random() % 3 == 0 ? 0xff : random() % 256);
     }
-    ReadWhatEver(damaged);
+    ReadDamaged(damaged);
   }
   for (int i = 0; i < 200; i++) {
     std::string noise = image.substr(0, sizeof(Elf64_Ehdr));
     while (noise.size() < 2000) noise += static_cast<char>(random());
-    ReadWhatEver(noise);
+    ReadDamaged(noise);
   }
 }
 
@@ -240,7 +240,7 @@ TEST(elf_names_are_read_in_one_piece) {
   EXPECT(ReadElfRow(file.number(), 0x1000, 0x40, &functions));
   EXPECT(ReadElfNames(file.number(), functions, &names));
   EXPECT(names == (std::vector<std::string>{"first", "second"}));
-  // Of a file that is shorter than it says, or of none.
+  // The names of a file that is shorter than its tables say, and of no file.
   functions.names_offset += size_t{1} << 40;
   EXPECT(!ReadElfNames(file.number(), functions, &names));
   EXPECT(ReadElfNames(file.number(), ElfFunctions(), &names) && names.empty());

@@ -13,7 +13,7 @@ import { withLabels } from 'otelpyroscope';
 import { processMicros } from '../../support/thread-cpu.mjs';
 import { Tortured } from './harness.mjs';
 
-/** Of one profile, and compiled before it. */
+/** Scripts of one profile, which are compiled before it. */
 const SCRIPTS = 8;
 /** More than the 64 samples of a storm after which the loop is woken for them. */
 const WORK_MICROS = 8_000;

@@ -34,7 +34,7 @@ function watch() {
   }, HANG_MS);
 }
 
-/** Of every kind: small, many samples, many labels, deep, of several types; all the same each time. */
+/** Makes profiles of every kind: small, many samples, many labels, deep, of several types; the same each time. */
 function makeCorpus() {
   const range = (count, make) => Array.from({ length: count }, (_, i) => make(i));
   const stack = (depth) => range(depth, (i) => `f${i % 37} /app/${i % 5}.js:${i}`);

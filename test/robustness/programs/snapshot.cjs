@@ -1,4 +1,4 @@
-/** What a startup snapshot is made of: functions that have run, and their garbage. */
+/** The program of a startup snapshot: functions that have run, and their garbage. */
 
 globalThis.flow_embedded = function flow_embedded(n) {
   const made = [];

@@ -1,4 +1,4 @@
-// What the text of OTLP profiles asks of a request: its tables, its indices, the shape of its samples.
+// Checks what the text of OTLP profiles requires of a request: its tables, its indices, the shape of its samples.
 // https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/profiles/v1development/profiles.proto
 package main
 

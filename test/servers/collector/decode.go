@@ -12,7 +12,7 @@ import (
 )
 
 type decoded struct {
-	// What the text of the format forbids.
+	// Violations of the text of the format.
 	Faults []string `json:"faults"`
 	// Entries of tables to which nothing refers.
 	Orphans  []string         `json:"orphans"`

@@ -155,7 +155,7 @@ describe('profiles on request', function () {
       assert.ok(seconds(profile) >= SCRAPE_SECONDS - 0.01, `${seconds(profile)} s`);
       const found = profile.samples.reduce((sum, sample) => sum + sample.nanos, 0);
       const [least, most] = cpuWithin(profile);
-      const slack = 50e6; // What no timer has told of yet, at both ends.
+      const slack = 50e6; // CPU for which no timer has fired yet, at both ends.
       assert.ok(found > least - slack && found < most + slack, `${found} of ${least} … ${most} ns`);
       shares.push((2 * found) / (least + most));
     }
@@ -268,7 +268,7 @@ describe('profiles on request', function () {
     await once(response, 'end');
     return response.statusCode;
   };
-  // Of `seconds=0`: whoever is answered hears that it is wrong.
+  // The status for `seconds=0`, which is wrong, where the request is not refused.
   const ANSWERED = 400;
   const REFUSED = 403;
 

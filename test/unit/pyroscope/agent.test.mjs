@@ -10,7 +10,7 @@ import { PyroscopeServer } from '../../support/pyroscope-server.mjs';
 import { runCode } from '../../support/run-child.mjs';
 
 const { version } = createRequire(import.meta.url)('../../../package.json');
-/** What the agent adds to every series, by the names that the stand-in shows. */
+/** Labels that the agent adds to every series, by the names that the stand-in shows. */
 const AGENT_LABELS = {
   otel_scope_name: 'otelpyroscope',
   otel_scope_version: version,

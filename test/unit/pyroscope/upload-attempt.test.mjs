@@ -9,7 +9,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { messageOf, runCode } from '../../support/run-child.mjs';
 
-/** Of localhost, until 2126; for these tests alone. */
+/** The key of localhost, until 2126; for these tests alone. */
 const KEY = `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgmZYtGS10RkGea1eF
 iM2pogKk8Nm32PVcCKOqWNgp412hRANCAAQVW+Sfmca0PXo0vEwavi3Ya0W0r16Z

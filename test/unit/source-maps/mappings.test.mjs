@@ -100,7 +100,7 @@ describe('source maps', () => {
         ...map,
         mappings,
       }),
-      // Of two equal keys the last one counts.
+      // If two keys are equal, the last one counts.
       JSON.stringify({ ...map, mappings: 'AAAA' }).replace(/}$/, `,"mappings":"${mappings}"}`),
       JSON.stringify({ ...map, mappings }).replace('"mappings"', '"m\\u0061ppings"'),
       JSON.stringify({ sourcesContent: ['\\"'.repeat(50_000), '\\'], ...map, mappings }),

@@ -4,7 +4,7 @@ import { PyroscopeServer } from '../../support/pyroscope-server.mjs';
 import { readProfile } from '../../support/read-profile.mjs';
 import { messageOf, runCode } from '../../support/run-child.mjs';
 
-/** What a fake clock replaces where tests use streams: all but ticks and microtasks. */
+/** Functions that a fake clock replaces where tests use streams: all but ticks and microtasks. */
 const WITHOUT_TICKS = [
   'setTimeout',
   'setImmediate',

@@ -101,7 +101,7 @@ export function setUpRules(sdk) {
     assertLabelled(tracer);
     assert.equal(api.trace.getTracerProvider().getDelegate(), provider);
     assert.notEqual(api.trace.getTracerProvider().getDelegate(), inner);
-    // What register() sets up beside the provider is the SDK's business and stays so.
+    // register() also sets up propagation, which the SDK's own does here.
     if (typeof inner.register === 'function') {
       const carrier = {};
       tracer.startActiveSpan('root', () => api.propagation.inject(context.active(), carrier));
