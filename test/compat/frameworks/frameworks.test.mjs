@@ -4,6 +4,7 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { checkLabels, assertLabels } from '../../support/check-labels.mjs';
+import { checkRoutes, WAYS } from '../../support/routes.mjs';
 import { useStandIns } from '../../support/stand-ins.mjs';
 import { FrameworkApplication } from './application.mjs';
 
@@ -121,6 +122,11 @@ describe('services of frameworks', function () {
 
     it('is labelled by register() in a file that comes first', () =>
       check(nest, ['.dist/traced.js'], expected('code')));
+
+    for (const way of WAYS) {
+      it(`has the names of ten routes on the CPU of their requests, with ${way.title}`, () =>
+        checkRoutes('nest', way, { flags: ['--experimental-loader', LOADER] }));
+    }
   });
 
   describe('Next.js', () => {
@@ -168,7 +174,7 @@ function withLastName(sample, roots) {
 /** By TypeScript, with the metadata of decorators that NestJS injects by. */
 function compile(nest) {
   mkdirSync(nest.path('.dist'), { recursive: true });
-  for (const name of ['main', 'traced']) {
+  for (const name of ['main', 'traced', 'routes']) {
     const { outputText } = ts.transpileModule(
       readFileSync(nest.path('src', `${name}.ts`), 'utf8'),
       {
