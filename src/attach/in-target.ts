@@ -48,7 +48,7 @@ class Attachment {
   #bytes: Buffer = Buffer.alloc(0);
   readonly #onExit = (): void => {
     this.#isExiting = true;
-    // The inspector interrupts this loop for the command, but could not answer it afterwards.
+    // The inspector interrupts this loop for the command, but could not respond to it afterwards.
     waitUntilSync(() => attachment !== this, EXIT_MS);
     leave();
     if (this.#closesInspector) closeInspector();
@@ -65,7 +65,7 @@ class Attachment {
     this.#undoLabels = labelRunningProgram(labels);
     this.traced = this.#undoLabels !== undefined;
     this.#lease = this.#startLease();
-    // One more could be a warning of Node.js; the profile is lost then if the process ends.
+    // One listener too many makes Node.js warn. Without it, a process that ends loses the profile.
     if (process.listenerCount('exit') < process.getMaxListeners()) process.on('exit', this.#onExit);
   }
 
@@ -160,7 +160,7 @@ export function end(): Promise<number> {
   return asOwnWork(() => current().end());
 }
 
-/** `end` for a process whose event loop does not run, or no more. */
+/** Ends the profile in a process whose event loop does not run; returns its number of bytes. */
 export function endSync(): number {
   return asOwnWork(() => current().endSync());
 }

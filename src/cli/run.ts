@@ -67,7 +67,7 @@ export async function run(args: readonly string[]): Promise<number> {
     runner: { pid: process.pid, startTime: statOf('self')?.startTime ?? '' },
   };
   const preload = path.join(__dirname, 'preload.js');
-  // Node.js may have been asked for its options.
+  // `parseRun` may have run Node.js to read its list of options.
   const microsBefore = childrenCpuMicros();
   try {
     const child = spawn(program.file, program.args, {
@@ -77,7 +77,7 @@ export async function run(args: readonly string[]): Promise<number> {
     const forwarded = forwardSignals(child);
     const [code, signal] = await endOf(child, program);
     const allMicros = childrenCpuMicros() - microsBefore;
-    await othersToEnd(folder, forwarded.signal);
+    await waitForOthers(folder, forwarded.signal);
     await report(folder, { out, intervalMicros, allMicros });
     return signal === null ? (code ?? 1) : endBy(signal);
   } finally {
@@ -139,10 +139,10 @@ function isForeground(): boolean {
 }
 
 /**
- * Waits for the other processes to end, a short time. Those on top get the signal that was forwarded
+ * Waits a short time for the other processes to end. Those on top get the signal that was forwarded
  * to the program: a shell ends without its child.
  */
-async function othersToEnd(folder: string, signal: NodeJS.Signals | undefined): Promise<void> {
+async function waitForOthers(folder: string, signal: NodeJS.Signals | undefined): Promise<void> {
   const isSignalled = ({ record }: Part): boolean => signal !== undefined && record.isTop;
   for (let waited = 0; waited < WRITE_MS; waited += POLL_MS) {
     const alive = readParts(folder).filter(isAlive);
