@@ -49,7 +49,7 @@ describe('a remote profiler', function () {
     delete globalThis.require;
   });
 
-  /** What `call` resolves to, where the first two evaluations interrupt the profiler. */
+  /** Resolves as `call` does, where the first two evaluations interrupt the profiler. */
   async function interrupted(call) {
     busy = 2;
     interruptions = 0;
