@@ -38,7 +38,14 @@ export class LabelValueLimit {
     this.#startPeriod();
     let values = this.#values.get(name);
     if (values === undefined) {
-      if (this.#values.size >= MAX_NAMES) return false;
+      if (this.#values.size >= MAX_NAMES) {
+        warnOnce(
+          'pyroscope-label-names',
+          `more than ${String(MAX_NAMES)} label names had values in an hour: values of further ` +
+            `names, such as ${JSON.stringify(name.slice(0, EXAMPLE_LENGTH))}, are uploaded as "${OTHER_VALUE}"`,
+        );
+        return false;
+      }
       values = new Set();
       this.#values.set(name, values);
     }

@@ -184,10 +184,14 @@ describe('LabelValueLimit', () => {
     assert.deepEqual([limit.admits('a', '2'), limit.admits('a', '1')], [true, false]);
   });
 
-  it('has memory for a bounded number of names, and admits no value of further ones', () => {
+  it('has memory for a bounded number of names, and admits no value of further ones, with a warning', () => {
     const limit = new LabelValueLimit(5);
     for (let i = 0; i < 256; i++) assert.ok(limit.admits(`name ${i}`, 'value'));
+    assert.deepEqual(log.messages, []);
     assert.equal(limit.admits('one more', 'value'), false);
+    assert.equal(limit.admits('two more', 'value'), false);
     assert.equal(limit.admits('name 0', 'another'), true);
+    assert.equal(log.messages.length, 1);
+    assert.match(log.messages[0], /more than 256 label names .* "one more", .*"\(other\)"/);
   });
 });
