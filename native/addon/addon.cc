@@ -416,6 +416,9 @@ Napi::Value WatchEnd(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(env, is_watching);
 }
 
+// setFinished(): see EndWatch::SetFinished().
+void SetFinished(const Napi::CallbackInfo&) { EndWatch::SetFinished(); }
+
 // catchSignal(number): see EndingSignal.
 void CatchSignal(const Napi::CallbackInfo& info) {
   EndingSignal::Catch(static_cast<int>(ToUint32(info[0])));
@@ -437,6 +440,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
                reinterpret_cast<uintptr_t>(static_cast<napi_value>(exports))));
   exports["open"] = Napi::Function::New(env, Open, "open");
   exports["watchEnd"] = Napi::Function::New(env, WatchEnd, "watchEnd");
+  exports["setFinished"] = Napi::Function::New(env, SetFinished, "setFinished");
   exports["catchSignal"] = Napi::Function::New(env, CatchSignal, "catchSignal");
 #ifdef OTELPYROSCOPE_TESTING
   exports["shiftLayoutForTest"] = Napi::Function::New(env, ShiftLayoutForTest);

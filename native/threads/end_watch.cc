@@ -62,6 +62,11 @@ bool EndWatch::Start(v8::Isolate* isolate, uv_loop_t* loop, Runner runner,
   return error == 0;
 }
 
+void EndWatch::SetFinished() {
+  EndWatch* watch = current.load();
+  if (watch != nullptr) watch->is_finished_.store(true);
+}
+
 void EndWatch::Stop(void (*stopped)(void*), void* data) {
   EndWatch* watch = current.load();
   uv_async_t* wake_up = nullptr;
@@ -123,7 +128,9 @@ void EndWatch::OnSignal(int signal) {
 
 void EndWatch::AskMainThread() {
   std::lock_guard<std::mutex> lock(mutex_);
-  if (isolate_ == nullptr) EndingSignal::EndBy(signal_.load());
+  if (isolate_ == nullptr || is_finished_.load()) {
+    EndingSignal::EndBy(signal_.load());
+  }
   uv_async_send(wake_up_);
   if (!interrupt_queued_.exchange(true)) {
     isolate_->RequestInterrupt(OnInterrupt, this);

@@ -38,8 +38,12 @@ class EndWatch {
   // EndingSignal::Catch() selects signals.
   static bool Start(v8::Isolate* isolate, uv_loop_t* loop, Runner runner,
                     Finish finish, void* data);
-  // Called when the environment ends: signals then end the process at once.
-  // `stopped(data)` is called in the event loop.
+  // The profile is written: signals end the process at once from now on.
+  // Node.js may still wait for workers in native code. From JavaScript of the
+  // main thread.
+  static void SetFinished();
+  // Called when the environment ends: signals then end the process at once,
+  // too. `stopped(data)` is called in the event loop.
   static void Stop(void (*stopped)(void*), void* data);
 
  private:
@@ -64,6 +68,7 @@ class EndWatch {
   std::atomic<int> signal_{0};  // that the process ends by; 0: none yet
   uint64_t signal_ns_ = 0;      // when it arrived; on the watching thread
   bool has_warned_ = false;     // on the watching thread
+  std::atomic<bool> is_finished_{false};
   std::atomic<bool> is_serving_{false};
   std::atomic<bool> interrupt_queued_{false};
 

@@ -177,6 +177,8 @@ export interface NativeEnd {
    * false if the system refuses. Called once, on the main thread.
    */
   watchEnd(finish: () => boolean, pid: number, startTime: number): boolean;
+  /** Tells that `finish` need not be called any more: signals end the process at once. */
+  setFinished(): void;
   /**
    * Catches a signal, by its number, unless it is ignored. A listener of the program replaces this;
    * to be called again after the last one was removed.

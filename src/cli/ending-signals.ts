@@ -16,7 +16,7 @@ const ENDING_SIGNALS: readonly NodeJS.Signals[] = [
 
 /**
  * Calls `finish` before the default action of a signal ends the program; see `NativeEnd`. While the
- * program listens to the signal, nothing of ours is called. If `runner` is given, the program gets
+ * program listens to the signal, nothing of ours is called. At the `exit` event it is called too. If `runner` is given, the program gets
  * SIGTERM when that process has ended. Returns false if the system refuses.
  */
 export function beforeEnd(
@@ -38,5 +38,9 @@ export function beforeEnd(
   // Modules that were loaded before may listen, and Node.js itself (--report-on-signal).
   for (const signal of ENDING_SIGNALS) catchUnlistened(signal);
   process.on('removeListener', catchUnlistened);
+  // After the event Node.js may wait long for a worker in native code: a signal ends the process then.
+  process.on('exit', () => {
+    if (finish()) native.setFinished();
+  });
   return true;
 }

@@ -13,7 +13,7 @@ describe('what is for tests alone', function () {
 
   it('is not in the binary that is published', function () {
     const binary = binaryPath(describeNode());
-    const exported = ['abi', 'catchSignal', 'open', 'sameBuild', 'watchEnd'];
+    const exported = ['abi', 'catchSignal', 'open', 'sameBuild', 'setFinished', 'watchEnd'];
     assert.deepEqual(Object.keys(require(binary)).sort(), exported);
     assert.equal(readFileSync(binary).includes(FOR_TESTS), false);
   });

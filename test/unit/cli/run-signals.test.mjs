@@ -82,15 +82,24 @@ describe('otelpyroscope run and signals', function () {
     assert.equal(readdirSync(directory).length, 2);
   });
 
-  it('says that native code keeps it from that, and ends at the second signal', async function () {
-    const ended = await busy('blocks', async (_, pid) => {
-      process.kill(pid, 'SIGTERM');
-      // Too soon to be a second one.
-      await pause(100);
-      process.kill(pid, 'SIGTERM');
-      await pause(3_000);
-      process.kill(pid, 'SIGTERM');
-    });
+  it('says that native code keeps it from that, and ends at the second signal; at the first if the profile is written', async function () {
+    const [ended, exited] = await Promise.all([
+      busy('blocks', async (_, pid) => {
+        process.kill(pid, 'SIGTERM');
+        // Too soon to be a second one.
+        await pause(100);
+        process.kill(pid, 'SIGTERM');
+        await pause(3_000);
+        process.kill(pid, 'SIGTERM');
+      }),
+      run(['--out', outOf('exits'), BUSY, 'exits'], {
+        until: /exiting/,
+        act: (child) => child.kill('SIGTERM'),
+      }),
+    ]);
+    assert.deepEqual([exited.code, exited.signal], [null, 'SIGTERM'], exited.stderr);
+    assert.ok(shareOf(outOf('exits'), 'exits') > 0.2, exited.stderr);
+    rmSync(outOf('exits'));
     assert.deepEqual([ended.code, ended.signal], [null, 'SIGTERM'], ended.stderr);
     assert.match(ended.stderr, /busy in native code.*\n.*there is no profile\n/);
     assert.match(
