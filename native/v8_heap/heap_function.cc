@@ -197,7 +197,10 @@ bool ReadFunction(uintptr_t shared, HeapFunction* function) {
       !ReadWord(script, layout().script_name, &url)) {
     return false;
   }
-  if (!ReadString(url, kMaxNameChars, &function->url)) {  // undefined: no name
+  // Undefined: no name. A data: URL is the text itself.
+  if (!ReadString(url, kMaxNameChars, &function->url) ||
+      function->url.starts_with("data:")) {
+    function->url.clear();
     function->text_hash = HashText(script);
   }
   FillLine(script, function);

@@ -19,7 +19,7 @@ namespace otelpyroscope {
 struct HeapFunction {
   FunctionId id;
   std::string name;    // as V8's debugger names it; empty: anonymous
-  std::string url;     // the script's name; empty: none
+  std::string url;     // the script's name; empty: none, or a data: URL
   int32_t start = -1;  // offset in the script's source
   int line = 0;        // of the start, 1-based; 0: not counted
   int column = 0;      // of the start, 1-based; 0: not counted

@@ -16,8 +16,9 @@ const ENDING_SIGNALS: readonly NodeJS.Signals[] = [
 
 /**
  * Calls `finish` before the default action of a signal ends the program; see `NativeEnd`. While the
- * program listens to the signal, nothing of ours is called. At the `exit` event it is called too. If `runner` is given, the program gets
- * SIGTERM when that process has ended. Returns false if the system refuses.
+ * program listens to the signal, nothing of ours is called. `finish` is called at the `exit` event
+ * too. If `runner` is given, the program gets SIGTERM when that process has ended. Returns false if
+ * the system refuses.
  */
 export function beforeEnd(
   finish: () => boolean,
@@ -38,7 +39,7 @@ export function beforeEnd(
   // Modules that were loaded before may listen, and Node.js itself (--report-on-signal).
   for (const signal of ENDING_SIGNALS) catchUnlistened(signal);
   process.on('removeListener', catchUnlistened);
-  // After the event Node.js may wait long for a worker in native code: a signal ends the process then.
+  // After the event, Node.js may wait for a worker in native code: then a signal ends the process.
   process.on('exit', () => {
     if (finish()) native.setFinished();
   });

@@ -97,8 +97,12 @@ export class MappedFile {
     if (written === undefined || written === '') return undefined;
     if (/^(?!file:)[a-z][a-z\d+.-]+:\/\//i.test(written)) return written;
     const root = sourceRoot === '' || sourceRoot.endsWith('/') ? sourceRoot : `${sourceRoot}/`;
+    const path = root + written;
+    // Nothing is relative to code without a URL, or in a data: URL; but a path may be absolute.
+    const isBase = /^(?!data:)[a-z][a-z\d+.-]*:/i.test(this.#url);
+    const base = path.startsWith('/') && !isBase ? 'file:' : this.#url;
     try {
-      return new URL(root + written, this.#url).href;
+      return new URL(path, base).href;
     } catch {
       return undefined;
     }

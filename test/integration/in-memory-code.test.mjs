@@ -87,8 +87,8 @@ describe('code without a file of its own', function () {
   function assertNear(leaves, file, line) {
     assert.ok(leaves.length > 0, 'the function is not in the profile');
     const near = leaves.filter((leaf) => leaf.file === file && Math.abs(leaf.line - line) <= 1);
-    // V8 compiles the function at its return, which is another line and may be a sample of fifteen.
-    assert.ok(nanosOf(near) >= 0.8 * nanosOf(leaves), JSON.stringify(leaves));
+    // The rest: V8 compiles the function at its return, which is another line.
+    assert.ok(nanosOf(near) >= 0.95 * nanosOf(leaves), JSON.stringify(leaves));
   }
 
   function assertOriginalLines({ leaves, skippedSourceMaps }) {
@@ -119,8 +119,8 @@ describe('code without a file of its own', function () {
       assert.equal(found.length, 1, files.join('\n'));
     }
     const evaluated = files.filter((file) => /^eval:[\da-f]{8}$/.test(file));
-    assert.equal(evaluated.length, 3, files.join('\n'));
-    assert.equal(files.length, 7, files.join('\n'));
+    assert.equal(evaluated.length, 4, files.join('\n'));
+    assert.equal(files.length, 8, files.join('\n'));
     for (const [file, nanos] of nanosByFile) {
       assert.ok(nanos > BURN_NANOS / 10, `${file}: ${nanos}`);
     }

@@ -438,4 +438,17 @@ describe('source maps', () => {
     assert.deepEqual(asked, [1, 2, 3]);
     assert.equal(loader.skipped, 2);
   });
+
+  it('come with code that is in a data: URL, or has none, if their sources have absolute paths', async () => {
+    const urls = { '/src/app.ts': 'file:///src/app.ts', 'app.ts': 'eval:12345678' };
+    for (const [written, expected] of Object.entries(urls)) {
+      const { map } = oneLine([['function f(){}', 3, 0]], { sources: [written] });
+      const data = Buffer.from(`data:application/json,${encodeURIComponent(JSON.stringify(map))}`);
+      for (const url of ['data:text/javascript,f', '']) {
+        const originals = await new SourceMaps(60_000, () => ({ url, data })).load([], [1]);
+        const f = { name: 'f', url: 'eval:12345678', line: 1, column: 11, sourceMap: 1 };
+        assert.equal(originals.functionAt(f).url, expected);
+      }
+    }
+  });
 });
