@@ -105,9 +105,12 @@ interface Activation {
 
 type Callback = (this: unknown, ...args: unknown[]) => unknown;
 
-/** Called by the manager's own `with`, in whose new context frame it overwrites the label id. */
-function callWithLabels(activation: Activation): unknown {
-  const { manager, context, set, thisArg } = activation;
+/**
+ * Called by the manager's own `with`, in whose new context frame it overwrites the label id. Where
+ * the caller gave no `thisArg`, `this` is what the manager gives to functions then.
+ */
+function callWithLabels(this: unknown, activation: Activation): unknown {
+  const { manager, context, set, thisArg = this } = activation;
   // If the manager has not changed the context, other async contexts may share the context frame.
   activation.replaced = manager.active() === context;
   if (activation.replaced) activeLabels.replace(set);
@@ -125,7 +128,10 @@ function patchWith(manager: Manager): void {
   manager.with = function (this: Manager, context, fn, thisArg, arg, ...more) {
     let hasArg = arguments.length > 3;
     if (more.length > 0) {
-      fn = (fn as Callback).bind(thisArg, arg, ...more);
+      const given = fn as Callback;
+      fn = function (this: unknown) {
+        return given.call(thisArg === undefined ? this : thisArg, arg, ...more);
+      };
       hasArg = false;
     }
     const before = activeLabels.currentId();

@@ -137,6 +137,25 @@ describe('context manager with label ids in its context frames', () => {
         });
       });
 
+      it('gives the function the same `this` and arguments as without the patch', () => {
+        const bare = new Manager().enable();
+        const see = function (...args) {
+          return [this, args];
+        };
+        for (const rest of [
+          [],
+          [undefined],
+          [null],
+          [{}],
+          [undefined, 1],
+          [undefined, 1, 2],
+          ['a', 1],
+        ]) {
+          const seen = context.with(contexts.a, see, ...rest);
+          assert.deepEqual(seen, bare.with(contexts.a, see, ...rest));
+        }
+      });
+
       it('restores the labels when the function throws, at any depth', () => {
         const failing = (names) => {
           if (names.length === 0) throw new Error('expected');
