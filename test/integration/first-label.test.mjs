@@ -2,9 +2,31 @@
 
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
-import { messageOf, runNode } from '../support/run-child.mjs';
+import { messageOf, runCode, runNode } from '../support/run-child.mjs';
 
 const PROGRAM = fileURLToPath(new URL('fixtures/asynchrony/first-label.cjs', import.meta.url));
+/** Labels, then breaks AsyncLocalStorage for some callbacks, as a tool's hook may. */
+const BROKEN_STORAGE = `
+  const { AsyncLocalStorage } = require('node:async_hooks');
+  const { CpuProfiler, withLabels } = require('otelpyroscope');
+  const warnings = [];
+  process.on('warning', ({ message }) => warnings.push(message));
+  const profiler = new CpuProfiler();
+  profiler.start();
+  withLabels({ work: 'first' }, async () => {
+    await null;
+    const { getStore } = AsyncLocalStorage.prototype;
+    AsyncLocalStorage.prototype.getStore = () => {
+      throw new Error('broken');
+    };
+    await null;
+    setTimeout(async () => {
+      AsyncLocalStorage.prototype.getStore = getStore;
+      await profiler.stop();
+      await new Promise(setImmediate);
+      process.send(warnings, () => process.disconnect());
+    }, 5);
+  });`;
 const major = Number.parseInt(process.versions.node, 10);
 
 describe('The first label of a thread', function () {
@@ -35,4 +57,10 @@ describe('The first label of a thread', function () {
       });
     });
   }
+
+  it('does not end the process where a tool breaks AsyncLocalStorage', async () => {
+    const flags = major >= 24 ? ['--no-async-context-frame'] : [];
+    const warnings = await messageOf(runCode(BROKEN_STORAGE, { flags }));
+    assert.match(warnings.join('\n'), /sampled without labels: AsyncLocalStorage threw/);
+  });
 });
