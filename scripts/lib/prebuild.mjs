@@ -127,7 +127,7 @@ function isNewer(version, than) {
 }
 
 /** Largest size of a binary; the package has sixteen. */
-const maximumKiB = 640;
+export const MAX_BINARY_KIB = 640;
 
 /** Returns the reasons why the binary would not load on its targets, or would share symbols there. */
 export function problemsOf(file, { arch, libc }) {
@@ -164,7 +164,7 @@ export function problemsOf(file, { arch, libc }) {
   }
   if (readelf('-SW', file).includes('.symtab')) problems.push('is not stripped');
   const bytes = readFileSync(file);
-  if (bytes.length > maximumKiB * 1024) problems.push(`is larger than ${maximumKiB} KiB`);
+  if (bytes.length > MAX_BINARY_KIB * 1024) problems.push(`is larger than ${MAX_BINARY_KIB} KiB`);
   if (bytes.includes(packageRoot)) problems.push('names the path of the checkout');
   return problems;
 }

@@ -21,6 +21,8 @@ import {
   servePprof,
   startPyroscope,
 } from 'otelpyroscope';
+import { MAX_PACKED_BYTES, MAX_UNPACKED_BYTES } from '../../scripts/lib/pack.mjs';
+import { MAX_BINARY_KIB, prebuilds } from '../../scripts/lib/prebuild.mjs';
 import { needsProgram } from '../support/needs.mjs';
 import { ROOT } from '../support/run-child.mjs';
 import { Application, packPackage, PEERS } from '../support/tarball.mjs';
@@ -187,6 +189,13 @@ describe('README.md', function () {
         );
       }
     }
+  });
+
+  it('has the limits of size that a release is checked for', function () {
+    const [packed, unpacked] = [MAX_PACKED_BYTES, MAX_UNPACKED_BYTES].map((bytes) => bytes >> 20);
+    assert.ok(readme.text.includes(`at most ${packed} MiB, unpacked ${unpacked} MiB`));
+    assert.ok(readme.text.includes(`each of its ${prebuilds.length} binaries`));
+    assert.ok(readme.text.includes(`at most ${MAX_BINARY_KIB} KiB`));
   });
 
   it('lists every page of docs/', function () {
