@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { packageRoot } from './native-build.mjs';
 
 /** With all sixteen binaries; docs/benchmarks.md has the size of an installation. */
-export const MAX_PACKED_BYTES = 4 << 20;
+export const MAX_PACKED_BYTES = 5 << 20;
 export const MAX_UNPACKED_BYTES = 12 << 20;
 
 const mebibytes = (bytes) => `${(bytes / (1 << 20)).toFixed(2)} MiB`;
