@@ -28,10 +28,10 @@ export const bench = {
     'a process with a large heap, many functions or many memory mappings that answers its own ' +
     '`fetch`, which is WebAssembly in Node.js, and runs tasks of 0.3 ms with WebAssembly, new code ' +
     "and 1,000 labels. The longest turn of the event loop beyond a typical one's, in milliseconds of " +
-    'CPU of the main thread: at work, and while a profile is taken and encoded; and of the first ' +
-    'start of a profiler in the process and a later one, beside nothing else. Then what the process ' +
-    'uses while it does nothing. Collections make long turns without any profiler, too: the targets ' +
-    'are for what is above these.',
+    'CPU of the main thread without the pauses of garbage collections: at work, and while a profile ' +
+    'is taken and encoded; and of the first start of a profiler in the process and a later one, ' +
+    'beside nothing else. Then the CPU of the process while it does nothing, in the quietest of six ' +
+    'seconds. The targets are for what is above the same process without profiler.',
   rounds: 2,
   async run({ rounds, node }) {
     const env = { [MAPPINGS]: await buildMappings() };
