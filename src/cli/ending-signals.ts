@@ -15,16 +15,20 @@ const ENDING_SIGNALS: readonly NodeJS.Signals[] = [
 ];
 
 /**
- * Calls `finish` before the default action of a signal ends the program; see `NativeEnd`. While the
- * program listens to the signal, nothing of ours is called. `finish` is called at the `exit` event
- * too. If `runner` is given, the program gets SIGTERM when that process has ended. Returns false if
- * the system refuses.
+ * Calls `finish` at the `exit` event, and before the default action of a signal ends the program; see
+ * `NativeEnd`. While the program listens to the signal, nothing of ours is called. If `runner` is
+ * given, the program gets SIGTERM when that process has ended. Returns false if the system refuses
+ * what the signals need.
  */
 export function beforeEnd(
   finish: () => boolean,
   runner: RunSettings['runner'] | undefined,
 ): boolean {
   const native = openNativeEnd(cacheHome());
+  // After the event, Node.js may wait for a worker in native code: then a signal ends the process.
+  process.on('exit', () => {
+    if (finish()) native.setFinished();
+  });
   // In a container of its own, a process cannot see the one that has started it.
   const watched = runner !== undefined && isRunning(runner.pid, runner.startTime);
   const { pid, startTime } = watched ? runner : { pid: 0, startTime: '0' };
@@ -39,9 +43,5 @@ export function beforeEnd(
   // Modules that were loaded before may listen, and Node.js itself (--report-on-signal).
   for (const signal of ENDING_SIGNALS) catchUnlistened(signal);
   process.on('removeListener', catchUnlistened);
-  // After the event, Node.js may wait for a worker in native code: then a signal ends the process.
-  process.on('exit', () => {
-    if (finish()) native.setFinished();
-  });
   return true;
 }

@@ -71,7 +71,6 @@ function profileToTheEnd(part: OwnPart, settings: RunSettings): void {
     }
     return written === 'done';
   };
-  process.on('exit', finish);
   if (!beforeEnd(finish, settings.isTop ? settings.runner : undefined)) {
     printMessage('the system refuses a thread: a signal will end the program without a profile');
   }
