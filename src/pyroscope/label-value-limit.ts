@@ -24,6 +24,7 @@ export class LabelValueLimit {
   readonly #values = new Map<string, Set<string>>();
   /** Names that were warned of. */
   readonly #reported = new Set<string>();
+  #hasReportedNames = false;
   #periodEnd = -Infinity;
 
   /** `now` returns milliseconds; another clock is for tests. */
@@ -39,11 +40,7 @@ export class LabelValueLimit {
     let values = this.#values.get(name);
     if (values === undefined) {
       if (this.#values.size >= MAX_NAMES) {
-        warnOnce(
-          'pyroscope-label-names',
-          `more than ${String(MAX_NAMES)} label names had values in an hour: values of further ` +
-            `names, such as ${JSON.stringify(name.slice(0, EXAMPLE_LENGTH))}, are uploaded as "${OTHER_VALUE}"`,
-        );
+        this.#reportNames(name);
         return false;
       }
       values = new Set();
@@ -63,6 +60,17 @@ export class LabelValueLimit {
     if (now < this.#periodEnd) return;
     this.#periodEnd = now + PERIOD_MS;
     this.#values.clear();
+  }
+
+  /** Composes the warning once: further names come with every sample. */
+  #reportNames(name: string): void {
+    if (this.#hasReportedNames) return;
+    this.#hasReportedNames = true;
+    warnOnce(
+      'pyroscope-label-names',
+      `more than ${String(MAX_NAMES)} label names had values in an hour: values of further ` +
+        `names, such as ${JSON.stringify(name.slice(0, EXAMPLE_LENGTH))}, are uploaded as "${OTHER_VALUE}"`,
+    );
   }
 
   /** Composes the warning once for each name: further values come by the thousand. */
