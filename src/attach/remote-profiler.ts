@@ -104,8 +104,7 @@ export class RemoteProfiler {
     this.#running = false;
     return this.#take(async () => {
       const runs = !this.#session.isExiting && (await this.#session.loopRuns());
-      if (runs) return this.#callPromise('end()');
-      return untilFree(() => this.#session.evaluate(this.#outsideProfilers('endSync()')));
+      return runs ? this.#callPromise('end()') : this.#callSync('endSync()');
     });
   }
 
@@ -113,7 +112,7 @@ export class RemoteProfiler {
   async leave(): Promise<void> {
     stopTimer(this.#beats);
     this.#hasLeft = true;
-    await untilFree(() => this.#session.evaluate(this.#outsideProfilers('leave()')));
+    await this.#callSync('leave()');
   }
 
   #startBeats(): void {
@@ -152,12 +151,16 @@ export class RemoteProfiler {
     return this.#session.evaluate(`${this.#module}.${code}`);
   }
 
-  #callPromise(code: string): Promise<unknown> {
-    return untilFree(() => this.#session.evaluatePromise(this.#outsideProfilers(code)));
+  /** Calls, outside the work of the process's profilers, a function that needs no event loop. */
+  #callSync(code: string): Promise<unknown> {
+    const expression = outsideProfilers(this.#module, code);
+    return untilFree(() => this.#session.evaluate(expression));
   }
 
-  #outsideProfilers(code: string): string {
-    return outsideProfilers(this.#module, code);
+  /** Does the same with a function that returns a promise; resolves to the promise's value. */
+  #callPromise(code: string): Promise<unknown> {
+    const expression = outsideProfilers(this.#module, code);
+    return untilFree(() => this.#session.evaluatePromise(expression));
   }
 }
 
