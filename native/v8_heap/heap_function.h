@@ -23,7 +23,7 @@ struct HeapFunction {
   int32_t start = -1;  // offset in the script's source
   int line = 0;        // of the start, 1-based; 0: not counted
   int column = 0;      // of the start, 1-based; 0: not counted
-  // Hash of the script's source, if the script has no name.
+  // Hash of the script's source, if `url` is empty: equal for equal sources.
   uint32_t text_hash = 0;  // 0: unknown
 };
 
