@@ -33,7 +33,8 @@ SIGNAL_SAFE void Sampler::HandleSignal(void* self, uint32_t weight,
                                        void* ucontext) noexcept {
   Sampler* sampler = static_cast<Sampler*>(self);
   const uint64_t begin_ns = ClockNs(CLOCK_MONOTONIC);
-  sampler->signals_.fetch_add(1, std::memory_order_relaxed);
+  const uint64_t signals =
+      sampler->signals_.fetch_add(1, std::memory_order_relaxed) + 1;
   process_sampled_ns.fetch_add(
       weight * sampler->interval_ns_.load(std::memory_order_relaxed),
       std::memory_order_relaxed);
@@ -48,7 +49,7 @@ SIGNAL_SAFE void Sampler::HandleSignal(void* self, uint32_t weight,
   const bool flush =
       sampler->flush_wanted_.load(std::memory_order_relaxed) &&
       !sampler->flush_requested_.exchange(true, std::memory_order_relaxed);
-  if (flush || ring.pending() % kWakeUpSamples == 0) {
+  if (flush || signals % kWakeUpSignals == 0) {
     uv_async_t* wake_up = sampler->wake_up_.load(std::memory_order_relaxed);
     if (wake_up != nullptr) uv_async_send(wake_up);
   }
