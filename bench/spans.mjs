@@ -21,10 +21,10 @@ export const bench = {
     'while a profile is taken.',
   remark:
     'With AsyncContextFrame, `AsyncLocalStorage.run()` copies the map of all storages twice, before ' +
-    'the callback and after it: that is most of what `context.with` costs without us. The label id is ' +
-    'put into these two copies, which makes them an entry longer. A root span has a third copy at ' +
-    '`end()`, for other async contexts may share the frame there (some 160 ns), what is kept of its labels ' +
-    'for async contexts that go on (200 ns; as objects, which V8 had to copy and promote, 650), the ' +
+    'the callback and after it: that is most of what `context.with` costs without us. The context ' +
+    'carries the label id, so there are no others. A root span has two more, at `end()` and when its ' +
+    'context is left (300 ns), what is kept of its labels for async contexts that go on (200 ns; as ' +
+    'objects, which V8 had to copy and promote, 650), the id in its context (150 ns), the ' +
     'attribute `pyroscope.profile.id` (40 ns), and the label set itself. Tried: identifiers kept as ' +
     'strings, which the collector copies as well, and by native writers, which have to be checked.',
   key: true,

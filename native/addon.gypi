@@ -19,6 +19,7 @@
       'native/code/code_ranges.cc',
       'native/code/source_map_texts.cc',
       'native/code/wasm_modules.cc',
+      'native/handler/carried_label.cc',
       'native/handler/context_label.cc',
       'native/handler/cpu_timer.cc',
       'native/handler/ending_signal.cc',

@@ -1,12 +1,12 @@
 /**
- * A service with the real http instrumentation of OpenTelemetry, which reports its CPU to its parent
- * on request. Argument: the profiler; `labels`: ours, but no profile is taken.
+ * A service with the real instrumentations of OpenTelemetry, which reports its CPU to its parent on
+ * request. Arguments: the profiler (`labels`: ours, but no profile is taken); the framework.
  */
 
 import { createRequire } from 'node:module';
 import { setImmediate as turn } from 'node:timers/promises';
 import { processMicros } from '../clock.mjs';
-import { startProfiler } from './profilers.mjs';
+import { loadOurs, startProfiler } from './profilers.mjs';
 
 // Instrumentations patch what is required after them.
 const require = createRequire(import.meta.url);
@@ -14,16 +14,18 @@ const { registerInstrumentations } = require('@opentelemetry/instrumentation');
 const { HttpInstrumentation } = require('@opentelemetry/instrumentation-http');
 const { NodeTracerProvider } = require('@opentelemetry/sdk-trace-node');
 
-const mode = process.argv[2];
+const [mode, framework = 'http'] = process.argv.slice(2);
 const inner = new NodeTracerProvider();
 // Ours labels samples by the spans; for the peers, the code below sets labels.
 const isOurs = mode === 'ours' || mode === 'labels';
-const provider = isOurs ? new (require('otelpyroscope').TracerProvider)(inner) : inner;
+const provider = isOurs ? new (await loadOurs()).TracerProvider(inner) : inner;
 provider.register();
-registerInstrumentations({
-  tracerProvider: provider,
-  instrumentations: [new HttpInstrumentation()],
-});
+const instrumentations = [new HttpInstrumentation()];
+if (framework === 'express') {
+  const { ExpressInstrumentation } = require('@opentelemetry/instrumentation-express');
+  instrumentations.push(new ExpressInstrumentation());
+}
+registerInstrumentations({ tracerProvider: provider, instrumentations });
 const http = require('node:http');
 const { trace } = require('@opentelemetry/api');
 
@@ -39,24 +41,56 @@ function query(span) {
   return JSON.stringify(found);
 }
 
-async function handle(request, response) {
+async function answer() {
   await turn();
   const body = tracer.startActiveSpan('query', query);
   await null;
+  return body;
+}
+
+const setsLabels = mode === 'datadog' || mode === 'pyroscope';
+
+/** Calls the function, for the peers under the ids of the request's span. */
+function underLabels(fn) {
+  if (!setsLabels) return fn();
+  const { traceId, spanId } = trace.getActiveSpan().spanContext();
+  return profiler.run({ trace_id: traceId, span_id: spanId }, fn);
+}
+
+async function respond(response) {
+  const body = await answer();
   response.setHeader('content-type', 'application/json');
   response.end(body);
 }
 
-function labelled(request, response) {
-  const { traceId, spanId } = trace.getActiveSpan().spanContext();
-  return profiler.run({ trace_id: traceId, span_id: spanId }, () => handle(request, response));
-}
+/** Each makes a server that listens; resolves to its port. */
+const frameworks = {
+  async http() {
+    const server = http.createServer((request, response) => underLabels(() => respond(response)));
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    return server.address().port;
+  },
+  async express() {
+    const app = require('express')();
+    app.get('/', (request, response) => underLabels(() => respond(response)));
+    const server = app.listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    return server.address().port;
+  },
+  async fastify() {
+    const { FastifyOtelInstrumentation } = require('@fastify/otel');
+    const instrumentation = new FastifyOtelInstrumentation();
+    instrumentation.setTracerProvider(provider);
+    const app = require('fastify')();
+    await app.register(instrumentation.plugin());
+    app.get('/', (request, reply) =>
+      underLabels(async () => reply.type('application/json').send(await answer())),
+    );
+    await app.listen({ port: 0, host: '127.0.0.1' });
+    return app.server.address().port;
+  },
+};
 
-const server = http.createServer(
-  mode === 'datadog' || mode === 'pyroscope'
-    ? labelled
-    : (request, response) => handle(request, response),
-);
-process.on('message', () => process.send({ micros: processMicros(), metrics: profiler.metrics() }));
+process.on('message', () => process.send({ micros: processMicros() }));
 process.on('disconnect', () => process.exit());
-server.listen(0, '127.0.0.1', () => process.send({ port: server.address().port }));
+process.send({ port: await frameworks[framework]() });

@@ -7,6 +7,10 @@ import { requirePeer } from '../peers.mjs';
 const gzipAsync = promisify(gzip);
 /** The environment variable with the URL that profiles are uploaded to. */
 const SINK = 'BENCH_SINK';
+/** The environment variable with the path of the package, if it is not that of this checkout. */
+export const OUR_PACKAGE = 'BENCH_PACKAGE';
+
+export const loadOurs = () => import(process.env[OUR_PACKAGE] ?? 'otelpyroscope');
 
 /**
  * @typedef {object} Profiler
@@ -26,7 +30,7 @@ const plain = {
 };
 
 async function startOurs(intervalMicros) {
-  const { CpuProfiler, withLabels } = await import('otelpyroscope');
+  const { CpuProfiler, withLabels } = await loadOurs();
   const profiler = new CpuProfiler({ intervalMicros });
   profiler.start();
   return {
@@ -119,7 +123,7 @@ const starters = {
 
 /** Loads the profiler of that name, for programs that measure its start only. */
 export async function loadProfiler(mode) {
-  if (mode === 'ours') await import('otelpyroscope');
+  if (mode === 'ours') await loadOurs();
   if (mode === 'datadog') requirePeer('@datadog/pprof');
   if (mode === 'pyroscope') requirePeer('@pyroscope/nodejs');
   if (mode === 'inspector') await import('node:inspector');

@@ -80,6 +80,25 @@ Napi::Value ProbeContinuationLabel(const Napi::CallbackInfo& info) {
                                            v8::Isolate::GetCurrent()));
 }
 
+CarriedLabel* CarriedOf(const Napi::CallbackInfo& info) {
+  return SamplerOf(info)->context_label()->carried();
+}
+
+Napi::Value FindContextStorage(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(
+      info.Env(),
+      CarriedOf(info)->FindStorage(v8::Isolate::GetCurrent(),
+                                   ToV8(info[0]).As<v8::Object>()));
+}
+
+Napi::Value LearnContextShape(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(
+      info.Env(),
+      CarriedOf(info)->LearnShape(v8::Isolate::GetCurrent(),
+                                  ToV8(info[0]).As<v8::Object>(),
+                                  ToV8(info[1]).As<v8::Name>()));
+}
+
 Napi::Value SetLabelSource(const Napi::CallbackInfo& info) {
   const bool continuation =
       info[0].As<Napi::String>().Utf8Value() == "continuation";
@@ -327,6 +346,8 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   add("labelCpuNanos", LabelCpuNanos);
   add("probeContinuationLabel", ProbeContinuationLabel);
   add("setLabelSource", SetLabelSource);
+  add("findContextStorage", FindContextStorage);
+  add("learnContextShape", LearnContextShape);
   add("joinOrLeaveSession", JoinOrLeaveSession);
   add("forget", Forget);
   add("openWindow", OpenWindow);
@@ -339,11 +360,11 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   add("beginFlush", BeginFlush);
   add("endFlush", EndFlush);
   add("metrics", Metrics);
-  v8::Local<v8::Function> replace_label;
+  v8::Local<v8::Function> can_read_context;
   if (sampler->context_label()
-          ->NewReplaceLabel(v8::Isolate::GetCurrent())
-          .ToLocal(&replace_label)) {
-    binding["replaceLabel"] = FromV8(env, replace_label);
+          ->NewCanReadContext(v8::Isolate::GetCurrent())
+          .ToLocal(&can_read_context)) {
+    binding["canReadContext"] = FromV8(env, can_read_context);
   }
   // The memory belongs to the sampler, which is never freed: no finalizer.
   binding["labelWord"] = Napi::Int32Array::New(

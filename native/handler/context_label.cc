@@ -1,8 +1,7 @@
 #include "handler/context_label.h"
 
-#include <cstring>
-
 #include "base/safe_memory.h"
+#include "handler/heap_words.h"
 #include "v8_heap/heap_reader.h"
 #include "v8_heap/layout.h"
 
@@ -19,47 +18,11 @@ using v8_layout::layout;
 // something else.
 constexpr uint64_t kMaxEntries = 4096;
 
-// Reads by plain loads, in the signal handler: the layout was checked before.
-struct PlainReader {
-  template <typename T>
-  SIGNAL_SAFE static bool Read(uintptr_t address, T* to) noexcept {
-    *to = *reinterpret_cast<const T*>(address);
-    return true;
-  }
-};
-
-SIGNAL_SAFE [[maybe_unused]] bool IsObject(uintptr_t word) noexcept {
-  return (word & kTagMask) == kHeapObjectTag;
-}
-
-SIGNAL_SAFE [[maybe_unused]] bool IsSmi(uintptr_t word) noexcept {
-  return static_cast<uint32_t>(word) == 0;
-}
-
-// Returns the address at which V8 keeps the address of a handle's object.
-SIGNAL_SAFE [[maybe_unused]] uintptr_t HandleLocation(
-    const v8::Global<v8::Object>& handle) noexcept {
-  static_assert(sizeof(handle) == sizeof(uintptr_t));
-  uintptr_t location;
-  memcpy(&location, &handle, sizeof(location));
-  return location;
-}
-
 template <typename Reader>
 SIGNAL_SAFE bool ReadInstanceType(uintptr_t object, uint16_t* type) noexcept {
   uintptr_t map = 0;
-  return IsObject(object) &&
-         Reader::Read(object - kHeapObjectTag + layout().map, &map) &&
-         IsObject(map) &&
+  return ReadMap<Reader>(object, &map) &&
          Reader::Read(map - kHeapObjectTag + layout().map_instance_type, type);
-}
-
-template <typename Reader>
-SIGNAL_SAFE bool ReadSmi(uintptr_t address, uint64_t* value) noexcept {
-  uintptr_t word = 0;
-  if (!Reader::Read(address, &word) || !IsSmi(word)) return false;
-  *value = word >> kSmiShift;
-  return true;
 }
 
 // The table of a JSMap, and its sizes.
@@ -99,40 +62,46 @@ SIGNAL_SAFE bool ReadHashMap(uintptr_t map, uint16_t map_type,
                  room * at.hash_map_entry_bytes;
 }
 
-// Returns the address of the small integer under `key` in the JSMap `map`, and
-// its value; or 0.
+// The stores of two storages in a context frame; 0: none.
+struct Stores {
+  uint64_t number = 0;    // the small integer under the first key
+  uintptr_t object = 0;  // the word under the second key
+};
+
+// Finds both in the JSMap `map`. A key of 0 is not looked for.
 template <typename Reader>
-SIGNAL_SAFE uintptr_t FindNumberAddress(uintptr_t map, uintptr_t key,
-                                        uint16_t map_type,
-                                        uint32_t* number) noexcept {
+SIGNAL_SAFE Stores FindStores(uintptr_t map, uintptr_t number_key,
+                              uintptr_t object_key,
+                              uint16_t map_type) noexcept {
   const Layout& at = layout();
-  *number = 0;
+  Stores stores;
   HashMap found;
-  if (!ReadHashMap<Reader>(map, map_type, &found)) return 0;
+  if (!ReadHashMap<Reader>(map, map_type, &found)) return stores;
   // A scan of a handful of entries is faster than finding the key's hash.
   uintptr_t entry =
       found.table + at.hash_map_data + found.buckets * at.hash_map_bucket_bytes;
   for (uint64_t left = found.elements + found.deleted; left > 0; left--) {
-    uintptr_t word = 0;
-    if (!Reader::Read(entry, &word)) return 0;
-    if (word == key) {
-      const uintptr_t address = entry + at.hash_map_value;
+    uintptr_t key = 0;
+    if (!Reader::Read(entry, &key) || key == 0) return stores;
+    if (key == number_key) {
       uint64_t value = 0;
-      if (!ReadSmi<Reader>(address, &value) || value > INT32_MAX) return 0;
-      *number = static_cast<uint32_t>(value);
-      return address;
+      if (ReadSmi<Reader>(entry + at.hash_map_value, &value) &&
+          value <= INT32_MAX) {
+        stores.number = value;
+      }
+    } else if (key == object_key) {
+      Reader::Read(entry + at.hash_map_value, &stores.object);
     }
     entry += at.hash_map_entry_bytes;
   }
-  return 0;
+  return stores;
 }
 
 // Returns the small integer alone, or 0.
 template <typename Reader>
 uint32_t FindNumber(uintptr_t map, uintptr_t key, uint16_t map_type) {
-  uint32_t number = 0;
-  FindNumberAddress<Reader>(map, key, map_type, &number);
-  return number;
+  return static_cast<uint32_t>(
+      FindStores<Reader>(map, key, 0, map_type).number);
 }
 
 #ifdef OTELPYROSCOPE_HAS_CONTINUATION_DATA
@@ -196,6 +165,24 @@ void ContextLabel::Reset() {
   storage_.Reset();
 }
 
+template <typename Reader>
+SIGNAL_SAFE uint32_t ContextLabel::Find(v8::Isolate* isolate,
+                                        uint16_t map_type) const noexcept {
+  uintptr_t key = 0;
+  uintptr_t frame = 0;
+  if (!Reader::Read(HandleLocation(storage_), &key) ||
+      !Reader::Read(
+          reinterpret_cast<uintptr_t>(isolate) + layout().continuation_data,
+          &frame)) {
+    return 0;
+  }
+  const Stores stores =
+      FindStores<Reader>(frame, key, carried_.storage(), map_type);
+  if (stores.number == kNoLabels) return 0;
+  if (stores.number != 0) return static_cast<uint32_t>(stores.number);
+  return carried_.Read<Reader>(stores.object);
+}
+
 uint32_t ContextLabel::Probe(v8::Isolate* isolate) {
 #ifdef OTELPYROSCOPE_HAS_CONTINUATION_DATA
   if (!v8_layout::kHeapIsReadable || storage_.IsEmpty()) return 0;
@@ -204,18 +191,12 @@ uint32_t ContextLabel::Probe(v8::Isolate* isolate) {
   if (!KnownMap(isolate).ToLocal(&map)) return 0;
   const v8::Global<v8::Object> known_map(isolate, map);
   uintptr_t map_object = 0;
-  uintptr_t key = 0;
-  uintptr_t context = 0;
   uint16_t type = 0;
   if (!SafeMemory::Read(HandleLocation(known_map), &map_object) ||
-      !IsAsKnown(map_object, &type) ||
-      !SafeMemory::Read(HandleLocation(storage_), &key) ||
-      !SafeMemory::Read(
-          reinterpret_cast<uintptr_t>(isolate) + layout().continuation_data,
-          &context)) {
+      !IsAsKnown(map_object, &type)) {
     return 0;
   }
-  const uint32_t id = FindNumber<SafeMemory>(context, key, type);
+  const uint32_t id = Find<SafeMemory>(isolate, type);
   if (id == 0) return 0;
   map_instance_type_ = type;
   std::atomic_signal_fence(std::memory_order_release);
@@ -227,52 +208,27 @@ uint32_t ContextLabel::Probe(v8::Isolate* isolate) {
 #endif
 }
 
-SIGNAL_SAFE uintptr_t ContextLabel::FindLabel(v8::Isolate* isolate,
-                                              uint32_t* id) const noexcept {
-  *id = 0;
+SIGNAL_SAFE uint32_t
+ContextLabel::ReadLabel(v8::Isolate* isolate) const noexcept {
 #ifdef OTELPYROSCOPE_HAS_CONTINUATION_DATA
   if (!usable()) return 0;
-  uintptr_t key = 0;
-  uintptr_t context = 0;
-  PlainReader::Read(HandleLocation(storage_), &key);
-  PlainReader::Read(
-      reinterpret_cast<uintptr_t>(isolate) + layout().continuation_data,
-      &context);
-  return FindNumberAddress<PlainReader>(context, key, map_instance_type_, id);
+  return Find<PlainReader>(isolate, map_instance_type_);
 #else
   static_cast<void>(isolate);
   return 0;
 #endif
 }
 
-SIGNAL_SAFE uint32_t
-ContextLabel::ReadLabel(v8::Isolate* isolate) const noexcept {
-  uint32_t id = 0;
-  FindLabel(isolate, &id);
-  return id;
-}
-
-bool ContextLabel::ReplaceLabel(v8::Isolate* isolate, uint32_t id) {
-  uint32_t before = 0;
-  const uintptr_t address = FindLabel(isolate, &before);
-  if (address == 0 || id > INT32_MAX) return false;
-  // V8 may be marking the map on another thread, which reads whole words. A
-  // small integer needs no write barrier.
-  std::atomic_ref<uintptr_t>(*reinterpret_cast<uintptr_t*>(address))
-      .store(uintptr_t{id} << kSmiShift, std::memory_order_relaxed);
-  return true;
-}
-
-v8::MaybeLocal<v8::Function> ContextLabel::NewReplaceLabel(
+v8::MaybeLocal<v8::Function> ContextLabel::NewCanReadContext(
     v8::Isolate* isolate) {
   return v8::Function::New(
       isolate->GetCurrentContext(),
       [](const v8::FunctionCallbackInfo<v8::Value>& info) {
-        if (!info[0]->IsUint32()) return;
-        auto* self = reinterpret_cast<ContextLabel*>(
+        const auto* self = reinterpret_cast<const ContextLabel*>(
             info.Data().As<v8::BigInt>()->Uint64Value());
-        info.GetReturnValue().Set(self->ReplaceLabel(
-            info.GetIsolate(), info[0].As<v8::Uint32>()->Value()));
+        info.GetReturnValue().Set(
+            info[0]->IsObject() &&
+            self->carried_.CanRead(info[0].As<v8::Object>()));
       },
       // v8::External is meant for addresses, but each V8 creates it in another
       // way.

@@ -3,9 +3,10 @@
 //
 // With AsyncContextFrame, Node keeps the stores of all AsyncLocalStorages of
 // the running async context in one map, the context frame, which V8 itself
-// carries across every await. Our storage's store is a small integer, so the
-// signal handler can read which labels are current, and JavaScript pays nothing
-// per await.
+// carries across every await. The label id is our storage's store, a small
+// integer, or carried by the active context of OpenTelemetry, which is another
+// storage's store. So the signal handler can read which labels are current, and
+// JavaScript pays nothing per await.
 #ifndef NATIVE_HANDLER_CONTEXT_LABEL_H_
 #define NATIVE_HANDLER_CONTEXT_LABEL_H_
 
@@ -13,6 +14,7 @@
 #include <cstdint>
 
 #include "base/signal_safety.h"
+#include "handler/carried_label.h"
 #include "v8.h"
 
 namespace otelpyroscope {
@@ -44,22 +46,24 @@ class ContextLabel {
   // only after `usable()`.
   SIGNAL_SAFE uint32_t ReadLabel(v8::Isolate* isolate) const noexcept;
 
-  // Overwrites the label id of the running code with `id`. Returns false, and
-  // does nothing, if there is none. The id changes for all async contexts that
-  // share the context frame, so the frame must be new. Called from JavaScript.
-  bool ReplaceLabel(v8::Isolate* isolate, uint32_t id);
+  // Contexts that carry the id themselves, where our storage has none.
+  CarriedLabel* carried() { return &carried_; }
 
-  // Returns ReplaceLabel() as a JavaScript function, without Node-API in
-  // between, each call of which takes longer than all of this.
-  v8::MaybeLocal<v8::Function> NewReplaceLabel(v8::Isolate* isolate);
+  // Returns CarriedLabel::CanRead() as a JavaScript function, without Node-API
+  // in between, each call of which takes longer than all of this.
+  v8::MaybeLocal<v8::Function> NewCanReadContext(v8::Isolate* isolate);
 
  private:
-  // Returns the address of the label id in the running async context's map, and
-  // the id; or 0.
-  SIGNAL_SAFE uintptr_t FindLabel(v8::Isolate* isolate,
-                                  uint32_t* id) const noexcept;
+  // The store of ours that stands for no labels, whatever the context carries:
+  // NO_LABELS in src/labels/label-table.ts.
+  static constexpr uint64_t kNoLabels = 0x7ffffff3;
+
+  template <typename Reader>
+  SIGNAL_SAFE uint32_t Find(v8::Isolate* isolate,
+                            uint16_t map_type) const noexcept;
 
   v8::Global<v8::Object> storage_;
+  CarriedLabel carried_;
   uint16_t map_instance_type_ = 0;
   // False while the handler must not read `storage_`. Handler and writer are on
   // one thread, so signal fences order the two.

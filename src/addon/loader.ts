@@ -40,11 +40,18 @@ export interface NativeLabels {
   /** Chooses where the handler reads the label id. Default `'label-word'`. False: refused. */
   setLabelSource(source: 'label-word' | 'continuation'): boolean;
   /**
-   * Overwrites the id that the handler would read from the continuation now with `id`, for all
-   * async contexts that share the context frame. Returns false, and does nothing, if there is none.
-   * Undefined if the addon cannot do it.
+   * Finds the AsyncLocalStorage whose store is `context` here; forgets one from before, and all
+   * hidden classes. From then on, where the storage of `setLabelStorage` has no id, the handler reads
+   * the one that its store carries. False: none found.
    */
-  replaceLabel?: (this: void, id: number) => boolean;
+  findContextStorage?(context: object): boolean;
+  /**
+   * Learns where objects of the same hidden class as `sample` have the property `key`, which it has
+   * and which is written; keeps `sample`. False: not found, and ids of such objects are not read.
+   */
+  learnContextShape?(sample: object, key: symbol): boolean;
+  /** Whether the handler can read the id that `context` carries. */
+  canReadContext?: (this: void, context: object) => boolean;
 }
 
 /** CPU that one thread has used in a time, by function, stack and label id. */

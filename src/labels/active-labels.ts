@@ -3,14 +3,16 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { warnOnce } from '../util/diagnostics.js';
 import { LabelWordHook } from './label-word-hook.js';
 import { labelsOfSet, type LabelSet } from './label-set.js';
-import { LabelTable } from './label-table.js';
+import { LabelTable, NO_LABELS } from './label-table.js';
 import type { Labels } from '../util/labels.js';
 import {
   probeBeforeHook,
-  probeContextFrames,
+  probeCarriedLabels,
   probeContinuation,
   probeTemporaryStorage,
   storagesUseHooks,
+  type Carrier,
+  type Carriers,
 } from './probes.js';
 import type { NativeLabels } from '../addon/loader.js';
 import { threadSingleton } from '../util/thread-singleton.js';
@@ -18,12 +20,16 @@ import { threadSingleton } from '../util/thread-singleton.js';
 /** Where the signal handler finds the id of the running code; `'none'`: samples have no labels. */
 export type LabelSource = 'continuation' | 'label-word' | 'none';
 
+/** The id of a carrier whose property the sampler cannot read. */
+const UNREADABLE = -1;
+
 /**
  * The current labels, one object per thread.
  *
- * An async context carries the id of its label set, a small integer, in an AsyncLocalStorage. The
- * signal handler reads the id, and a sample stores only that. Everything works without a sampler;
- * `connect` is called before it runs, `disconnect` after it.
+ * An async context carries the id of its label set, a small integer, in an AsyncLocalStorage, or,
+ * where that has none, in its carrier: a context of OpenTelemetry, if `carryBy` has found that the
+ * sampler can read it there. The signal handler reads the id, and a sample stores only that.
+ * Everything works without a sampler; `connect` is called before it runs, `disconnect` after it.
  */
 export class ActiveLabels {
   /**
@@ -40,10 +46,16 @@ export class ActiveLabels {
   #hook: LabelWordHook | undefined;
   /** The addon's label word while it has to be written; else undefined. */
   #labelWord: Int32Array | undefined;
-  /** Overwrites the id in the current context frame; undefined where the addon cannot. */
-  #replaceLabel: ((id: number) => boolean) | undefined;
-  /** Number of ids written, in any async context. */
-  #writes = 0;
+  /** The carriers whose ids the sampler can read. */
+  #carriers: Carriers | undefined;
+  /** The property of a carrier with its id, or `UNREADABLE`. */
+  #carriedKey = Symbol('otelpyroscope.label-id');
+  /** Carriers that were asked about, and constructors of carriers that the addon was to learn. */
+  #asked = new WeakSet<object>();
+  /** Whether there have been labels of the user's own, which depend on the async context. */
+  hasUserLabels = false;
+  /** Number of ids written into the storage, in any async context. */
+  writes = 0;
 
   /** `firstId` is for tests of exhausted ids. */
   constructor(firstId?: number) {
@@ -67,6 +79,13 @@ export class ActiveLabels {
 
   /** Returns the id that this async context carries, or 0; a newer set may have its index. */
   currentId(): number {
+    const stored = this.storedId();
+    if (stored !== 0) return stored === NO_LABELS ? 0 : stored;
+    return this.#carriers === undefined ? 0 : this.#carriedId(this.#carriers.active());
+  }
+
+  /** Returns the id in the storage: `NO_LABELS`, or 0: that of the carrier, if it has one. */
+  storedId(): number {
     return this.#storage?.getStore() ?? 0;
   }
 
@@ -83,53 +102,67 @@ export class ActiveLabels {
    * number of writes, for `restore`.
    */
   enter(set: LabelSet | undefined): number {
-    this.#write(set === undefined ? 0 : this.#idOf(set));
-    return this.#writes;
+    this.#write(set === undefined ? this.#none : this.#idOf(set));
+    return this.writes;
   }
 
   /**
-   * Makes the id current again that `currentId` returned before an `enter` in the same async
-   * context. `writes` is the number that `enter` returned: if others wrote since, the id may
-   * already be the right one.
+   * Stores the id again that `storedId` returned before an `enter` in the same async context.
+   * `writes` is the number that `enter` returned: if others wrote since, the id may already be the
+   * right one.
    */
   restore(before: number, writes?: number): void {
     const id = this.#restorable(before);
     // A read costs half a write, so the id is read first only where that may save the write.
-    if (writes !== undefined && writes !== this.#writes && this.currentId() === id) {
+    if (writes !== undefined && writes !== this.writes && this.storedId() === id) {
       if (this.#labelWord !== undefined) this.#labelWord[0] = id;
     } else {
       this.#write(id);
     }
   }
 
-  /** Whether the addon can overwrite the id in a context frame, so that `replace` makes no copy. */
-  get canReplace(): boolean {
-    return this.#replaceLabel !== undefined;
+  /**
+   * Lets these carriers carry ids, if the sampler can read them there; returns whether it can. Others
+   * that carried them do so no longer.
+   */
+  carryBy(carriers: Carriers): boolean {
+    if (this.#carriers === carriers) return true;
+    const native = this.#native;
+    if (this.#source !== 'continuation' || native?.findContextStorage === undefined) return false;
+    if (this.#asked.has(carriers)) return false;
+    this.#carriers = undefined;
+    this.#asked.add(carriers);
+    if (!probeCarriedLabels(native, this.#carriedKey, carriers)) return false;
+    this.#carriers = carriers;
+    return true;
+  }
+
+  /** Whether an id in the storage is needed for labels that differ from those of the carrier. */
+  get areCarried(): boolean {
+    return this.#carriers !== undefined;
+  }
+
+  /** Whether the carrier carries an id that stands for a set. */
+  carriesSet(carrier: Carrier): boolean {
+    return this.#table.isKnown(this.#carriedId(carrier));
   }
 
   /**
-   * `enter` for code whose context frame was just made for it: overwrites the id in the frame, one
-   * word of V8's heap, if it has one. An `enter` copies the frame, the map of all stores: with
-   * `replace`, `context.with` takes 2.1 times as long as without labels, with `enter` 3.3 times
-   * (Node.js 24, `npm run bench -- spans`). Safe because no other async context can share the
-   * frame yet; `probeContextFrames` has tested that.
+   * Lets the carrier carry the set, or no labels, in all async contexts that have it. Returns false
+   * where the sampler could not read that.
    */
-  replace(set: LabelSet | undefined): void {
-    this.#replace(set === undefined ? 0 : this.#idOf(set));
-  }
-
-  /** `restore` after a `replace`, in a new context frame or in the one from before `replace`. */
-  restoreReplaced(before: number): void {
-    this.#replace(this.#restorable(before));
-  }
-
-  /** Whether `replace` is safe inside `activate`, and `restoreReplaced` after it; see probes.ts. */
-  probeContextFrames(activate: (fn: () => void) => void): boolean {
-    if (this.#storage === undefined) return false;
-    const replace = (id: number): void => {
-      this.#replace(id);
-    };
-    return probeContextFrames(this.#storage, this.#replaceLabel, replace, activate);
+  carry(carrier: Carrier, set: LabelSet | undefined): boolean {
+    if (set === undefined) return this.#carriedId(carrier) === 0;
+    const key = this.#carriedKey;
+    if (carrier[key] === UNREADABLE) return false;
+    try {
+      carrier[key] = this.#idOf(set);
+      if (this.#canRead(carrier)) return true;
+      carrier[key] = UNREADABLE;
+    } catch {
+      // It is frozen, or its class cannot be constructed.
+    }
+    return false;
   }
 
   /**
@@ -142,7 +175,7 @@ export class ActiveLabels {
     thisArg: This,
     args: Args,
   ): R {
-    const before = this.currentId();
+    const before = this.storedId();
     this.enter(set);
     try {
       return Reflect.apply(fn, thisArg, args);
@@ -191,7 +224,11 @@ export class ActiveLabels {
     this.#table.connect(native.sampledLabels, native.labelCpuNanos);
     native.setLabelTable(this.#table.parts);
     native.setLabelStorage(this.#storage ?? null);
-    if (this.#native !== native) this.#hook = undefined;
+    if (this.#native !== native) {
+      this.#hook = undefined;
+      this.#carriers = undefined;
+      this.#asked = new WeakSet();
+    }
     this.#native = native;
     this.#isConnected = true;
     if (this.#storage === undefined) native.setLabelSource('label-word');
@@ -233,7 +270,6 @@ export class ActiveLabels {
 
   #beginReading(native: NativeLabels, storage: AsyncLocalStorage<number>): void {
     this.#source = this.#chooseSource(native, storage);
-    this.#replaceLabel = this.#source === 'continuation' ? native.replaceLabel : undefined;
     if (this.#source === 'label-word') {
       this.#hook ??= new LabelWordHook(native.labelWord, () => this.currentId());
       this.#hook.enable(this.currentId());
@@ -254,14 +290,35 @@ export class ActiveLabels {
     return 'none';
   }
 
-  /** Returns `before`, or 0 if a newer set has its index: ids without a set are reused some day. */
-  #restorable(before: number): number {
-    return this.get(before) === undefined ? 0 : before;
+  /** Whether the sampler can read ids of this carrier; lets it learn where others of its kind have them. */
+  #canRead(carrier: Carrier): boolean {
+    const native = this.#native;
+    if (native?.canReadContext?.(carrier) === true) return true;
+    const { constructor: make } = carrier as { constructor: unknown };
+    if (typeof make !== 'function' || this.#asked.has(make)) return false;
+    this.#asked.add(make);
+    const sample = Reflect.construct(make, []) as Carrier;
+    sample[this.#carriedKey] = 0;
+    return (
+      native?.learnContextShape?.(sample, this.#carriedKey) === true &&
+      native.canReadContext?.(carrier) === true
+    );
   }
 
-  #replace(id: number): void {
-    if (this.#replaceLabel?.(id) === true) this.#writes = (this.#writes + 1) | 0;
-    else this.#write(id);
+  #carriedId(carrier: Carrier): number {
+    const id = carrier[this.#carriedKey];
+    return id === undefined || id === UNREADABLE ? 0 : id;
+  }
+
+  /** The id to store for no labels. */
+  get #none(): number {
+    return this.#carriers === undefined ? 0 : NO_LABELS;
+  }
+
+  /** Returns `before`, or no labels if a newer set has its index: ids without a set are reused some day. */
+  #restorable(before: number): number {
+    if (before === 0 || before === NO_LABELS) return before;
+    return this.get(before) === undefined ? this.#none : before;
   }
 
   #write(id: number): void {
@@ -270,9 +327,9 @@ export class ActiveLabels {
       if (id === 0) return;
       storage = this.#beginLabels();
     }
-    this.#writes = (this.#writes + 1) | 0;
+    this.writes = (this.writes + 1) | 0;
     storage.enterWith(id);
-    if (this.#labelWord !== undefined) this.#labelWord[0] = id;
+    if (this.#labelWord !== undefined) this.#labelWord[0] = id === NO_LABELS ? 0 : id;
   }
 
   /** Makes the storage for the first label; enables hooks. */
@@ -295,12 +352,14 @@ export class ActiveLabels {
   /** Takes the labels from existing async contexts, so that no id of theirs can mean a new set. */
   #replaceStorage(): void {
     this.#table.nextHalf();
+    this.#carriers = undefined;
+    this.#asked = new WeakSet();
+    this.#carriedKey = Symbol('otelpyroscope.label-id');
     this.#storage?.disable();
     this.#storage = new AsyncLocalStorage<number>();
-    // Also while disconnected: `replaceLabel` would overwrite ids of the storage that is gone.
     this.#native?.setLabelStorage(this.#storage);
   }
 }
 
 /** The current labels of this thread. */
-export const activeLabels = threadSingleton('labels.v3', () => new ActiveLabels());
+export const activeLabels = threadSingleton('labels.v4', () => new ActiveLabels());

@@ -27,6 +27,9 @@ const HALF_ENDS = [0x4000_0000, 0x7fff_fff0] as const;
 /** Two ids for probes, at the end of the range: no set ever gets them. */
 export const PROBE_IDS = [0x7fff_fff1, 0x7fff_fff2] as const;
 
+/** An id that is no set's, and stands for no labels; `kNoLabels` in native/handler/context_label.h. */
+export const NO_LABELS = 0x7fff_fff3;
+
 /**
  * The parts that `native/threads/label_reader.h` reads when a worker is terminated. That runs no JavaScript,
  * and expects everything where it is: in data properties of plain objects, arrays and maps. Change
@@ -102,6 +105,14 @@ export class LabelTable {
     const ended = this.#endedSets;
     if (id === 0 || ended?.idAt(index) !== id) return undefined;
     return (this.#sets[index] = ended.take(index));
+  }
+
+  /** Whether `get` returns a set for this id. */
+  isKnown(id: number): boolean {
+    const index = id & MASK;
+    const set = this.#sets[index];
+    if (set !== undefined) return set.id === id;
+    return id !== 0 && this.#endedSets?.idAt(index) === id;
   }
 
   /** Returns the set of a sample with this id; undefined for 0, or if it was dropped. */

@@ -3,6 +3,19 @@ import { AsyncLocalStorage, AsyncResource, createHook } from 'node:async_hooks';
 import { PROBE_IDS } from './label-table.js';
 import type { NativeLabels } from '../addon/loader.js';
 
+/** An object that carries the id of a label set, under a symbol. */
+export type Carrier = Record<symbol, number | undefined>;
+
+/** Has one carrier for each async context: OpenTelemetry's context manager and its contexts. */
+export interface Carriers {
+  /** Returns the carrier of this async context. */
+  active(): Carrier;
+  /** Returns a new carrier for a probe. */
+  make(): Carrier;
+  /** Calls `fn` in an async context with this carrier. */
+  activate<T>(carrier: Carrier, fn: () => T): T;
+}
+
 /**
  * Calls `fn` in a snapshot of the current async context, so that no context frame of `fn` outlives
  * the call. With AsyncContextFrame, each storage ever used in an async context stays in all of its
@@ -94,30 +107,46 @@ export function probeBeforeHook(storage: AsyncLocalStorage<number>): boolean {
 }
 
 /**
- * Does `activate` call its function in a context frame that no other code shares, and leave either
- * a new one or the one from before the call?
+ * Can the addon read the label id that a carrier of these carries under `key`?
  *
- * Overwrites the id inside the call, and after it where the id is not the one from before the call.
- * Then reads the ids through snapshots of both async contexts, which share their context frames.
- * `true`: `ActiveLabels.replace` may be used inside `activate`, and `restoreReplaced` after it.
- * `false`: overwriting would change the labels of other async contexts, so `enter` and `restore`.
+ * Has the addon find the storage of the active carrier and where a carrier has the property, and
+ * then read the ids of two carriers, inside one another and outside as well. `true`: no storage of
+ * ours is needed for the labels of carriers. `false`: their ids are put into our storage.
  */
-export function probeContextFrames(
-  storage: AsyncLocalStorage<number>,
-  replaceLabel: ((id: number) => boolean) | undefined,
-  replace: (id: number) => void,
-  activate: (fn: () => void) => void,
-): boolean {
-  const [outer, inner] = PROBE_IDS;
-  const read = (): number => storage.getStore() ?? 0;
-  return inContextSnapshot(() => {
-    storage.enterWith(outer);
-    const runBefore = AsyncLocalStorage.snapshot();
-    let runInside: typeof runBefore | undefined;
-    activate(() => {
-      if (replaceLabel?.(inner) === true) runInside = AsyncLocalStorage.snapshot();
-    });
-    if (read() !== outer) replace(outer);
-    return runBefore(read) === outer && runInside?.(read) === inner && read() === outer;
-  });
+export function probeCarriedLabels(native: NativeLabels, key: symbol, carriers: Carriers): boolean {
+  const [first, second] = PROBE_IDS;
+  const make = (id: number): Carrier => {
+    const carrier = carriers.make();
+    carrier[key] = id;
+    return carrier;
+  };
+  const read = (): number => native.probeContinuationLabel();
+  const probe = (): boolean => {
+    const before = carriers.active();
+    const sample = make(first);
+    const isFound = carriers.activate(
+      sample,
+      () =>
+        native.findContextStorage?.(sample) === true &&
+        native.learnContextShape?.(sample, key) === true,
+    );
+    if (!isFound) return false;
+    const [one, two] = [make(first), make(second)];
+    const readInside = (): boolean => {
+      const inside = carriers.activate(one, read);
+      return inside === first && read() === second;
+    };
+    return (
+      carriers.activate(one, read) === first &&
+      carriers.activate(two, readInside) &&
+      carriers.activate(carriers.make(), read) === 0 &&
+      carriers.active() === before
+    );
+  };
+  try {
+    return inContextSnapshot(probe);
+  } catch {
+    // Carriers of this kind cannot be made, or not be activated.
+    return false;
+  }
 }

@@ -89,6 +89,7 @@ function mergedOverCurrent(labels: Record<string, string>): LabelSet | undefined
       values.set(name, cutValue(value));
     }
   }
+  activeLabels.hasUserLabels = true;
   const added = values.size === 0 ? undefined : createUserLabels(values);
   const user = mergeUserLabels(current?.user, added);
   if (trace === undefined && user === current?.user) return undefined;

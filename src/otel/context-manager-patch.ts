@@ -4,12 +4,8 @@ import { activeLabels } from '../labels/active-labels.js';
 import { warnOnce } from '../util/diagnostics.js';
 import { registeredContextManager } from './api-globals.js';
 import type { LabelSet } from '../labels/label-set.js';
-import {
-  bindCallsWith,
-  makesContextFrames,
-  type ContextManager,
-  type Token,
-} from './context-manager-probes.js';
+import type { Carrier, Carriers } from '../labels/probes.js';
+import { bindCallsWith, type ContextManager, type Token } from './context-manager-probes.js';
 import { restoringToken } from './restoring-token.js';
 import { labelSetOf } from './span-labels.js';
 
@@ -56,8 +52,9 @@ function patch(manager: Manager): void {
   Object.defineProperty(manager, PATCHED, { value: true, configurable: true });
   const needsBindPatch = !bindCallsWith(manager);
   const before = METHODS.map((name) => Object.getOwnPropertyDescriptor(manager, name));
-  patchWith(manager);
-  if (typeof manager.attach === 'function') patchAttach(manager, manager.attach);
+  const carriers = carriersOf(manager);
+  patchWith(manager, carriers);
+  if (typeof manager.attach === 'function') patchAttach(manager, manager.attach, carriers);
   if (needsBindPatch) patchBind(manager);
   const patched = METHODS.map((name) => manager[name]);
   patches.set(manager, () => {
@@ -90,78 +87,52 @@ export function restoreContextManager(): void {
   else leftPatched.add(manager);
 }
 
-/** The function that `callWithLabels` calls, its arguments and labels, and how these were set. */
-interface Activation {
-  readonly manager: Manager;
-  readonly context: Context;
-  readonly set: LabelSet | undefined;
-  readonly fn: unknown;
-  readonly thisArg: unknown;
-  readonly hasArg: boolean;
-  readonly arg: unknown;
-  /** The label id was overwritten in a context frame that the manager made. */
-  replaced: boolean;
-}
-
 type Callback = (this: unknown, ...args: unknown[]) => unknown;
+type Newable = new () => unknown;
 
-/**
- * Called by the manager's own `with`, in whose new context frame it overwrites the label id. Where
- * the caller gave no `thisArg`, `this` is what the manager gives to functions then.
- */
-function callWithLabels(this: unknown, activation: Activation): unknown {
-  const { manager, context, set, thisArg = this } = activation;
-  // If the manager has not changed the context, other async contexts may share the context frame.
-  activation.replaced = manager.active() === context;
-  if (activation.replaced) activeLabels.replace(set);
-  else activeLabels.enter(set);
-  const fn = activation.fn as Callback;
-  return activation.hasArg ? fn.call(thisArg, activation.arg) : fn.call(thisArg);
+function callWith(fn: Callback, thisArg: unknown, args: unknown[]): Callback {
+  return function (this: unknown) {
+    return fn.apply(thisArg === undefined ? this : thisArg, args);
+  };
 }
 
-function patchWith(manager: Manager): void {
+/** Call this before the manager is patched. */
+function carriersOf(manager: Manager): Carriers {
+  const activate = manager.with;
+  const active = (): Carrier => manager.active() as unknown as Carrier;
+  return {
+    active,
+    // Not made from the active context: the addon keeps it.
+    make: () => Reflect.construct(active().constructor as unknown as Newable, []) as Carrier,
+    activate: (carrier, fn) => activate.call(manager, carrier as unknown as Context, fn) as never,
+  };
+}
+
+function patchWith(manager: Manager, carriers: Carriers): void {
   const original = manager.with;
-  /** Undefined until it has been probed. */
-  let hasContextFrames: boolean | undefined;
-  // Called at every activation of a context: no closure, no array of arguments (nearly always there
-  // are none, or a span), and no second copy of the context frame unless it is needed.
+  // Called at every activation of a context: no closure, which would also put the arguments into an
+  // object of their own, and no array of arguments (nearly always there are none, or a span).
   manager.with = function (this: Manager, context, fn, thisArg, arg, ...more) {
-    let hasArg = arguments.length > 3;
-    if (more.length > 0) {
-      const given = fn as Callback;
-      fn = function (this: unknown) {
-        return given.call(thisArg === undefined ? this : thisArg, arg, ...more);
-      };
-      hasArg = false;
+    const hasArg = arguments.length > 3 && more.length === 0;
+    if (more.length > 0) fn = callWith(fn as Callback, thisArg, [arg, ...more]);
+    const before = activeLabels.storedId();
+    if (before === 0 && this === manager && carriesItsLabels(context, carriers)) {
+      const { writes } = activeLabels;
+      try {
+        if (hasArg) return original.call(this, context, fn, thisArg, arg);
+        return original.call(this, context, fn, thisArg);
+      } finally {
+        // A span that has ended inside may have left its parent's labels to this async context.
+        if (activeLabels.writes !== writes && activeLabels.storedId() !== 0) {
+          activeLabels.restore(0);
+        }
+      }
     }
-    const before = activeLabels.currentId();
-    const current = activeLabels.get(before);
+    const current = activeLabels.current();
     const set = labelSetOrNone(context, current);
-    if (set === current) {
+    if (isStored(set, current, before)) {
       if (hasArg) return original.call(this, context, fn, thisArg, arg);
       return original.call(this, context, fn, thisArg);
-    }
-    if (
-      activeLabels.canReplace &&
-      (hasContextFrames ??= makesContextFrames(this, original)) &&
-      this.active() !== context
-    ) {
-      const activation: Activation = {
-        manager: this,
-        context,
-        set,
-        fn,
-        thisArg,
-        hasArg,
-        arg,
-        replaced: false,
-      };
-      try {
-        return original.call(this, context, callWithLabels, undefined, activation);
-      } finally {
-        if (activation.replaced) activeLabels.restoreReplaced(before);
-        else activeLabels.restore(before);
-      }
     }
     const writes = activeLabels.enter(set);
     try {
@@ -173,13 +144,32 @@ function patchWith(manager: Manager): void {
   };
 }
 
-function patchAttach(manager: Manager, original: (context: Context) => Token): void {
+/**
+ * Lets the context carry its labels; returns whether it does. Then nothing has to be stored, unless
+ * an id is stored already.
+ */
+function carriesItsLabels(context: Context, carriers: Carriers): boolean {
+  if (!activeLabels.carryBy(carriers)) return false;
+  if (activeLabels.hasUserLabels && activeLabels.current()?.user !== undefined) return false;
+  const carrier = context as unknown as Carrier;
+  return (
+    activeLabels.carriesSet(carrier) ||
+    activeLabels.carry(carrier, labelSetOrNone(context, undefined))
+  );
+}
+
+function patchAttach(
+  manager: Manager,
+  original: (context: Context) => Token,
+  carriers: Carriers,
+): void {
   manager.attach = function (this: Manager, context) {
-    const token = original.call(this, context);
-    const before = activeLabels.currentId();
-    const current = activeLabels.get(before);
+    const before = activeLabels.storedId();
+    const current = activeLabels.current();
     const set = labelSetOrNone(context, current);
-    if (set === current) return token;
+    const isCarried = before === 0 && this === manager && carriesItsLabels(context, carriers);
+    const token = original.call(this, context);
+    if (isCarried ? this.active() === context : isStored(set, current, before)) return token;
     const restoring = restoringToken(token, () => activeLabels.restore(before));
     // Labels that nothing would restore are not set.
     if (restoring === undefined) return token;
@@ -194,14 +184,20 @@ function patchBind(manager: Manager): void {
     const bound = original.call(this, context, target) as T;
     if (typeof bound !== 'function') return bound;
     const labelled = function (this: unknown, ...args: unknown[]): unknown {
+      const before = activeLabels.storedId();
       const current = activeLabels.current();
       const set = labelSetOrNone(context, current);
-      if (set === current) return Reflect.apply(bound, this, args);
+      if (isStored(set, current, before)) return Reflect.apply(bound, this, args);
       return activeLabels.run(set, bound as (...args: unknown[]) => unknown, this, args);
     };
     Object.defineProperty(labelled, 'length', { configurable: true, value: bound.length });
     return labelled as T;
   };
+}
+
+/** Whether the id that is stored here stands for the set in another context as well. */
+function isStored(set: LabelSet | undefined, current: LabelSet | undefined, id: number): boolean {
+  return set === current && (id !== 0 || !activeLabels.areCarried);
 }
 
 /** `labelSetOf`; undefined if that throws: the application's function must be called anyway. */

@@ -1,6 +1,5 @@
 /** Probes of how a registered context manager activates and binds contexts. */
 import type { Context } from '@opentelemetry/api';
-import { activeLabels } from '../labels/active-labels.js';
 import { warnOnce } from '../util/diagnostics.js';
 
 /** Returned by `attach` of api 1.10. */
@@ -14,25 +13,6 @@ export interface ContextManager {
   with: (context: Context, fn: unknown, thisArg?: unknown, ...args: unknown[]) => unknown;
   bind: <T>(context: Context, target: T) => T;
   attach?: (context: Context) => Token;
-}
-
-/**
- * Does `withContext`, the manager's own `with`, call its function in a context frame that it has
- * made, and make another one after it?
- *
- * Activates a new context with `activeLabels.probeContextFrames`. `true`: the labels are written
- * into those context frames. `false` (also if the probe throws): the patched `with` makes copies.
- */
-export function makesContextFrames(
-  manager: ContextManager,
-  withContext: ContextManager['with'],
-): boolean {
-  try {
-    const probe = manager.active().setValue(Symbol('otelpyroscope.probe'), true);
-    return activeLabels.probeContextFrames((fn) => withContext.call(manager, probe, fn));
-  } catch {
-    return false;
-  }
 }
 
 /**

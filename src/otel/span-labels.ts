@@ -91,7 +91,7 @@ export function labelSetOf(context: Context, current: LabelSet | undefined): Lab
   const span = context.getValue(SPAN_KEY) as LabelledSpan | undefined;
   if (context.getValue(SUPPRESS_TRACING_KEY) === true) return undefined;
   if (span === undefined || span === null) return outsideSpans(current);
-  const spanSet = setOf(span) ?? inherited(span, current) ?? labelOpenSpan(span);
+  const spanSet = setOf(span) ?? inherited(span) ?? labelOpenSpan(span);
   if (spanSet === undefined) return outsideSpans(current);
   if (current === undefined || current.base === spanSet) return current ?? spanSet;
   return withUserLabels(spanSet, current.user);
@@ -112,13 +112,13 @@ function startLabels(
   if (setOf(span) !== undefined) return;
   const spanContext = span.spanContext();
   if (spanContext.traceId === INVALID_TRACE_ID) return;
-  const current = activeLabels.current();
+  const user = activeLabels.hasUserLabels ? activeLabels.current()?.user : undefined;
   let parent: LabelSet | undefined;
   if (parentContext !== undefined) {
     if (parentContext.getValue(SUPPRESS_TRACING_KEY) === true) return;
     const parentSpan = parentContext.getValue(SPAN_KEY) as LabelledSpan | undefined;
     if (parentSpan !== undefined && parentSpan !== null) {
-      parent = setOf(parentSpan) ?? inherited(parentSpan, current) ?? labelOpenSpan(parentSpan);
+      parent = setOf(parentSpan) ?? inherited(parentSpan) ?? labelOpenSpan(parentSpan);
       if (parent === undefined && hasUnknownRoot(parentSpan, spanContext.traceId)) return;
       // The span is of another trace than its parent: `root: true`, or the provider decided so.
       if (parent?.trace?.traceId !== spanContext.traceId) parent = undefined;
@@ -134,11 +134,11 @@ function startLabels(
     span as ReadableSpan,
   );
   if (trace === undefined) return;
-  const user = mergeUserLabels(parent?.user, current?.user);
-  if (parent !== undefined && trace === parentTrace && user === parent.user) {
+  const merged = mergeUserLabels(parent?.user, user);
+  if (parent !== undefined && trace === parentTrace && merged === parent.user) {
     attachLabels(span, parent);
   } else {
-    const set = createLabelSet(trace, user, parent, spanContext.spanId);
+    const set = createLabelSet(trace, merged, parent, spanContext.spanId);
     if (parent !== undefined && hasSameSpanId(trace, parent.trace)) set.cpuOwner = parent.cpuOwner;
     else if (options.cpuTimeAttribute) {
       set.reportsCpu = true;
@@ -274,7 +274,8 @@ function attachLabels(span: LabelledSpan, set: LabelSet): void {
  * Returns the set that a span of an unwrapped provider inherits: the current one at the first call
  * for the span. Undefined for a remote span and one of another trace.
  */
-function inherited(span: LabelledSpan, current: LabelSet | undefined): LabelSet | undefined {
+function inherited(span: LabelledSpan): LabelSet | undefined {
+  const current = activeLabels.current();
   if (current?.trace === undefined) return undefined;
   const spanContext = span.spanContext();
   if (spanContext.isRemote === true || spanContext.traceId !== current.trace.traceId) {

@@ -64,7 +64,7 @@ describe('attach of a context manager that returns', () => {
   };
   afterEach(() => {
     context.disable();
-    activeLabels.enter(undefined);
+    activeLabels.restore(0);
   });
 
   for (const [what, token] of Object.entries(tokens)) {
