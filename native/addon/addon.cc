@@ -86,17 +86,15 @@ CarriedLabel* CarriedOf(const Napi::CallbackInfo& info) {
 
 Napi::Value FindContextStorage(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(
-      info.Env(),
-      CarriedOf(info)->FindStorage(v8::Isolate::GetCurrent(),
-                                   ToV8(info[0]).As<v8::Object>()));
+      info.Env(), CarriedOf(info)->FindStorage(v8::Isolate::GetCurrent(),
+                                               ToV8(info[0]).As<v8::Object>()));
 }
 
 Napi::Value LearnContextShape(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(
-      info.Env(),
-      CarriedOf(info)->LearnShape(v8::Isolate::GetCurrent(),
-                                  ToV8(info[0]).As<v8::Object>(),
-                                  ToV8(info[1]).As<v8::Name>()));
+      info.Env(), CarriedOf(info)->LearnShape(v8::Isolate::GetCurrent(),
+                                              ToV8(info[0]).As<v8::Object>(),
+                                              ToV8(info[1]).As<v8::Name>()));
 }
 
 Napi::Value SetLabelSource(const Napi::CallbackInfo& info) {

@@ -64,7 +64,7 @@ SIGNAL_SAFE bool ReadHashMap(uintptr_t map, uint16_t map_type,
 
 // The stores of two storages in a context frame; 0: none.
 struct Stores {
-  uint64_t number = 0;    // the small integer under the first key
+  uint64_t number = 0;   // the small integer under the first key
   uintptr_t object = 0;  // the word under the second key
 };
 

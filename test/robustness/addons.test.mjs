@@ -74,10 +74,12 @@ tortures('torture by addons', function () {
         };
         // Nothing may be wrong; what cannot be known any more may be missing.
         const limits = { ...STORM_LIMITS, missing: 0.05, unresolved: 0.1 };
-        const command = ['--expose-gc', CONTEXTS, String(2 * SECONDS), '200', when];
-        const { nested, strayed } = await survives(command, { env, limits });
-        assert.ok(nested > 10, `only ${nested} collections`);
-        assert.equal(strayed, 0);
+        for (const owner of ['user', 'spans']) {
+          const command = ['--expose-gc', CONTEXTS, String(2 * SECONDS), '200', owner, when];
+          const { nested, strayed } = await survives(command, { env, limits });
+          assert.ok(nested > 10, `only ${nested} collections`);
+          assert.equal(strayed, 0);
+        }
       },
     );
   }

@@ -95,16 +95,24 @@ for (const [title, all] of [
   });
 }
 
-tortures('torture by 200 async contexts at once', function () {
-  for (const flags of [...compilers, ...collectors].filter(knownFlags)) {
-    const name = flags.length === 0 ? 'no flags' : flags.join(' ');
-    torture(`is survived: ${name}`, { short: SHORT.has(name) }, async () => {
-      const command = [...flags, CONTEXTS, String(SECONDS), '200'];
-      const { strayed } = await survives(command, { limits: limitsOf(flags) });
-      assert.equal(strayed, 0);
-    });
-  }
-});
+for (const [owner, sets] of Object.entries({
+  user: [...compilers, ...collectors],
+  spans: collectors,
+})) {
+  tortures(
+    `torture by 200 async contexts at once, whose labels are those of the ${owner},`,
+    function () {
+      for (const flags of sets.filter(knownFlags)) {
+        const name = flags.length === 0 ? 'no flags' : flags.join(' ');
+        torture(`is survived: ${name}`, { short: SHORT.has(name) }, async () => {
+          const command = [...flags, CONTEXTS, String(SECONDS), '200', owner];
+          const { strayed } = await survives(command, { limits: limitsOf(flags) });
+          assert.equal(strayed, 0);
+        });
+      }
+    },
+  );
+}
 
 tortures('torture by signals of the timer, ten thousand a second,', function () {
   const env = { TORTURE_STORM_MICROS: '100' };

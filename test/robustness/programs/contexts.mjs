@@ -1,7 +1,7 @@
 /**
  * Very many async contexts at once that make code and garbage, each with functions of its own name.
- * Arguments: seconds of CPU, contexts; `before` or `after`: with the addon of
- * ../nested-collections.cc, whose callback V8 knows before ours or after it.
+ * Arguments: seconds of CPU; contexts; whose the labels are, `user` or `spans`; `before` or `after`:
+ * with the addon of ../nested-collections.cc, whose callback V8 knows before ours or after it.
  */
 
 import { createRequire } from 'node:module';
@@ -9,20 +9,45 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { processMicros } from '../../support/thread-cpu.mjs';
 
 const [seconds, contexts] = process.argv.slice(2, 4).map(Number);
-const nested = process.argv[4];
+const [owner, nested] = process.argv.slice(4);
 const addon = nested && createRequire(import.meta.url)(process.env.TORTURE_ADDON);
 if (nested === 'before') addon.begin();
-const { getLabels, withLabels } = await import('otelpyroscope');
+const { getLabels, Scope, TracerProvider, withLabels } = await import('otelpyroscope');
 const { Tortured } = await import('./harness.mjs');
+const { context, ROOT_CONTEXT } = await import('@opentelemetry/api');
+const { AsyncLocalStorageContextManager } = await import('@opentelemetry/context-async-hooks');
+const { BasicTracerProvider } = await import('@opentelemetry/sdk-trace-base');
+
+context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+const tracer = new TracerProvider(new BasicTracerProvider(), {
+  attributeLabels: ['flow'],
+  spanIdScope: Scope.AllSpans,
+}).getTracer('contexts');
+const inSpan = (options, parent, fn) =>
+  tracer.startActiveSpan('work', options, parent, async (span) => {
+    await fn();
+    span.end();
+  });
+/** Each calls a function under labels: of a flow, and of others that it has for a while. */
+const { inFlow, inStep } =
+  owner === 'spans'
+    ? {
+        inFlow: (flow, fn) => inSpan({ attributes: { flow } }, ROOT_CONTEXT, fn),
+        inStep: (flow, step, fn) => inSpan({}, context.active(), fn),
+      }
+    : {
+        inFlow: (flow, fn) => withLabels({ flow }, fn),
+        inStep: (flow, step, fn) => withLabels({ flow, step: String(step) }, fn),
+      };
 
 const KEPT = 400;
 let made = 0;
 let strayed = 0;
 
-/** A function that is like no other, called as its context is. */
-const makeFunction = (context) =>
+/** A function that is like no other, called as its flow is. */
+const makeFunction = (flow) =>
   new Function(
-    `return function flow_${context}_${made++}(n, kept) {
+    `return function flow_${flow}_${made++}(n, kept) {
       let sum = 0;
       for (let i = 0; i < n; i++) {
         const object = { i, text: 'x' + i, inner: [i, { i }] };
@@ -38,28 +63,26 @@ await tortured.run(
   () => {
     if (nested === 'after') addon.begin();
     const end = processMicros() + seconds * 1e6;
-    const run = async (context) => {
+    const run = async (number) => {
       const kept = [];
-      const labels = { flow: String(context) };
-      const old = makeFunction(context);
+      const flow = String(number);
+      const old = makeFunction(number);
       for (let step = 0; processMicros() < end; step++) {
-        const fresh = makeFunction(context);
+        const fresh = makeFunction(number);
         for (let i = 0; i < 30; i++) fresh(300, kept);
         old(500, kept);
         await (Math.random() < 0.5 ? null : turn());
-        if (getLabels().flow !== labels.flow) strayed++;
+        if (getLabels().flow !== flow) strayed++;
         // A label set of its own for a while, and back.
         if (step % 50 === 49) {
-          await withLabels({ ...labels, step: String(step) }, async () => {
+          await inStep(flow, step, async () => {
             await null;
             old(500, kept);
           });
         }
       }
     };
-    return Promise.all(
-      Array.from({ length: contexts }, (_, i) => withLabels({ flow: String(i) }, () => run(i))),
-    );
+    return Promise.all(Array.from({ length: contexts }, (_, i) => inFlow(String(i), () => run(i))));
   },
   () => ({ strayed, nested: addon?.count() }),
 );
