@@ -46,6 +46,8 @@ export class ActiveLabels {
   #hook: LabelWordHook | undefined;
   /** The addon's label word while it has to be written; else undefined. */
   #labelWord: Int32Array | undefined;
+  /** Whether the addon has read an id from the continuation; it still can after `disconnect`. */
+  #readsFrames = false;
   /** The carriers whose ids the sampler can read. */
   #carriers: Carriers | undefined;
   /** The property of a carrier with its id, or `UNREADABLE`. */
@@ -128,7 +130,7 @@ export class ActiveLabels {
   carryBy(carriers: Carriers): boolean {
     if (this.#carriers === carriers) return true;
     const native = this.#native;
-    if (this.#source !== 'continuation' || native?.findContextStorage === undefined) return false;
+    if (!this.#readsFrames || native?.findContextStorage === undefined) return false;
     if (this.#asked.has(carriers)) return false;
     this.#carriers = undefined;
     this.#asked.add(carriers);
@@ -270,6 +272,7 @@ export class ActiveLabels {
 
   #beginReading(native: NativeLabels, storage: AsyncLocalStorage<number>): void {
     this.#source = this.#chooseSource(native, storage);
+    this.#readsFrames = this.#source === 'continuation';
     if (this.#source === 'label-word') {
       this.#hook ??= new LabelWordHook(native.labelWord, () => this.currentId());
       this.#hook.enable(this.currentId());

@@ -7,9 +7,10 @@ import { createRequire } from 'node:module';
 import { context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import { CpuProfiler, Scope, TracerProvider, withLabels } from 'otelpyroscope';
-import { burn } from '../support/burn.mjs';
+import { BURNER_PREFIX, createBurners } from '../support/burners.mjs';
 import { sleep } from '../support/labels.mjs';
 import { readProfile } from '../support/read-profile.mjs';
+import { threadNanos } from '../support/thread-cpu.mjs';
 
 const require = createRequire(import.meta.url);
 const { BasicTracerProvider } = require('@opentelemetry/sdk-trace-node');
@@ -17,12 +18,22 @@ const { activeLabels } = require('../../lib/labels/active-labels.js');
 const { LABEL_TABLE_SIZE } = require('../../lib/labels/label-table.js');
 const { storagesUseHooks } = require('../../lib/labels/probes.js');
 
-const MILLISECONDS = 60;
+const MILLISECONDS = 40;
 const SPAN_KEY = Symbol.for('OpenTelemetry Context Key SPAN');
 /** More than `CarriedLabel::kMaxShapes` in native/handler/carried_label.h. */
 const CLASSES = 12;
 /** So many that V8 keeps an object's properties in a hash table. */
 const MANY = 2_000;
+
+const NAMES = ['one', 'two', 'user', 'both', 'child', 'parent', 'first', 'late', 'none'];
+const classes = Array.from({ length: CLASSES }, (_, i) => `class_${i}`);
+const burners = createBurners([...NAMES, ...classes]);
+
+/** Uses so much CPU of this thread in the function `burn_<name>`, whatever else runs. */
+function burn(name, millis = MILLISECONDS) {
+  const end = threadNanos() + millis * 1e6;
+  while (threadNanos() < end) burners.get(name)(500);
+}
 
 /** Loads another copy of the api, whose contexts are of another class. */
 function contextOfOtherApi(span) {
@@ -76,9 +87,6 @@ describe('labels of a context', function () {
   this.timeout(60_000);
   this.slow(5_000);
 
-  // The first profile of a process has code in it that is compiled meanwhile.
-  before(() => profileOf(() => burn(MILLISECONDS)));
-
   let tracer;
   const start = (name) => tracer.startSpan(name, {}, ROOT_CONTEXT);
 
@@ -92,113 +100,110 @@ describe('labels of a context', function () {
     activeLabels.restore(0);
   });
 
-  /** Resolves to the milliseconds of CPU of `burn`, by span name and the label `own`. */
-  async function profileOf(work) {
+  /**
+   * Profiles `work`, and asserts the labels of the samples of each burner: its span's name and the
+   * label `own`, or '' for none.
+   */
+  async function assertLabels(expected, work) {
     const profiler = new CpuProfiler({ intervalMicros: 1_000, clock: 'precise' });
     profiler.start();
     await work();
     const { samples } = readProfile(await profiler.stop());
-    const found = {};
-    for (const { stack, labels, nanos } of samples) {
-      if (!stack.some(({ name }) => name === 'burn')) continue;
+    const found = Object.fromEntries(Object.keys(expected).map((name) => [name, {}]));
+    for (const { stack, labels, count } of samples) {
+      const burner = stack.find(({ name }) => name.startsWith(BURNER_PREFIX))?.name;
+      if (burner === undefined) continue;
+      const counts = (found[burner.slice(BURNER_PREFIX.length)] ??= {});
       const key = [labels.span_name, labels.own].filter(Boolean).join(' ');
-      found[key] = (found[key] ?? 0) + nanos / 1e6;
+      counts[key] = (counts[key] ?? 0) + count;
     }
-    return found;
-  }
-
-  function assertShares(found, expected) {
-    for (const [key, millis] of Object.entries(expected)) {
-      const share = (found[key] ?? 0) / millis;
-      assert.ok(share > 0.8 && share < 1.2, `${key}: ${JSON.stringify(found)}`);
-    }
-    const others = Object.keys(found).filter((key) => !(key in expected) && found[key] > 5);
-    assert.deepEqual(others, []);
+    const labelled = Object.entries(found).map(([name, counts]) => [name, Object.keys(counts)]);
+    assert.deepEqual(
+      Object.fromEntries(labelled),
+      Object.fromEntries(Object.entries(expected).map(([name, label]) => [name, [label]])),
+      JSON.stringify(found),
+    );
   }
 
   for (const [kind, make] of Object.entries(kinds)) {
     it(`${kind}: are in its samples, after an await as well`, async () => {
       const [one, two] = [make(start('one')), make(start('two'))];
-      const found = await profileOf(() =>
+      await assertLabels({ one: 'one', two: 'two', none: '' }, () =>
         context.with(one, async () => {
-          burn(MILLISECONDS);
+          burn('one');
           await context.with(two, async () => {
+            burn('two');
             await sleep(1);
-            burn(MILLISECONDS);
+            burn('two');
+            context.with(ROOT_CONTEXT, () => burn('none'));
           });
-          burn(MILLISECONDS);
+          burn('one');
         }),
       );
-      assertShares(found, { one: 2 * MILLISECONDS, two: MILLISECONDS });
     });
   }
 
   it('of more classes than the sampler learns: are in the samples of all', async () => {
-    const contexts = Array.from({ length: CLASSES }, (_, i) => {
+    const contexts = classes.map((name, i) => {
       class Custom {}
-      return contextOf(start(`class ${i}`), Object.assign(new Custom(), { [`own${i}`]: i }));
+      return [name, contextOf(start(name), Object.assign(new Custom(), { [`own${i}`]: i }))];
     });
-    const found = await profileOf(() =>
-      contexts.forEach((given) => context.with(given, () => burn(20))),
+    await assertLabels(Object.fromEntries(classes.map((name) => [name, name])), () =>
+      contexts.forEach(([name, given]) => context.with(given, () => burn(name))),
     );
-    assert.deepEqual(Object.keys(found).length, CLASSES, JSON.stringify(found));
   });
 
   it('are its own inside and outside of labels of the user, which are merged over them', async () => {
-    const given = trace.setSpan(ROOT_CONTEXT, start('one'));
-    const other = trace.setSpan(ROOT_CONTEXT, start('two'));
-    const found = await profileOf(() =>
-      context.with(given, () => {
-        burn(MILLISECONDS);
+    const [one, two] = ['one', 'two'].map((name) => trace.setSpan(ROOT_CONTEXT, start(name)));
+    const expected = { one: 'one', user: 'one yes', both: 'two yes', two: 'two' };
+    await assertLabels(expected, () =>
+      context.with(one, () => {
+        burn('one');
         withLabels({ own: 'yes' }, () => {
-          burn(MILLISECONDS);
-          context.with(other, () => burn(MILLISECONDS));
+          burn('user');
+          context.with(two, () => burn('both'));
+          burn('user');
         });
-        context.with(other, () => burn(MILLISECONDS));
+        context.with(two, () => burn('two'));
+        burn('one');
       }),
     );
-    const each = MILLISECONDS;
-    assertShares(found, { one: each, 'one yes': each, 'two yes': each, two: each });
   });
 
   it("are its parent's after the end of its span, and its own again in a new activation", async () => {
     const parent = trace.setSpan(ROOT_CONTEXT, start('parent'));
     const span = tracer.startSpan('child', {}, parent);
     const child = trace.setSpan(parent, span);
-    const found = await profileOf(async () => {
-      await context.with(parent, async () => {
+    await assertLabels({ child: 'child', parent: 'parent' }, () =>
+      context.with(parent, async () => {
         await context.with(child, async () => {
-          burn(MILLISECONDS);
-          const elsewhere = sleep(5).then(() => burn(MILLISECONDS));
+          burn('child');
+          const elsewhere = sleep(5).then(() => burn('child'));
           span.end();
-          burn(MILLISECONDS);
+          burn('parent');
           await elsewhere;
-          burn(MILLISECONDS);
+          burn('parent');
         });
-        burn(MILLISECONDS);
-        context.with(child, () => burn(MILLISECONDS));
-      });
-    });
-    assertShares(found, { child: 3 * MILLISECONDS, parent: 3 * MILLISECONDS });
+        burn('parent');
+        context.with(child, () => burn('child'));
+        burn('parent');
+      }),
+    );
   });
 
   it('are never those of a set that took the index of its own', async () => {
     const given = trace.setSpan(ROOT_CONTEXT, start('first'));
-    const found = await profileOf(() =>
-      context.with(given, () => {
-        for (let i = 0; i < LABEL_TABLE_SIZE + 1; i++) {
-          const span = start('newer');
-          context.with(trace.setSpan(ROOT_CONTEXT, span), () => 0);
-          span.end();
-        }
-        burn(MILLISECONDS);
-        context.with(given, () => burn(MILLISECONDS));
-      }),
-    );
-    // A sample may have been taken before the index was, and keeps the set.
-    const { first = 0, '': none = 0 } = found;
-    assertShares({ first, all: first + none }, { first, all: 2 * MILLISECONDS });
-    assert.ok(first > 0.8 * MILLISECONDS, JSON.stringify(found));
+    await context.with(given, async () => {
+      for (let i = 0; i < LABEL_TABLE_SIZE + 1; i++) {
+        const span = start('newer');
+        context.with(trace.setSpan(ROOT_CONTEXT, span), () => 0);
+        span.end();
+      }
+      await assertLabels({ late: '', first: 'first' }, () => {
+        burn('late');
+        context.with(given, () => burn('first'));
+      });
+    });
   });
 
   it('are carried where Node.js has AsyncContextFrame', () => {
