@@ -308,8 +308,9 @@ export class ActiveLabels {
     );
   }
 
-  #carriedId(carrier: Carrier): number {
-    const id = carrier[this.#carriedKey];
+  /** A wrong context may be given to the context manager: `undefined`, or no object. */
+  #carriedId(carrier: Carrier | undefined): number {
+    const id = carrier?.[this.#carriedKey];
     return id === undefined || id === UNREADABLE ? 0 : id;
   }
 
