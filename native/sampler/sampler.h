@@ -227,9 +227,9 @@ class Sampler {
   // How long after the start native code is not indexed.
   static constexpr int kIndexDelayMs = 1000;
   // The event loop is woken after this many signals, to drain and to prepare
-  // the flush. Collections drain as well, but cannot prepare: they must not keep
-  // the loop from being woken. With 64, the lines of as many scripts were found
-  // in one turn (4 ms for scripts of 35 KB, Node 20).
+  // the flush. Collections drain as well, but cannot prepare: they must not
+  // keep the loop from being woken. With 64, the lines of as many scripts were
+  // found in one turn (4 ms for scripts of 35 KB, Node 20).
   static constexpr uint64_t kWakeUpSignals = 16;
   // A drain resolves this many samples, plus twice those that it finds.
   static constexpr size_t kSpareSamples = 64;

@@ -1,5 +1,5 @@
 /**
- * Every sample carries the labels of the flow that used the CPU, over every kind of asynchrony,
+ * Every sample carries the labels of the task that used the CPU, over every kind of asynchrony,
  * where AsyncContextFrame keeps the labels and where an async_hooks hook does.
  */
 
@@ -9,8 +9,8 @@ import { assertLabels, canonical, checkLabels } from '../support/check-labels.mj
 import { readProfile } from '../support/read-profile.mjs';
 import { messageOf, runNode } from '../support/run-child.mjs';
 
-const FIXTURE = fileURLToPath(new URL('./fixtures/asynchrony/flows.mjs', import.meta.url));
-/** 123 flows of 50 ms: 6 s of CPU, 1,500 kernel ticks. */
+const FIXTURE = fileURLToPath(new URL('./fixtures/asynchrony/tasks.mjs', import.meta.url));
+/** 123 tasks of 50 ms: 6 s of CPU, 1,500 kernel ticks. */
 const SETTINGS = { budgetMicros: 50_000, hopMicros: 1_500, intervalMicros: 1_000 };
 const TIMEOUT_MS = 90_000;
 /** So many standard deviations off is an error, not chance. */
@@ -41,7 +41,7 @@ for (const { title, flags, asyncContextFrame } of modes()) {
     });
 
     it('are tested in at least 32 async contexts over 20 kinds of asynchrony', () => {
-      assert.ok(message.flows.length >= 32, `${message.flows.length} flows`);
+      assert.ok(message.tasks.length >= 32, `${message.tasks.length} tasks`);
       assert.ok(message.kinds.length >= 20, `${message.kinds.length} kinds`);
     });
 
@@ -54,9 +54,9 @@ for (const { title, flags, asyncContextFrame } of modes()) {
     });
 
     it('come with all of the burnt CPU', () => {
-      const flows = [...measured.burners.values()].filter(({ name }) => name !== 'outside');
-      const found = sum(flows.map(({ nanos }) => nanos / 1_000));
-      const burnt = sum(flows.map(({ name }) => message.burntMicros[name]));
+      const tasks = [...measured.burners.values()].filter(({ name }) => name !== 'outside');
+      const found = sum(tasks.map(({ nanos }) => nanos / 1_000));
+      const burnt = sum(tasks.map(({ name }) => message.burntMicros[name]));
       // A share of what was sampled, each signal a draw.
       const share = burnt / (measuredNanos / 1_000);
       const tolerance = SIGMAS * Math.sqrt((1 - Math.min(share, 0.9)) / share / message.signals);
@@ -75,10 +75,10 @@ for (const { title, flags, asyncContextFrame } of modes()) {
     });
 
     it('are found for every async context', () => {
-      const unseen = message.flows.filter(({ name }) => measured.burners.get(name).nanos === 0);
-      // Signals that a flow is due, and how many flows may so have had none: 0 on a machine at rest.
+      const unseen = message.tasks.filter(({ name }) => measured.burners.get(name).nanos === 0);
+      // Signals that a task is due, and how many tasks may so have had none: 0 on a machine at rest.
       const nanosPerSignal = measuredNanos / message.signals;
-      const chances = message.flows.map(({ name }) =>
+      const chances = message.tasks.map(({ name }) =>
         Math.exp((-message.burntMicros[name] * 1_000) / nanosPerSignal),
       );
       const most = sum(chances) + SIGMAS * Math.sqrt(sum(chances));
@@ -88,7 +88,7 @@ for (const { title, flags, asyncContextFrame } of modes()) {
     it('are not on CPU outside of these async contexts', () => {
       const outside = all.burners.get('outside');
       assert.equal(outside.right, '{}');
-      assert.ok(outside.nanos > 0, 'nothing ran outside of the flows');
+      assert.ok(outside.nanos > 0, 'nothing ran outside of the tasks');
       assert.deepEqual(
         all.wrong.filter(({ name }) => name === 'outside'),
         [],

@@ -69,9 +69,9 @@ const tracer = new TracerProvider(new sdk.BasicTracerProvider(), {
 
 async function answerWithLabels(route, response) {
   const span_id = requests.toString(16).padStart(16, '0');
-  await withLabels({ flow: route, span_id }, async () => {
+  await withLabels({ task: route, span_id }, async () => {
     for (let i = 1; i < SPANS_OF_REQUEST; i++) {
-      withLabels({ flow: route, span_id: `${span_id}-${i}` }, spanWork);
+      withLabels({ task: route, span_id: `${span_id}-${i}` }, spanWork);
     }
     await KINDS[route]();
     response.end(route);
@@ -138,11 +138,11 @@ function check(bytes) {
   totals.profileMicros += profile.totalNanos / 1e3;
   for (const { stack, labels, count } of profile.samples) {
     totals.samples += count;
-    const label = labels.flow ?? labels.span_name;
+    const label = labels.task ?? labels.span_name;
     if (label === undefined) continue;
     totals.labelled += count;
-    const flow = stack.findLast(({ name }) => /^flow_[a-z]+/.test(name))?.name;
-    if (flow !== undefined && !flow.startsWith(`flow_${label}`)) totals.wrong += count;
+    const task = stack.findLast(({ name }) => /^task_[a-z]+/.test(name))?.name;
+    if (task !== undefined && !task.startsWith(`task_${label}`)) totals.wrong += count;
   }
 }
 

@@ -57,20 +57,20 @@ tortures('torture by other tools', function () {
 
   /** Flags, and the files that they leave behind. */
   const flags = [
-    [['--cpu-prof', '--cpu-prof-interval=500'], /\.cpuprofile$/, /flow_garbage/],
+    [['--cpu-prof', '--cpu-prof-interval=500'], /\.cpuprofile$/, /task_garbage/],
     // This profile has objects that are alive at the end: few are garbage, and at 512 KiB none.
-    [['--heap-prof', '--heap-prof-interval=1024'], /\.heapprofile$/, /"flow_\w+"/],
-    [['--prof', '--no-logfile-per-isolate'], /v8\.log$/, /flow_garbage/],
-    [['--perf-basic-prof'], /^perf-\d+\.map$/, /flow_garbage/],
-    [['--perf-basic-prof', '--interpreted-frames-native-stack'], /^perf-\d+\.map$/, /flow_garbage/],
-    [['--perf-prof'], /^jit-\d+\.dump$/, /flow_garbage/],
+    [['--heap-prof', '--heap-prof-interval=1024'], /\.heapprofile$/, /"task_\w+"/],
+    [['--prof', '--no-logfile-per-isolate'], /v8\.log$/, /task_garbage/],
+    [['--perf-basic-prof'], /^perf-\d+\.map$/, /task_garbage/],
+    [['--perf-basic-prof', '--interpreted-frames-native-stack'], /^perf-\d+\.map$/, /task_garbage/],
+    [['--perf-prof'], /^jit-\d+\.dump$/, /task_garbage/],
     [
       ['--trace-event-categories=v8,disabled-by-default-v8.cpu_profiler'],
       /^node_trace.*\.log$/,
       /MinorGC/,
     ],
     [['--inspect=127.0.0.1:0'], undefined, undefined],
-    [['--cpu-prof', '--perf-basic-prof'], /\.cpuprofile$/, /flow_garbage/],
+    [['--cpu-prof', '--perf-basic-prof'], /\.cpuprofile$/, /task_garbage/],
   ];
   for (const [given, file, holds] of flags.filter(([given]) => knownFlags(given))) {
     const name = given.join(' ');

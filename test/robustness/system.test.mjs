@@ -55,7 +55,7 @@ tortures('torture by the system', function () {
         {
           code: 'ERR_TIMER_REFUSED',
           running: false,
-          labels: { flow: 'a' },
+          labels: { task: 'a' },
           exits: [0, 0],
           clean: true,
         },

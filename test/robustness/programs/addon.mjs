@@ -16,9 +16,9 @@ const tortured = new Tortured();
 const more = {};
 
 /** Steps under their label, until the time is over. */
-async function steps(flow, step) {
+async function steps(task, step) {
   const end = processMicros() + seconds * 1e6;
-  await withLabels({ flow }, async () => {
+  await withLabels({ task }, async () => {
     for (let i = 0; processMicros() < end; i++) {
       step(i);
       await turn();
@@ -41,16 +41,16 @@ function ownSignal() {
 const scenes = {
   /** C++ that burns, waits, and calls back, in depth. */
   native: () =>
-    steps('native', function flow_native_step() {
+    steps('native', function task_native_step() {
       addon.spin(5_000);
       addon.block(2_000);
-      addon.callBack(20, function flow_native_called() {
+      addon.callBack(20, function task_native_called() {
         addon.callBack(3, KINDS.builtins);
       });
     }),
   /** The same where every wait may be interrupted. */
   pipes: () =>
-    steps('pipes', function flow_pipes_step() {
+    steps('pipes', function task_pipes_step() {
       more.failedReads = (more.failedReads ?? 0) + addon.readPipe();
     }),
   /** Calls that SA_RESTART does not restart; argument: how many. */
@@ -58,7 +58,7 @@ const scenes = {
     const TIMES = 100;
     const CALLS = 3;
     Object.assign(more, { calls: 0, interrupted: 0 });
-    await withLabels({ flow: 'waits' }, async function flow_waits() {
+    await withLabels({ task: 'waits' }, async function task_waits() {
       while (more.calls < Number(process.argv[4])) {
         more.interrupted += addon.waits(TIMES);
         more.calls += TIMES * CALLS;
@@ -69,18 +69,18 @@ const scenes = {
   },
   /** A fiber: V8 does not know its stack. */
   fiber: () =>
-    steps('fiber', function flow_fiber_step() {
+    steps('fiber', function task_fiber_step() {
       addon.onOtherStack(5_000);
       KINDS.garbage();
     }),
   threads: () =>
-    steps('threads', function flow_threads_step() {
+    steps('threads', function task_threads_step() {
       addon.threads(8, 3_000);
       KINDS.garbage();
     }),
   /** Signals are blocked for a while: the timer's overrun tells what was missed. */
   masked: () =>
-    steps('masked', function flow_masked_step() {
+    steps('masked', function task_masked_step() {
       addon.mask(1);
       addon.spin(30_000);
       KINDS.garbage();
@@ -88,7 +88,7 @@ const scenes = {
     }),
   /** The application's own real-time signals, by the thousand. */
   signals: () =>
-    steps('signals', function flow_signals_step(i) {
+    steps('signals', function task_signals_step(i) {
       const signal = 34 + (i % 10);
       const arrived = addon.storm(signal, 3_000);
       if (arrived !== 3_000) throw new Error(`${arrived} of 3000 signals ${signal} arrived`);
@@ -98,20 +98,20 @@ const scenes = {
   strangers: () => {
     const own = ownSignal();
     const kill = 'i=0; while [ $i -lt 200 ]; do kill -$0 $1; i=$((i+1)); done';
-    return steps('strangers', function flow_strangers_step(i) {
+    return steps('strangers', function task_strangers_step(i) {
       if (i % 20 === 0) spawnSync('sh', ['-c', kill, String(own), String(process.pid)]);
       KINDS.garbage();
     });
   },
   /** A signal to oneself may be the end, which Node prepares for. */
   'own kill': () =>
-    steps('own', function flow_own_step(i) {
+    steps('own', function task_own_step(i) {
       if (i % 20 === 0) process.kill(process.pid, 'SIGWINCH');
       else KINDS.garbage();
     }),
   /** A fork without exec: the child has a copy of everything but timers and threads. */
   fork: () =>
-    steps('fork', function flow_fork_step() {
+    steps('fork', function task_fork_step() {
       const status = addon.forked(8_000);
       if (status !== 0) throw new Error(`child: ${status}`);
       KINDS.garbage();
@@ -121,7 +121,7 @@ const scenes = {
       const addon = require(process.env.TORTURE_ADDON);
       const { withLabels } = require('otelpyroscope');
       addon.mask(${Number(process.argv[4] ?? 0)});
-      withLabels({ flow: 'workers' }, function flow_workers() {
+      withLabels({ task: 'workers' }, function task_workers() {
         addon.spin(30_000);
         addon.callBack(10, () => JSON.parse('{"a":1}'));
         addon.onOtherStack(5_000);
@@ -144,7 +144,7 @@ if (scene === 'born masked') {
   addon.mask(1);
   const before = addon.blocked();
   tortured.start();
-  await steps('born', function flow_born_step() {
+  await steps('born', function task_born_step() {
     addon.spin(5_000);
     KINDS.garbage();
   });
@@ -155,9 +155,9 @@ if (scene === 'born masked') {
 } else if (scene === 'small stack') {
   addon.smallStack(8_192);
   tortured.start();
-  await steps('small', function flow_small_step() {
-    const flow_small_deeper = (n) => (n === 0 ? addon.spin(500) : flow_small_deeper(n - 1) + 1);
-    for (let i = 0; i < 5; i++) flow_small_deeper(5_000);
+  await steps('small', function task_small_step() {
+    const task_small_deeper = (n) => (n === 0 ? addon.spin(500) : task_small_deeper(n - 1) + 1);
+    for (let i = 0; i < 5; i++) task_small_deeper(5_000);
   });
   await tortured.send();
 } else {

@@ -24,7 +24,7 @@ const padding = '//\n'.repeat(lines);
 let made = 0;
 
 function compile() {
-  const name = `flow_big_${made++}`;
+  const name = `task_big_${made++}`;
   const source = `${padding}(function ${name}(n) { let s = 0; while (n--) s += n & 7; return s; })`;
   return new Script(source, { filename: `/nowhere/${name}.js` }).runInThisContext();
 }
@@ -35,7 +35,7 @@ while (processMicros() < end) {
   const functions = Array.from({ length: SCRIPTS }, compile);
   tortured.start();
   for (const work of functions) {
-    await withLabels({ flow: 'big' }, async () => {
+    await withLabels({ task: 'big' }, async () => {
       const until = processMicros() + WORK_MICROS;
       while (processMicros() < until) work(10_000);
       // The loop is woken, and asks V8 for the lines.

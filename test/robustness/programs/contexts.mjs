@@ -20,7 +20,7 @@ const { BasicTracerProvider } = await import('@opentelemetry/sdk-trace-base');
 
 context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
 const tracer = new TracerProvider(new BasicTracerProvider(), {
-  attributeLabels: ['flow'],
+  attributeLabels: ['task'],
   spanIdScope: Scope.AllSpans,
 }).getTracer('contexts');
 const inSpan = (options, parent, fn) =>
@@ -28,26 +28,26 @@ const inSpan = (options, parent, fn) =>
     await fn();
     span.end();
   });
-/** Each calls a function under labels: of a flow, and of others that it has for a while. */
-const { inFlow, inStep } =
+/** Each calls a function under labels: of a task, and of others that it has for a while. */
+const { inTask, inStep } =
   owner === 'spans'
     ? {
-        inFlow: (flow, fn) => inSpan({ attributes: { flow } }, ROOT_CONTEXT, fn),
-        inStep: (flow, step, fn) => inSpan({}, context.active(), fn),
+        inTask: (task, fn) => inSpan({ attributes: { task } }, ROOT_CONTEXT, fn),
+        inStep: (task, step, fn) => inSpan({}, context.active(), fn),
       }
     : {
-        inFlow: (flow, fn) => withLabels({ flow }, fn),
-        inStep: (flow, step, fn) => withLabels({ flow, step: String(step) }, fn),
+        inTask: (task, fn) => withLabels({ task }, fn),
+        inStep: (task, step, fn) => withLabels({ task, step: String(step) }, fn),
       };
 
 const KEPT = 400;
 let made = 0;
 let strayed = 0;
 
-/** A function that is like no other, called as its flow is. */
-const makeFunction = (flow) =>
+/** A function that is like no other, called as its task is. */
+const makeFunction = (task) =>
   new Function(
-    `return function flow_${flow}_${made++}(n, kept) {
+    `return function task_${task}_${made++}(n, kept) {
       let sum = 0;
       for (let i = 0; i < n; i++) {
         const object = { i, text: 'x' + i, inner: [i, { i }] };
@@ -65,24 +65,24 @@ await tortured.run(
     const end = processMicros() + seconds * 1e6;
     const run = async (number) => {
       const kept = [];
-      const flow = String(number);
+      const task = String(number);
       const old = makeFunction(number);
       for (let step = 0; processMicros() < end; step++) {
         const fresh = makeFunction(number);
         for (let i = 0; i < 30; i++) fresh(300, kept);
         old(500, kept);
         await (Math.random() < 0.5 ? null : turn());
-        if (getLabels().flow !== flow) strayed++;
+        if (getLabels().task !== task) strayed++;
         // A label set of its own for a while, and back.
         if (step % 50 === 49) {
-          await inStep(flow, step, async () => {
+          await inStep(task, step, async () => {
             await null;
             old(500, kept);
           });
         }
       }
     };
-    return Promise.all(Array.from({ length: contexts }, (_, i) => inFlow(String(i), () => run(i))));
+    return Promise.all(Array.from({ length: contexts }, (_, i) => inTask(String(i), () => run(i))));
   },
   () => ({ strayed, nested: addon?.count() }),
 );

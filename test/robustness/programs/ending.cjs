@@ -100,7 +100,7 @@ const states = {
   },
   running: () => {
     profiler.start();
-    withLabels({ flow: 'a' }, () => {
+    withLabels({ task: 'a' }, () => {
       work(20_000);
       finish();
     });
@@ -163,7 +163,7 @@ const states = {
   },
   worker: () => {
     profiler.start();
-    withLabels({ flow: 'w' }, () => {
+    withLabels({ task: 'w' }, () => {
       work(20_000);
       profiler.collect();
       ends[end]();

@@ -8,7 +8,7 @@ const { CpuProfiler, withLabels } = require('otelpyroscope');
 const profiler = new CpuProfiler({ intervalMicros: 1_000 });
 profiler.start();
 const begin = process.cpuUsage();
-withLabels({ flow: 'a' }, () => {
+withLabels({ task: 'a' }, () => {
   while (process.cpuUsage(begin).user < 30_000);
 });
 const [left, way] = [Number(process.argv[2]), process.argv[3]];

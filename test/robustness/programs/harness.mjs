@@ -1,7 +1,7 @@
 /**
  * Profiles a program at a high rate, and sends what the profiles say beside what is known.
  *
- * By convention a function `flow_<x>…` runs under the label `flow: <x>`, or is called by one that
+ * By convention a function `task_<x>…` runs under the label `task: <x>`, or is called by one that
  * runs under its own; see ./work.mjs.
  */
 
@@ -11,7 +11,7 @@ import { OTHER_THREADS, readProfile } from '../../support/read-profile.mjs';
 import { mainThreadNanos, processMicros } from '../../support/thread-cpu.mjs';
 
 const COLLECT_MS = 200;
-const FLOW = /^flow_([a-z]+|\d+)/;
+const TASK = /^task_([a-z]+|\d+)/;
 
 const cpu = () => ({ process: processMicros(), thread: mainThreadNanos() / 1e3 });
 
@@ -34,7 +34,7 @@ export class Tortured {
   #begin = [];
   #alone;
 
-  /** @param {{ alone?: boolean }} [options] alone: no flow's function calls another flow's. */
+  /** @param {{ alone?: boolean }} [options] alone: no task's function calls another task's. */
   constructor({ alone = false } = {}) {
     this.#alone = alone;
   }
@@ -98,22 +98,22 @@ export class Tortured {
       // A recursion, of known functions or unknown ones, counts once.
       const names = stack.map(({ name }) => name).filter((name, i, all) => name !== all[i - 1]);
       report.frames += count * names.length;
-      if (labels.flow !== undefined) report.labelled += count;
+      if (labels.task !== undefined) report.labelled += count;
       if (process.env.TORTURE_STACKS && names.includes('(unresolved)')) {
         console.log(count, names.join(' < '));
       }
       report.unresolved += count * names.filter((name) => name === '(unresolved)').length;
-      const flows = names.filter((name) => FLOW.test(name));
-      if (flows.length === 0) continue;
-      if (labels.flow === undefined) report.missing += count;
+      const tasks = names.filter((name) => TASK.test(name));
+      if (tasks.length === 0) continue;
+      if (labels.task === undefined) report.missing += count;
       else {
-        const known = this.#alone ? flows : flows.slice(-1);
-        const wrong = known.find((name) => FLOW.exec(name)[1] !== labels.flow);
+        const known = this.#alone ? tasks : tasks.slice(-1);
+        const wrong = known.find((name) => TASK.exec(name)[1] !== labels.task);
         if (wrong === undefined) continue;
         // An address that is not resolved may be that of the label's own function.
         if (!this.#alone && names.slice(names.lastIndexOf(wrong)).includes('(unresolved)'))
           continue;
-        report.wrong.push(`${wrong} under ${labels.flow}`);
+        report.wrong.push(`${wrong} under ${labels.task}`);
         if (process.env.TORTURE_STACKS) console.log(count, names.join(' < '), labels);
         report.wrongSamples += count;
       }

@@ -22,7 +22,7 @@ const directory = mkdtempSync(path.join(os.tmpdir(), 'snapshots-'));
 process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
 
 /** Made and written in one turn of the loop. */
-function flow_snapshots() {
+function task_snapshots() {
   const file = writeHeapSnapshot(path.join(directory, 'one.heapsnapshot'));
   snapshots++;
   smallest = Math.min(smallest, statSync(file).size);
@@ -32,14 +32,14 @@ const tortured = new Tortured();
 await tortured.run(
   () =>
     Promise.all([
-      withLabels({ flow: 'snapshots' }, async () => {
+      withLabels({ task: 'snapshots' }, async () => {
         while (processMicros() < end) {
-          flow_snapshots();
+          task_snapshots();
           await turn();
         }
       }),
       ...KINDS_OF_WORK.map((kind) =>
-        withLabels({ flow: kind }, async () => {
+        withLabels({ task: kind }, async () => {
           while (processMicros() < end) {
             await KINDS[kind]();
             await turn();

@@ -15,7 +15,7 @@ import { KINDS } from './work.mjs';
 const KINDS_OF_WORK = ['garbage', 'code', 'builtins', 'hops'];
 const CLIENT = fileURLToPath(new URL('inspector-client.mjs', import.meta.url));
 /** The client stops in its first line. */
-function flow_stopped(n) {
+function task_stopped(n) {
   const twice = n * 2;
   return KINDS.builtins() + twice;
 }
@@ -38,14 +38,14 @@ const tortured = new Tortured();
 await tortured.run(
   () =>
     Promise.all([
-      withLabels({ flow: 'stopped' }, async () => {
+      withLabels({ task: 'stopped' }, async () => {
         for (let i = 0; !over; i++) {
-          flow_stopped(i);
+          task_stopped(i);
           await turn();
         }
       }),
       ...KINDS_OF_WORK.map((kind) =>
-        withLabels({ flow: kind }, async () => {
+        withLabels({ task: kind }, async () => {
           while (!over) {
             await KINDS[kind]();
             await turn();

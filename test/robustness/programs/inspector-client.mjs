@@ -67,10 +67,10 @@ await paused;
 await post('Debugger.disable');
 const { result } = await post('Profiler.takePreciseCoverage');
 found.covered = result.some(({ functions }) =>
-  functions.some(({ functionName, ranges }) => functionName === 'flow_stopped' && ranges[0].count),
+  functions.some(({ functionName, ranges }) => functionName === 'task_stopped' && ranges[0].count),
 );
 await post('Profiler.stopPreciseCoverage');
 const { profile } = await post('Profiler.stop');
-found.profiled = profile.nodes.some(({ callFrame }) => callFrame.functionName === 'flow_garbage');
+found.profiled = profile.nodes.some(({ callFrame }) => callFrame.functionName === 'task_garbage');
 console.log(JSON.stringify(found));
 socket.close();

@@ -13,7 +13,7 @@ const kept = [];
 const piece = (i) => ({ i, numbers: Array.from({ length: 500 }, (_, j) => j + 0.5 + i) });
 const PIECES_A_MEGABYTE = 220;
 
-function flow_fill() {
+function task_fill() {
   if (megabytes < 0) {
     while (true) kept.push(piece(kept.length));
   }
@@ -23,13 +23,13 @@ function flow_fill() {
 }
 
 if (process.argv[4] === 'off') {
-  flow_fill();
+  task_fill();
 } else {
   const end = processMicros() + seconds * 1e6;
   const tortured = new Tortured();
   await tortured.run(async () => {
     while (processMicros() < end) {
-      withLabels({ flow: 'fill' }, flow_fill);
+      withLabels({ task: 'fill' }, task_fill);
       await turn();
     }
   });

@@ -1,5 +1,5 @@
 /**
- * All kinds of hard work at once, each in a labelled flow of its own.
+ * All kinds of hard work at once, each in a labelled task of its own.
  * Arguments: seconds of CPU, and the kinds, by comma; none: all.
  */
 
@@ -16,12 +16,12 @@ const tortured = new Tortured();
 await tortured.run(() =>
   Promise.all(
     kinds.map((kind) =>
-      withLabels({ flow: kind }, async () => {
+      withLabels({ task: kind }, async () => {
         for (let step = 0; processMicros() < end; step++) {
           await KINDS[kind]();
           if (step % 10 === 0) globalThis.gc?.({ type: step % 40 === 0 ? 'major' : 'minor' });
           await turn();
-          if (getLabels().flow !== kind) throw new Error(`${kind} runs as ${getLabels().flow}`);
+          if (getLabels().task !== kind) throw new Error(`${kind} runs as ${getLabels().task}`);
         }
       }),
     ),

@@ -15,7 +15,7 @@ const [tool, steps, seconds] = process.argv.slice(2);
 const KINDS_OF_WORK = ['garbage', 'code', 'builtins', 'hops'];
 
 /** A function of some kind of work: one kind alone may have less CPU than a sampler looks at. */
-const isOfFlow = (name) => name.startsWith('flow_');
+const isOfTask = (name) => name.startsWith('task_');
 
 let session;
 const post = (method, params) =>
@@ -38,7 +38,7 @@ const tools = {
     },
     async stop() {
       const { profile } = await post('Profiler.stop');
-      return profile.nodes.some((node) => isOfFlow(node.callFrame.functionName));
+      return profile.nodes.some((node) => isOfTask(node.callFrame.functionName));
     },
   },
   coverage: {
@@ -51,7 +51,7 @@ const tools = {
       const { result } = await post('Profiler.takePreciseCoverage');
       await post('Profiler.stopPreciseCoverage');
       return result.some(({ functions }) =>
-        functions.some((fn) => fn.functionName === 'flow_garbage'),
+        functions.some((fn) => fn.functionName === 'task_garbage'),
       );
     },
   },
@@ -110,7 +110,7 @@ const tools = {
     },
     stop() {
       const profile = this.time.stop();
-      return profile.stringTable.strings.some(isOfFlow);
+      return profile.stringTable.strings.some(isOfTask);
     },
   },
 };
@@ -124,7 +124,7 @@ async function work() {
   const end = processMicros() + Number(seconds) * 1e6;
   await Promise.all(
     KINDS_OF_WORK.map((kind) =>
-      withLabels({ flow: kind }, async () => {
+      withLabels({ task: kind }, async () => {
         while (processMicros() < end) {
           await KINDS[kind]();
           await turn();

@@ -16,7 +16,7 @@ if (process.argv[2] === 'child' || cluster.isWorker) {
   // A profile of its own, beside its parent's.
   const tortured = new Tortured();
   tortured.start();
-  withLabels({ flow: 'garbage' }, () => KINDS.garbage());
+  withLabels({ task: 'garbage' }, () => KINDS.garbage());
   await tortured.stop();
   process.exit(7);
 } else {
@@ -59,7 +59,7 @@ if (process.argv[2] === 'child' || cluster.isWorker) {
   const end = processMicros() + Number(process.argv[2]) * 1e6;
   const tortured = new Tortured();
   tortured.start();
-  await withLabels({ flow: 'processes' }, async function flow_processes() {
+  await withLabels({ task: 'processes' }, async function task_processes() {
     await Promise.all(Object.values(slow).map((way) => way()));
     while (processMicros() < end) {
       await Promise.all(Object.values(ways).map(async (way) => way()));

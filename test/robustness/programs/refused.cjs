@@ -15,14 +15,14 @@ try {
   code = error.code ?? String(error);
 }
 const begin = process.cpuUsage();
-withLabels({ flow: 'a' }, () => {
+withLabels({ task: 'a' }, () => {
   while (process.cpuUsage(begin).user < 100_000);
 });
 const joined = Array.from(
   { length: workers },
   () =>
     new Promise((resolve, reject) => {
-      const source = `require('otelpyroscope').withLabels({ flow: 'w' }, () => {
+      const source = `require('otelpyroscope').withLabels({ task: 'w' }, () => {
         const begin = process.cpuUsage();
         while (process.cpuUsage(begin).user < 30_000);
       })`;
@@ -31,7 +31,7 @@ const joined = Array.from(
 );
 (async () => {
   const exits = await Promise.all(joined);
-  const labels = withLabels({ flow: 'a' }, () => getLabels());
+  const labels = withLabels({ task: 'a' }, () => getLabels());
   const { running } = profiler;
   const bytes = running ? (await profiler.stop()).length : 0;
   const after = caught();

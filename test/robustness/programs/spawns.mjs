@@ -25,7 +25,7 @@ async function run() {
 
 const tortured = new Tortured();
 tortured.start();
-await withLabels({ flow: 'spawns' }, async function flow_spawns() {
+await withLabels({ task: 'spawns' }, async function task_spawns() {
   for (let done = 0; done < total; done += AT_ONCE + 1) {
     const running = Array.from({ length: AT_ONCE }, run);
     const { status, signal, error } = spawnSync(...COMMAND);

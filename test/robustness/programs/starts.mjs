@@ -37,9 +37,9 @@ function check(bytes, expected) {
   for (const { stack, labels, count } of profile.samples) {
     if (stack[0]?.name === OTHER_THREADS) continue;
     report.samples += count;
-    const flow = /^flow_([a-z]+)/.exec(stack.findLast(({ name }) => /^flow_/.test(name))?.name);
-    if (labels.flow !== undefined && labels.flow !== expected) report.wrong.push(labels);
-    else if (flow !== null && flow[1] !== expected) report.wrong.push({ flow: flow[1], expected });
+    const task = /^task_([a-z]+)/.exec(stack.findLast(({ name }) => /^task_/.test(name))?.name);
+    if (labels.task !== undefined && labels.task !== expected) report.wrong.push(labels);
+    else if (task !== null && task[1] !== expected) report.wrong.push({ task: task[1], expected });
   }
 }
 
@@ -54,7 +54,7 @@ for (let i = 0; i < times; i++) {
   first.start();
   if (way !== 0) second.start();
   report.starts += way === 0 ? 1 : 2;
-  withLabels({ flow: kind }, () => {
+  withLabels({ task: kind }, () => {
     const end = processMicros() + WORK_MICROS;
     do KINDS[kind]();
     while (i % WORKS_EVERY === 0 && processMicros() < end);

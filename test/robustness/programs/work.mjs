@@ -12,7 +12,7 @@ const require = createRequire(import.meta.url);
 let made = 0;
 
 const survivors = [];
-function flow_garbage() {
+function task_garbage() {
   let sum = 0;
   for (let i = 0; i < 5_000; i++) {
     const object = { i, text: `x${i}`, inner: [i, { i }] };
@@ -23,7 +23,7 @@ function flow_garbage() {
 }
 
 /** Optimized for one shape, and run with another, again and again. */
-function flow_deopt() {
+function task_deopt() {
   const add = new Function('a', 'b', `return a.x + b.y; /* ${made++} */`);
   const loop = new Function(
     'add',
@@ -68,7 +68,7 @@ function moduleFolder() {
 }
 
 /** Code that comes and goes: eval, new Function, scripts, modules. */
-function flow_code() {
+function task_code() {
   let sum = 0;
   for (let i = 0; i < 10; i++) {
     const id = made++;
@@ -94,16 +94,16 @@ function flow_code() {
 }
 
 /** Down to the end of the stack, in many kinds of frames, and back by an exception. */
-function flow_recursion() {
+function task_recursion() {
   let depth = 0;
-  function flow_recursion_down(n) {
+  function task_recursion_down(n) {
     depth++;
-    if (n % 3 === 0) return [n].map((value) => flow_recursion_down(value + 1))[0];
-    if (n % 3 === 1) return Reflect.apply(flow_recursion_down, undefined, [n + 1]);
-    return flow_recursion_down(n + 1) + 1;
+    if (n % 3 === 0) return [n].map((value) => task_recursion_down(value + 1))[0];
+    if (n % 3 === 1) return Reflect.apply(task_recursion_down, undefined, [n + 1]);
+    return task_recursion_down(n + 1) + 1;
   }
   try {
-    flow_recursion_down(0);
+    task_recursion_down(0);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
   }
@@ -181,8 +181,8 @@ function makeWasm() {
 }
 
 let wasm;
-function flow_wasm() {
-  if (instance === undefined) return flow_wasm_without();
+function task_wasm() {
+  if (instance === undefined) return task_wasm_without();
   if (wasm === undefined || made++ % 10 === 0) wasm = instance();
   let sum = wasm.fib(18);
   for (const name of made % 5 === 0 ? ['trap', 'deep'] : ['trap']) {
@@ -195,26 +195,26 @@ function flow_wasm() {
   return sum;
 }
 /** Where there is no WebAssembly (--jitless). */
-function flow_wasm_without() {
+function task_wasm_without() {
   let x = 1;
   for (let i = 0; i < 20_000; i++) x = (x * 48_271) % 2_147_483_647;
   return x;
 }
 
 let context;
-function flow_contexts() {
+function task_contexts() {
   if (context === undefined || made++ % 20 === 0) {
     context = createContext({ result: 0 });
     runInContext(
-      'function flow_contexts_inside(n) { let s = 0; for (let i = 0; i < n; i++) s += [i, i].length; return s; }',
+      'function task_contexts_inside(n) { let s = 0; for (let i = 0; i < n; i++) s += [i, i].length; return s; }',
       context,
     );
   }
-  return runInContext('result = flow_contexts_inside(3000)', context);
+  return runInContext('result = task_contexts_inside(3000)', context);
 }
 
 /** Builtins that call back, interpreted and compiled regular expressions, proxies, getters. */
-function flow_builtins() {
+function task_builtins() {
   const numbers = Array.from({ length: 300 }, (_, i) => (i * 7_919) % 301);
   numbers.sort((a, b) => a - b);
   const proxy = new Proxy(
@@ -230,7 +230,7 @@ function flow_builtins() {
   return sum + structuredClone({ numbers }).numbers.length;
 }
 
-function flow_native() {
+function task_native() {
   const text = Buffer.alloc(20_000, 'some text to compress');
   inflateSync(deflateSync(text));
   pbkdf2Sync('a', 'b', 300, 32, 'sha256');
@@ -242,13 +242,13 @@ function flow_native() {
   return text.toString('base64').length;
 }
 
-/** Promises, generators and async generators, a hundred flows deep. */
-async function flow_hops() {
-  async function* flow_hops_numbers() {
+/** Promises, generators and async generators, a hundred tasks deep. */
+async function task_hops() {
+  async function* task_hops_numbers() {
     for (let i = 0; i < 30; i++) yield await i;
   }
   let sum = 0;
-  for await (const n of flow_hops_numbers()) {
+  for await (const n of task_hops_numbers()) {
     for (let i = 0; i < 500; i++) sum += (i * n) & 3;
   }
   await Promise.all(Array.from({ length: 30 }, async (_, i) => (await null, (sum += i))));
@@ -257,13 +257,13 @@ async function flow_hops() {
 
 /** Kind → a step of it, sync or not. */
 export const KINDS = {
-  garbage: flow_garbage,
-  deopt: flow_deopt,
-  code: flow_code,
-  recursion: flow_recursion,
-  wasm: flow_wasm,
-  contexts: flow_contexts,
-  builtins: flow_builtins,
-  native: flow_native,
-  hops: flow_hops,
+  garbage: task_garbage,
+  deopt: task_deopt,
+  code: task_code,
+  recursion: task_recursion,
+  wasm: task_wasm,
+  contexts: task_contexts,
+  builtins: task_builtins,
+  native: task_native,
+  hops: task_hops,
 };

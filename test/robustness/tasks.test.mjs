@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { buildAddon, buildPreload } from './build.mjs';
 import { ALL, program, reportOf, torture, tortures } from './torture.mjs';
 
-const FLOWS = program('flows.mjs');
+const TASKS = program('tasks.mjs');
 const SPANS = program('nested-spans.mjs');
 const STARTS = program('starts.mjs');
 const CHURN = fileURLToPath(new URL('../integration/fixtures/workers/churn.mjs', import.meta.url));
@@ -25,7 +25,7 @@ const LEFT_ALLOCATED_BYTES = 3e6;
 const LONG_MS = 1_800_000;
 
 tortures('torture by numbers', function () {
-  for (const [flags, flows, short] of [
+  for (const [flags, tasks, short] of [
     [[], 30_000, true],
     [[], 100_000, false],
     [['--no-async-context-frame'], 100_000, false],
@@ -40,19 +40,19 @@ tortures('torture by numbers', function () {
       continue;
     }
     torture(
-      `is survived: ${flows} async contexts at once ${flags.join(' ')}`,
+      `is survived: ${tasks} async contexts at once ${flags.join(' ')}`,
       { short },
       async () => {
-        const report = await reportOf(['--expose-gc', ...flags, FLOWS, String(flows)], {
+        const report = await reportOf(['--expose-gc', ...flags, TASKS, String(tasks)], {
           timeoutMs: 200_000,
         });
         const text = JSON.stringify(report);
         assert.equal(report.strayed, 0, text);
         assert.equal(report.wrongSpans, 0, text);
         assert.ok(report.spans > 0, text);
-        assert.ok(report.kept >= 3 * Math.min(flows, TABLE / 2), text);
-        assert.equal(report.kept + report.lost, 3 * flows, text);
-        if (flows < TABLE) assert.equal(report.lost, 0, text);
+        assert.ok(report.kept >= 3 * Math.min(tasks, TABLE / 2), text);
+        assert.equal(report.kept + report.lost, 3 * tasks, text);
+        if (tasks < TABLE) assert.equal(report.lost, 0, text);
         assert.ok(report.activeLabelSets < 100, text);
         assert.ok(report.after < report.before + KEPT_BYTES, `memory is not given back: ${text}`);
       },

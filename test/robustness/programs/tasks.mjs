@@ -1,5 +1,5 @@
 /**
- * A hundred thousand labelled flows at once, all of them waiting, then all of them working.
+ * A hundred thousand labelled tasks at once, all of them waiting, then all of them working.
  * Argument: how many. More than the table of label sets holds: the oldest may lose their labels,
  * and none may get another's.
  */
@@ -10,7 +10,7 @@ import { createBurners } from '../../support/burners.mjs';
 import { OTHER_THREADS, readProfile } from '../../support/read-profile.mjs';
 import { Tortured } from './harness.mjs';
 
-const flows = Number(process.argv[2]);
+const tasks = Number(process.argv[2]);
 const NAMES = 64;
 const burners = [...createBurners(Array.from({ length: NAMES }, (_, i) => String(i))).values()];
 
@@ -21,9 +21,9 @@ tortured.start();
 let open;
 const gate = new Promise((resolve) => (open = resolve));
 
-async function flow(i) {
+async function task(i) {
   const span = i.toString(16).padStart(16, '0');
-  await withLabels({ flow: String(i % NAMES), span_id: span }, async () => {
+  await withLabels({ task: String(i % NAMES), span_id: span }, async () => {
     await gate;
     for (let step = 0; step < 3; step++) {
       burners[i % NAMES](4);
@@ -43,13 +43,13 @@ function check(bytes) {
     if (name === undefined || labels.span_id === undefined) continue;
     report.spans += count;
     const i = Number.parseInt(labels.span_id, 16);
-    if (name !== `burn_${i % NAMES}` || labels.flow !== String(i % NAMES))
+    if (name !== `burn_${i % NAMES}` || labels.task !== String(i % NAMES))
       report.wrongSpans += count;
   }
 }
 
 const before = heapOf();
-const running = Array.from({ length: flows }, (_, i) => flow(i));
+const running = Array.from({ length: tasks }, (_, i) => task(i));
 const during = heapOf();
 open();
 await Promise.all(running);
