@@ -37,6 +37,9 @@ class CarriedLabel {
   bool LearnShape(v8::Isolate* isolate, v8::Local<v8::Object> sample,
                   v8::Local<v8::Name> key);
 
+  // Forgets the storage and all hidden classes.
+  void Forget();
+
   // Whether Read() finds the id of this object.
   bool CanRead(v8::Local<v8::Object> context) const;
 
@@ -56,8 +59,6 @@ class CarriedLabel {
   SIGNAL_SAFE uint32_t Read(uintptr_t object) const noexcept;
 
  private:
-  void Forget();
-
   // Where objects of one hidden class have the id. V8 gives all of them the
   // same place; an object that gets or loses a property has another class.
   struct Shape {

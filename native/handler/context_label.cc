@@ -153,6 +153,8 @@ bool IsAsKnown(uintptr_t map, uint16_t* type) {
 
 void ContextLabel::SetStorage(v8::Isolate* isolate,
                               v8::Local<v8::Object> storage) {
+  // With another storage, ids begin again, and contexts may carry old ones.
+  if (storage_ != storage) carried_.Forget();
   Reset();
   storage_.Reset(isolate, storage);
   std::atomic_signal_fence(std::memory_order_release);
