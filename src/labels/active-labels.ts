@@ -11,8 +11,8 @@ import {
   probeContinuation,
   probeTemporaryStorage,
   storagesUseHooks,
-  type Carrier,
-  type Carriers,
+  type ContextObject,
+  type Contexts,
 } from './probes.js';
 import type { NativeLabels } from '../addon/loader.js';
 import { threadSingleton } from '../util/thread-singleton.js';
@@ -20,15 +20,15 @@ import { threadSingleton } from '../util/thread-singleton.js';
 /** Where the signal handler finds the id of the running code; `'none'`: samples have no labels. */
 export type LabelSource = 'continuation' | 'label-word' | 'none';
 
-/** The id of a carrier whose property the sampler cannot read. */
+/** The id of a context whose property the sampler cannot read. */
 const UNREADABLE = -1;
 
 /**
  * The current labels, one object per thread.
  *
  * An async context carries the id of its label set, a small integer, in an AsyncLocalStorage, or,
- * where that has none, in its carrier: a context of OpenTelemetry, if `carryBy` has found that the
- * sampler can read it there. The signal handler reads the id, and a sample stores only that.
+ * where that has none, in the active context of OpenTelemetry, if `carryBy` has found that the sampler
+ * can read it there. The signal handler reads the id, and a sample stores only that.
  * Everything works without a sampler; `connect` is called before it runs, `disconnect` after it.
  */
 export class ActiveLabels {
@@ -48,11 +48,11 @@ export class ActiveLabels {
   #labelWord: Int32Array | undefined;
   /** Whether the addon has read an id from the continuation; it still can after `disconnect`. */
   #readsFrames = false;
-  /** The carriers whose ids the sampler can read. */
-  #carriers: Carriers | undefined;
-  /** The property of a carrier with its id, or `UNREADABLE`. */
+  /** The contexts whose ids the sampler can read. */
+  #contexts: Contexts | undefined;
+  /** The property of a context with its id, or `UNREADABLE`. */
   #carriedKey = Symbol('otelpyroscope.label-id');
-  /** Carriers that were asked about, and constructors of carriers that the addon was to learn. */
+  /** Contexts that were asked about, and constructors of contexts that the addon was to learn. */
   #asked = new WeakSet<object>();
   /** Whether there have been labels of the user's own, which depend on the async context. */
   hasUserLabels = false;
@@ -83,10 +83,10 @@ export class ActiveLabels {
   currentId(): number {
     const stored = this.storedId();
     if (stored !== 0) return stored === NO_LABELS ? 0 : stored;
-    return this.#carriers === undefined ? 0 : this.#carriedId(this.#carriers.active());
+    return this.#contexts === undefined ? 0 : this.#carriedId(this.#contexts.active());
   }
 
-  /** Returns the id in the storage: `NO_LABELS`, or 0: that of the carrier, if it has one. */
+  /** Returns the id in the storage: `NO_LABELS`, or 0: that of the context, if it has one. */
   storedId(): number {
     return this.#storage?.getStore() ?? 0;
   }
@@ -124,43 +124,43 @@ export class ActiveLabels {
   }
 
   /**
-   * Lets these carriers carry ids, if the sampler can read them there; returns whether it can. Others
+   * Lets these contexts carry ids, if the sampler can read them there; returns whether it can. Others
    * that carried them do so no longer.
    */
-  carryBy(carriers: Carriers): boolean {
-    if (this.#carriers === carriers) return true;
+  carryBy(contexts: Contexts): boolean {
+    if (this.#contexts === contexts) return true;
     const native = this.#native;
     if (!this.#readsFrames || native?.findContextStorage === undefined) return false;
-    if (this.#asked.has(carriers)) return false;
-    this.#carriers = undefined;
-    this.#asked.add(carriers);
-    if (!probeCarriedLabels(native, this.#carriedKey, carriers)) return false;
-    this.#carriers = carriers;
+    if (this.#asked.has(contexts)) return false;
+    this.#contexts = undefined;
+    this.#asked.add(contexts);
+    if (!probeCarriedLabels(native, this.#carriedKey, contexts)) return false;
+    this.#contexts = contexts;
     return true;
   }
 
-  /** Whether an id in the storage is needed for labels that differ from those of the carrier. */
+  /** Whether contexts carry ids, so that one that is stored replaces that of the active context. */
   get areCarried(): boolean {
-    return this.#carriers !== undefined;
+    return this.#contexts !== undefined;
   }
 
-  /** Whether the carrier carries an id that stands for a set. */
-  carriesSet(carrier: Carrier): boolean {
-    return this.#table.isKnown(this.#carriedId(carrier));
+  /** Whether the context carries an id that stands for a set. */
+  carriesSet(context: ContextObject): boolean {
+    return this.#table.isKnown(this.#carriedId(context));
   }
 
   /**
-   * Lets the carrier carry the set, or no labels, in all async contexts that have it. Returns false
+   * Lets the context carry the set, or no labels, in all async contexts that have it. Returns false
    * where the sampler could not read that.
    */
-  carry(carrier: Carrier, set: LabelSet | undefined): boolean {
-    if (set === undefined) return this.#carriedId(carrier) === 0;
+  carry(context: ContextObject, set: LabelSet | undefined): boolean {
+    if (set === undefined) return this.#carriedId(context) === 0;
     const key = this.#carriedKey;
-    if (carrier[key] === UNREADABLE) return false;
+    if (context[key] === UNREADABLE) return false;
     try {
-      carrier[key] = this.#idOf(set);
-      if (this.#canRead(carrier)) return true;
-      carrier[key] = UNREADABLE;
+      context[key] = this.#idOf(set);
+      if (this.#canRead(context)) return true;
+      context[key] = UNREADABLE;
     } catch {
       // It is frozen, or its class cannot be constructed.
     }
@@ -228,7 +228,7 @@ export class ActiveLabels {
     native.setLabelStorage(this.#storage ?? null);
     if (this.#native !== native) {
       this.#hook = undefined;
-      this.#carriers = undefined;
+      this.#contexts = undefined;
       this.#asked = new WeakSet();
     }
     this.#native = native;
@@ -293,30 +293,30 @@ export class ActiveLabels {
     return 'none';
   }
 
-  /** Whether the sampler can read ids of this carrier; lets it learn where others of its kind have them. */
-  #canRead(carrier: Carrier): boolean {
+  /** Whether the sampler can read ids of this context; lets it learn where others of its kind have them. */
+  #canRead(context: ContextObject): boolean {
     const native = this.#native;
-    if (native?.canReadContext?.(carrier) === true) return true;
-    const { constructor: make } = carrier as { constructor: unknown };
+    if (native?.canReadContext?.(context) === true) return true;
+    const { constructor: make } = context as { constructor: unknown };
     if (typeof make !== 'function' || this.#asked.has(make)) return false;
     this.#asked.add(make);
-    const sample = Reflect.construct(make, []) as Carrier;
+    const sample = Reflect.construct(make, []) as ContextObject;
     sample[this.#carriedKey] = 0;
     return (
       native?.learnContextShape?.(sample, this.#carriedKey) === true &&
-      native.canReadContext?.(carrier) === true
+      native.canReadContext?.(context) === true
     );
   }
 
   /** A wrong context may be given to the context manager: `undefined`, or no object. */
-  #carriedId(carrier: Carrier | undefined): number {
-    const id = carrier?.[this.#carriedKey];
+  #carriedId(context: ContextObject | undefined): number {
+    const id = context?.[this.#carriedKey];
     return id === undefined || id === UNREADABLE ? 0 : id;
   }
 
   /** The id to store for no labels. */
   get #none(): number {
-    return this.#carriers === undefined ? 0 : NO_LABELS;
+    return this.#contexts === undefined ? 0 : NO_LABELS;
   }
 
   /** Returns `before`, or no labels if a newer set has its index: ids without a set are reused some day. */
@@ -356,7 +356,7 @@ export class ActiveLabels {
   /** Takes the labels from existing async contexts, so that no id of theirs can mean a new set. */
   #replaceStorage(): void {
     this.#table.nextHalf();
-    this.#carriers = undefined;
+    this.#contexts = undefined;
     this.#asked = new WeakSet();
     this.#carriedKey = Symbol('otelpyroscope.label-id');
     this.#storage?.disable();

@@ -3,17 +3,17 @@ import { AsyncLocalStorage, AsyncResource, createHook } from 'node:async_hooks';
 import { PROBE_IDS } from './label-table.js';
 import type { NativeLabels } from '../addon/loader.js';
 
-/** An object that carries the id of a label set, under a symbol. */
-export type Carrier = Record<symbol, number | undefined>;
+/** A context of OpenTelemetry, as an object that carries the id of a label set under a symbol. */
+export type ContextObject = Record<symbol, number | undefined>;
 
-/** Has one carrier for each async context: OpenTelemetry's context manager and its contexts. */
-export interface Carriers {
-  /** Returns the carrier of this async context. */
-  active(): Carrier;
-  /** Returns a new carrier for a probe. */
-  make(): Carrier;
-  /** Calls `fn` in an async context with this carrier. */
-  activate<T>(carrier: Carrier, fn: () => T): T;
+/** The contexts of a context manager: each async context has an active one. */
+export interface Contexts {
+  /** Returns the context of this async context. */
+  active(): ContextObject;
+  /** Returns a new context for a probe. */
+  make(): ContextObject;
+  /** Calls `fn` in an async context with this context. */
+  activate<T>(context: ContextObject, fn: () => T): T;
 }
 
 /**
@@ -107,24 +107,24 @@ export function probeBeforeHook(storage: AsyncLocalStorage<number>): boolean {
 }
 
 /**
- * Can the addon read the label id that a carrier of these carries under `key`?
+ * Can the addon read the label id that a context of these carries under `key`?
  *
- * Has the addon find the storage of the active carrier and where a carrier has the property, and
- * then read the ids of two carriers, inside one another and outside as well. `true`: no storage of
- * ours is needed for the labels of carriers. `false`: their ids are put into our storage.
+ * Has the addon find the storage of the active context and where a context has the property, and
+ * then read the ids of two contexts, inside one another and outside as well. `true`: no storage of
+ * ours is needed for the labels of contexts. `false`: their ids are put into our storage.
  */
-export function probeCarriedLabels(native: NativeLabels, key: symbol, carriers: Carriers): boolean {
+export function probeCarriedLabels(native: NativeLabels, key: symbol, contexts: Contexts): boolean {
   const [first, second] = PROBE_IDS;
-  const make = (id: number): Carrier => {
-    const carrier = carriers.make();
-    carrier[key] = id;
-    return carrier;
+  const make = (id: number): ContextObject => {
+    const context = contexts.make();
+    context[key] = id;
+    return context;
   };
   const read = (): number => native.probeContinuationLabel();
   const probe = (): boolean => {
-    const before = carriers.active();
+    const before = contexts.active();
     const sample = make(first);
-    const isFound = carriers.activate(
+    const isFound = contexts.activate(
       sample,
       () =>
         native.findContextStorage?.(sample) === true &&
@@ -133,20 +133,20 @@ export function probeCarriedLabels(native: NativeLabels, key: symbol, carriers: 
     if (!isFound) return false;
     const [one, two] = [make(first), make(second)];
     const readInside = (): boolean => {
-      const inside = carriers.activate(one, read);
+      const inside = contexts.activate(one, read);
       return inside === first && read() === second;
     };
     return (
-      carriers.activate(one, read) === first &&
-      carriers.activate(two, readInside) &&
-      carriers.activate(carriers.make(), read) === 0 &&
-      carriers.active() === before
+      contexts.activate(one, read) === first &&
+      contexts.activate(two, readInside) &&
+      contexts.activate(contexts.make(), read) === 0 &&
+      contexts.active() === before
     );
   };
   try {
     return inContextSnapshot(probe);
   } catch {
-    // Carriers of this kind cannot be made, or not be activated.
+    // Contexts of this kind cannot be made, or not be activated.
     return false;
   }
 }

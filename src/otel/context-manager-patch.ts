@@ -4,7 +4,7 @@ import { activeLabels } from '../labels/active-labels.js';
 import { warnOnce } from '../util/diagnostics.js';
 import { registeredContextManager } from './api-globals.js';
 import type { LabelSet } from '../labels/label-set.js';
-import type { Carrier, Carriers } from '../labels/probes.js';
+import type { ContextObject, Contexts } from '../labels/probes.js';
 import { bindCallsWith, type ContextManager, type Token } from './context-manager-probes.js';
 import { restoringToken } from './restoring-token.js';
 import { labelSetOf } from './span-labels.js';
@@ -52,9 +52,9 @@ function patch(manager: Manager): void {
   Object.defineProperty(manager, PATCHED, { value: true, configurable: true });
   const needsBindPatch = !bindCallsWith(manager);
   const before = METHODS.map((name) => Object.getOwnPropertyDescriptor(manager, name));
-  const carriers = carriersOf(manager);
-  patchWith(manager, carriers);
-  if (typeof manager.attach === 'function') patchAttach(manager, manager.attach, carriers);
+  const contexts = contextsOf(manager);
+  patchWith(manager, contexts);
+  if (typeof manager.attach === 'function') patchAttach(manager, manager.attach, contexts);
   if (needsBindPatch) patchBind(manager);
   const patched = METHODS.map((name) => manager[name]);
   patches.set(manager, () => {
@@ -97,18 +97,18 @@ function callWith(fn: Callback, thisArg: unknown, args: unknown[]): Callback {
 }
 
 /** Call this before the manager is patched. */
-function carriersOf(manager: Manager): Carriers {
+function contextsOf(manager: Manager): Contexts {
   const activate = manager.with;
-  const active = (): Carrier => manager.active() as unknown as Carrier;
+  const active = (): ContextObject => manager.active() as unknown as ContextObject;
   return {
     active,
     // Not made from the active context: the addon keeps it.
-    make: () => Reflect.construct(active().constructor as unknown as Newable, []) as Carrier,
-    activate: (carrier, fn) => activate.call(manager, carrier as unknown as Context, fn) as never,
+    make: () => Reflect.construct(active().constructor as unknown as Newable, []) as ContextObject,
+    activate: (context, fn) => activate.call(manager, context as unknown as Context, fn) as never,
   };
 }
 
-function patchWith(manager: Manager, carriers: Carriers): void {
+function patchWith(manager: Manager, contexts: Contexts): void {
   const original = manager.with;
   // Called at every activation of a context: no closure, which would also put the arguments into an
   // object of their own, and no array of arguments (nearly always there are none, or a span).
@@ -116,7 +116,7 @@ function patchWith(manager: Manager, carriers: Carriers): void {
     const hasArg = arguments.length > 3 && more.length === 0;
     if (more.length > 0) fn = callWith(fn as Callback, thisArg, [arg, ...more]);
     const before = activeLabels.storedId();
-    if (before === 0 && this === manager && carriesItsLabels(context, carriers)) {
+    if (before === 0 && this === manager && carriesItsLabels(context, contexts)) {
       const { writes } = activeLabels;
       try {
         if (hasArg) return original.call(this, context, fn, thisArg, arg);
@@ -148,26 +148,26 @@ function patchWith(manager: Manager, carriers: Carriers): void {
  * Lets the context carry its labels; returns whether it does. Then nothing has to be stored, unless
  * an id is stored already.
  */
-function carriesItsLabels(context: Context, carriers: Carriers): boolean {
-  if (!activeLabels.carryBy(carriers)) return false;
+function carriesItsLabels(context: Context, contexts: Contexts): boolean {
+  if (!activeLabels.carryBy(contexts)) return false;
   if (activeLabels.hasUserLabels && activeLabels.current()?.user !== undefined) return false;
-  const carrier = context as unknown as Carrier;
+  const object = context as unknown as ContextObject;
   return (
-    activeLabels.carriesSet(carrier) ||
-    activeLabels.carry(carrier, labelSetOrNone(context, undefined))
+    activeLabels.carriesSet(object) ||
+    activeLabels.carry(object, labelSetOrNone(context, undefined))
   );
 }
 
 function patchAttach(
   manager: Manager,
   original: (context: Context) => Token,
-  carriers: Carriers,
+  contexts: Contexts,
 ): void {
   manager.attach = function (this: Manager, context) {
     const before = activeLabels.storedId();
     const current = activeLabels.current();
     const set = labelSetOrNone(context, current);
-    const isCarried = before === 0 && this === manager && carriesItsLabels(context, carriers);
+    const isCarried = before === 0 && this === manager && carriesItsLabels(context, contexts);
     const token = original.call(this, context);
     if (isCarried ? this.active() === context : isStored(set, current, before)) return token;
     const restoring = restoringToken(token, () => activeLabels.restore(before));
