@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installNode } from '../../scripts/lib/nodes.mjs';
+import { MAGLEV_HAS_POSITIONS } from '../support/maglev.mjs';
 import { EMULATED, runNode } from '../support/run-child.mjs';
 
 const fixture = fileURLToPath(new URL('fixtures/frames/maglev.mjs', import.meta.url));
@@ -21,7 +22,7 @@ describe('functions that Maglev has inlined', function () {
   this.slow(10_000);
 
   // Node 20's Maglev is not finished, and Node 22 has none since 22.9.
-  if (Number(process.versions.modules) >= 137) {
+  if (MAGLEV_HAS_POSITIONS) {
     it('have their names', async function () {
       const { leaves, unknownInlined, stderr } = await resultOf();
       assert.ok(leaves.innermost > 0.8, JSON.stringify(leaves));
