@@ -19,6 +19,7 @@ export type {
   PprofHandlerOptions,
   ProfilerErrorCode,
   ProfilerMetrics,
+  ClockInUse,
   SampleClock,
   PyroscopeAgent,
   PyroscopeConfig,

@@ -2,12 +2,8 @@
 export { CpuProfiler, type ProfilerMetrics } from './profiler/cpu-profiler.js';
 export { ProfilerError, type ProfilerErrorCode } from './util/errors.js';
 export type { PyroscopeConfig, PyroscopeProtocol } from './options/pyroscope.js';
-export {
-  Scope,
-  type CpuProfilerOptions,
-  type LabelOptions,
-  type SampleClock,
-} from './options/options.js';
+export { Scope, type CpuProfilerOptions, type LabelOptions } from './options/options.js';
+export type { ClockInUse, SampleClock } from './util/sample-clock.js';
 export { pprofHandler, type PprofHandler, type PprofHandlerOptions } from './pull/pprof-handler.js';
 export { servePprof, type ServePprofOptions } from './pull/pprof-server.js';
 export { startPyroscope, type PyroscopeAgent, type PyroscopeMetrics } from './pyroscope/agent.js';

@@ -131,9 +131,7 @@ Napi::Value OpenWindow(const Napi::CallbackInfo& info) {
   SamplingOptions sampling;
   sampling.interval_ns = uint64_t{ToUint32(info[0])} * 1000;
   sampling.max_frames = ToUint32(info[1]);
-  if (info[3].As<Napi::String>().Utf8Value() == "precise") {
-    sampling.clock = SampleClock::kPrecise;
-  }
+  sampling.clock = ToSampleClock(info[3]);
   const ProfiledThread::Opened opened = ThreadOf(info)->OpenWindow(sampling);
   if (opened.error != 0) {
     return Napi::String::New(env, strerror(opened.error));

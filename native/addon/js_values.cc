@@ -1,10 +1,41 @@
 #include "addon/js_values.h"
 
+#include <cerrno>
 #include <cstring>
+#include <string>
 
 #include "addon/batch_arrays.h"
 
 namespace otelpyroscope {
+namespace {
+
+struct ClockName {
+  SampleClock clock;
+  const char* name;
+};
+constexpr ClockName kClockNames[] = {
+    {SampleClock::kTick, "tick"},
+    {SampleClock::kPrecise, "precise"},
+    {SampleClock::kPerf, "perf"},
+    {SampleClock::kAuto, "auto"},
+};
+
+const char* NameOf(SampleClock clock) {
+  for (const ClockName& each : kClockNames) {
+    if (each.clock == clock) return each.name;
+  }
+  return "";
+}
+
+std::string TextOfRefusal(int refusal) {
+  if (refusal == 0) return "";
+  if (refusal == CpuTimer::kFiltered) return "seccomp";
+  if (refusal == CpuTimer::kFreezes) return "Linux 6.16 or 6.17";
+  if (refusal == EBUSY) return "SIGURG is in use";
+  return strerror(refusal);
+}
+
+}  // namespace
 
 v8::Local<v8::Value> ToV8(const Napi::Value& value) {
   const napi_value handle = value;
@@ -27,6 +58,14 @@ uint32_t ToUint32(const Napi::Value& value) {
 
 uint64_t ToUint64(const Napi::Value& value) {
   return static_cast<uint64_t>(value.As<Napi::Number>().Int64Value());
+}
+
+SampleClock ToSampleClock(const Napi::Value& value) {
+  const std::string name = value.As<Napi::String>().Utf8Value();
+  for (const ClockName& each : kClockNames) {
+    if (name == each.name) return each.clock;
+  }
+  return SampleClock::kTick;
 }
 
 bool CanAccessObjects(Napi::Env env) {
@@ -82,8 +121,9 @@ Napi::Object ToObject(Napi::Env env, const SamplerMetrics& metrics) {
   const auto set = [&](const char* name, uint64_t value) {
     result[name] = Napi::Number::New(env, static_cast<double>(value));
   };
-  result["clock"] = Napi::String::New(
-      env, metrics.clock == SampleClock::kPrecise ? "precise" : "tick");
+  result["clock"] = Napi::String::New(env, NameOf(metrics.clock.in_use));
+  result["clockRefusal"] =
+      Napi::String::New(env, TextOfRefusal(metrics.clock.refusal));
   set("signals", metrics.signals);
   set("samples", metrics.samples);
   set("droppedSamples", metrics.dropped_samples);

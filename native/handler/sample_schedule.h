@@ -25,15 +25,25 @@ class SampleSchedule {
     CountUntil(now_ns);
   }
 
+  SIGNAL_SAFE uint64_t interval_ns() const noexcept {
+    return interval_ns_.load(std::memory_order_relaxed);
+  }
+
   // Returns the number of intervals that are over, and have not been returned
   // before; 0 if no sample is due yet.
   SIGNAL_SAFE uint32_t Take(uint64_t now_ns) noexcept {
     if (now_ns < due_ns_.load(std::memory_order_relaxed)) return 0;
     const uint64_t counted = counted_ns_.load(std::memory_order_relaxed);
-    const uint64_t interval = interval_ns_.load(std::memory_order_relaxed);
+    const uint64_t interval = interval_ns();
     const uint64_t weight = (now_ns - counted) / interval;
     CountUntil(counted + weight * interval);
     return static_cast<uint32_t>(weight);
+  }
+
+  // Counts intervals that the kernel has found to be over.
+  SIGNAL_SAFE void Count(uint64_t intervals) noexcept {
+    CountUntil(counted_ns_.load(std::memory_order_relaxed) +
+               intervals * interval_ns());
   }
 
   // Returns the CPU time until the next sample is due, or 0 if it is.
@@ -44,7 +54,7 @@ class SampleSchedule {
 
  private:
   SIGNAL_SAFE void CountUntil(uint64_t ns) noexcept {
-    const uint64_t interval = interval_ns_.load(std::memory_order_relaxed);
+    const uint64_t interval = interval_ns();
     // xorshift64, by George Marsaglia.
     uint64_t random = random_.load(std::memory_order_relaxed);
     random ^= random << 13;

@@ -20,7 +20,7 @@ static_assert(std::atomic<uint64_t>::is_always_lock_free);
 
 // One entry for each thread that has loaded the addon. Leaked and trivially
 // destructible; the samplers are never freed.
-std::atomic<Sampler*> samplers[CpuTimer::kMaxTimers];
+std::atomic<Sampler*> samplers[kMaxTimers];
 
 // While the thread samples itself by the precise clock. Never in the handler.
 thread_local Sampler* sampler_of_thread = nullptr;
@@ -118,7 +118,7 @@ int Sampler::Start(const SamplingOptions& options) {
   const int error =
       timer_.Start(options.interval_ns, options.clock, HandleSignal, this);
   if (error != 0) Forget();
-  if (timer_.is_precise()) {
+  if (timer_.clock() == SampleClock::kPrecise) {
     sampler_of_thread = this;
     isolate->AddBeforeCallEnteredCallback(OnBeforeCall);
   }
@@ -178,7 +178,7 @@ uint64_t Sampler::sampled_ns() {
 
 SamplerMetrics Sampler::metrics() const {
   SamplerMetrics metrics = metrics_;
-  if (timer_.is_precise()) metrics.clock = SampleClock::kPrecise;
+  metrics.clock = {timer_.clock(), timer_.refusal()};
   metrics.signals = signals_.load(std::memory_order_relaxed);
   metrics.dropped_samples = ring_.dropped_records();
   metrics.code_entries = code_map_.entries();

@@ -45,7 +45,10 @@ struct SamplingOptions {
 
 // Counts since Start().
 struct SamplerMetrics {
-  SampleClock clock = SampleClock::kTick;  // the one in use
+  struct {
+    SampleClock in_use = SampleClock::kTick;
+    int refusal = 0;  // see CpuTimer::refusal()
+  } clock;
   uint64_t signals = 0;
   uint64_t samples = 0;  // drained
   uint64_t dropped_samples = 0;

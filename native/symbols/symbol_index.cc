@@ -1,8 +1,6 @@
 #include "symbols/symbol_index.h"
 
 #include <link.h>
-#include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/start_thread.h"
 #include "names/demangle.h"
 #include "names/pseudo_frames.h"
 #include "symbols/loaded_files.h"
@@ -83,19 +82,7 @@ void SymbolIndex::Prepare(int delay_ms) {
     state.delay_ms = delay_ms;
     state.is_wanted = false;
   }
-  // The builder blocks all signals: they are for threads that handle them.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, kBuilderStackBytes);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  pthread_t thread;
-  const int error = pthread_create(&thread, &attributes, Build, &state);
-  pthread_attr_destroy(&attributes);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  const int error = StartThread(kBuilderStackBytes, Build, &state);
   if (error != 0) {
     std::lock_guard<std::mutex> lock(state.mutex);
     state.building = false;

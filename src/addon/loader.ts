@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { ProfilerError } from '../util/errors.js';
+import type { ClockInUse, SampleClock } from '../util/sample-clock.js';
 import { cacheFolder, versionFolder, writableByOthers } from './binary-cache.js';
 import { dynamicLinkerOf } from './dynamic-linker.js';
 
@@ -86,7 +87,7 @@ export interface SourceMapText {
 }
 
 /** Counts since `start()`; see ProfilerMetrics for their meaning. */
-export type NativeMetrics = { clock: 'tick' | 'precise' } & Record<
+export type NativeMetrics = { clock: ClockInUse; clockRefusal: string } & Record<
   | 'signals'
   | 'samples'
   | 'droppedSamples'
@@ -148,7 +149,7 @@ export interface NativeThread extends NativeLabels {
     intervalMicros: number,
     maxFrames: number,
     sourceMaps: boolean,
-    clock: 'tick' | 'precise',
+    clock: SampleClock,
   ): Uint32Array | string;
   /**
    * Returns a source map that came with code compiled in memory, by its number (the same for the

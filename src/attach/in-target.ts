@@ -2,11 +2,8 @@
 import { labelRunningProgram } from '../otel/running-program.js';
 import { asOwnWork } from '../otel/run-untraced.js';
 import { CpuProfiler } from '../profiler/cpu-profiler.js';
-import {
-  resolveCpuProfilerOptions,
-  type LabelOptions,
-  type SampleClock,
-} from '../options/options.js';
+import { resolveCpuProfilerOptions, type LabelOptions } from '../options/options.js';
+import type { ClockInUse, SampleClock } from '../util/sample-clock.js';
 import { profileWindows, waitUntilSync, type ProfileWindow } from '../profiler/profile-windows.js';
 import { startTimer, stopTimer, type Timer } from '../util/clock.js';
 import { inspector } from '../util/lazy-modules.js';
@@ -29,10 +26,14 @@ export interface AttachSettings {
 }
 
 export interface Attached {
-  /** The clock in use. */
-  readonly clock: SampleClock;
   /** Whether an OpenTelemetry SDK is registered. */
   readonly traced: boolean;
+}
+
+/** See `ProfilerMetrics`. */
+export interface ClockState {
+  readonly clock: ClockInUse;
+  readonly clockRefusal: string;
 }
 
 /** Everything that one command has started in this process. */
@@ -142,12 +143,18 @@ export function isBusy(): boolean {
 export function begin(settings: AttachSettings): Attached {
   if (attachment !== undefined) throw new Error('another otelpyroscope attach profiles it already');
   attachment = asOwnWork(() => new Attachment(settings));
-  return { clock: profileWindows.metrics().clock ?? settings.clock, traced: attachment.traced };
+  return { traced: attachment.traced };
 }
 
 /** Notes that the command is still there. Returns whether the process is about to end. */
 export function beat(): boolean {
   return asOwnWork(() => current().beat());
+}
+
+/** Returns the clock in use while the profile is taken. */
+export function clock(): ClockState {
+  const { clock = 'tick', clockRefusal = '' } = profileWindows.metrics();
+  return { clock, clockRefusal };
 }
 
 /** Resolves to the number of bytes of the profile since the last call, for `piece`. */

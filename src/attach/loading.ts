@@ -6,7 +6,7 @@
 import type * as InTarget from './in-target.js';
 
 /** Changes with what this and `in-target.ts` export: the process may have another version. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 /** Each takes a few milliseconds; what is required later needs those before. */
 const PARTS: readonly (() => unknown)[] = [

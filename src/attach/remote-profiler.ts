@@ -1,6 +1,6 @@
 /** Takes profiles of another process through its inspector. */
 import { AttachError } from './target-process.js';
-import type { Attached, AttachSettings } from './in-target.js';
+import type { Attached, AttachSettings, ClockState } from './in-target.js';
 import { betweenCallbacks, BUSY, finding, INFO, loading, outsideProfilers } from './expressions.js';
 import type { InspectorSession } from './inspector.js';
 import { PROTOCOL } from './loading.js';
@@ -97,6 +97,11 @@ export class RemoteProfiler {
   /** For the interface of a profiler; `end` has the profile. */
   stop(): Promise<Uint8Array> {
     return Promise.reject(new Error('call end()'));
+  }
+
+  /** Resolves to the clock in use; to be asked for before the end. */
+  async clock(): Promise<ClockState> {
+    return (await this.#callSync('clock()')) as ClockState;
   }
 
   /** Ends the profile, which it resolves to, whether the event loop of the process runs or not. */

@@ -8,18 +8,15 @@ import {
 } from '../attach/inspector.js';
 import { RemoteProfiler, type TargetInfo } from '../attach/remote-profiler.js';
 import { AttachError, TargetProcess } from '../attach/target-process.js';
-import {
-  DEFAULT_INTERVAL_MICROS,
-  type LabelOptions,
-  type SampleClock,
-} from '../options/options.js';
+import { DEFAULT_INTERVAL_MICROS, type LabelOptions } from '../options/options.js';
+import { refusedClock, type ClockInUse } from '../util/sample-clock.js';
 import { waitAtMost } from '../util/clock.js';
 import { CPU_PROFILE } from '../util/profile-types.js';
 import { LiveProfile } from '../viewer-server/live-profile.js';
 import { startViewer } from '../viewer-server/server.js';
 import { ringSource } from '../viewer-server/source.js';
 import { CommandError, parseCommand, UsageError, wholeNumber } from './arguments.js';
-import { printMessage, printRefusedClock } from './messages.js';
+import { printMessage } from './messages.js';
 import {
   outFile,
   PROFILE_OPTIONS,
@@ -39,7 +36,8 @@ If the process has an OpenTelemetry SDK, its spans are labels.
   --seconds N             default 10; Ctrl-C ends it earlier, with the profile
   --out FILE|DIR          default: NAME-PID.${CPU_PROFILE.fileName}, here
   --interval MICROS       CPU time between samples, default ${String(DEFAULT_INTERVAL_MICROS)}
-  --clock CLOCK           "tick" (the default) or "precise"; see: help run
+  --clock CLOCK           "auto" (the default), "perf", "precise" or "tick"; see:
+                          help run
   --span-id-scope SCOPE   the span whose id is a label: "none", "root" (the
                           default: the first of its trace in the process), "all"
   --span-name-scope SCOPE the same for its name
@@ -140,7 +138,7 @@ async function profile(
   closesInspector: boolean,
   interrupted: Promise<void>,
   options: Options,
-): Promise<{ bytes: Uint8Array; info: TargetInfo; clock: SampleClock }> {
+): Promise<{ bytes: Uint8Array; info: TargetInfo; clock: ClockInUse }> {
   const { intervalMicros, clock, labels, serve, seconds } = options;
   const info = await RemoteProfiler.info(session);
   checkVersion(info);
@@ -148,7 +146,6 @@ async function profile(
   const profiler = await RemoteProfiler.begin(session, settings);
   try {
     const { attached } = profiler;
-    printRefusedClock(clock, attached.clock);
     const name = printable(nameOf(info));
     const time = seconds === Infinity ? '' : ` for ${String(seconds)} s`;
     printMessage(
@@ -157,7 +154,10 @@ async function profile(
     const endView = serve ? await serveLive(profiler, name) : undefined;
     await waitAtMost(seconds * 1_000, [interrupted, profiler.ended]);
     endView?.();
-    return { bytes: await profiler.end(), info, clock: attached.clock };
+    const metrics = await profiler.clock();
+    const refusal = refusedClock(clock, metrics);
+    if (refusal !== undefined) printMessage(refusal);
+    return { bytes: await profiler.end(), info, clock: metrics.clock };
   } finally {
     await profiler.leave().catch(() => undefined);
   }

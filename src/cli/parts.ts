@@ -4,7 +4,7 @@
  */
 import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import type { SampleClock } from '../options/options.js';
+import type { ClockInUse } from '../util/sample-clock.js';
 import { isRunning, statOf } from '../util/processes.js';
 import { writeWholeFileSync } from '../util/whole-file.js';
 
@@ -25,7 +25,7 @@ export interface PartRecord {
   /** CPU that it has used, once it has ended. */
   readonly cpuMicros?: number;
   /** The clock in use, if it is profiled. */
-  readonly clock?: SampleClock;
+  readonly clock?: ClockInUse;
   /** Samples for which there was no room. */
   readonly droppedSamples?: number;
 }

@@ -8,9 +8,9 @@ import {
   DEFAULT_INTERVAL_MICROS,
   MAX_INTERVAL_MICROS,
   MIN_INTERVAL_MICROS,
-  type SampleClock,
   type Scope,
 } from '../options/options.js';
+import type { SampleClock } from '../util/sample-clock.js';
 import { CommandError, UsageError, wholeNumber } from './arguments.js';
 
 /** For `parseCommand`. */
@@ -37,7 +37,7 @@ export function profileOptions(values: {
 }): ProfileOptions {
   const clock = CLOCKS.find((each) => each === values.clock);
   if (clock === undefined) {
-    throw new UsageError(`--clock must be ${CLOCKS.join(' or ')}, got "${values.clock}"`);
+    throw new UsageError(`--clock must be ${CLOCKS.join(', ')}, got "${values.clock}"`);
   }
   const intervalMicros =
     values.interval === undefined

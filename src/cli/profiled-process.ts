@@ -13,7 +13,8 @@ import { isRunning } from '../util/processes.js';
 import { CPU_PROFILE } from '../util/profile-types.js';
 import { threadSingleton } from '../util/thread-singleton.js';
 import { beforeEnd } from './ending-signals.js';
-import { printMessage, printRefusedClock } from './messages.js';
+import { refusedClock } from '../util/sample-clock.js';
+import { printMessage } from './messages.js';
 import { OwnPart } from './parts.js';
 
 /** Another copy of the package may have been loaded by an `otelpyroscope run` further up. */
@@ -58,9 +59,7 @@ function profileToTheEnd(part: OwnPart, settings: RunSettings): void {
     recordEnd(part);
     return;
   }
-  const { clock: clockInUse = clock } = profileWindows.metrics();
-  part.record({ clock: clockInUse });
-  printRefusedClock(clock, clockInUse);
+  part.record({ state: 'running' });
   let written: 'not' | 'begun' | 'done' = 'not';
   /** Returns whether the process may end. An interrupt may call this in the middle of anything. */
   const finish = (): boolean => {
@@ -76,11 +75,18 @@ function profileToTheEnd(part: OwnPart, settings: RunSettings): void {
   }
 }
 
-function writePart(part: OwnPart, { folder, runner }: RunSettings, window: ProfileWindow): void {
+function writePart(
+  part: OwnPart,
+  { folder, runner, clock: asked }: RunSettings,
+  window: ProfileWindow,
+): void {
   // Without its folder, `run` has ended before.
   if (!existsSync(folder)) return;
   try {
-    part.record({ state: 'ending' });
+    const metrics = profileWindows.metrics();
+    part.record({ state: 'ending', clock: metrics.clock ?? 'tick' });
+    const refusal = refusedClock(asked, metrics);
+    if (refusal !== undefined) printMessage(refusal);
     part.writeProfile(profileWindows.closeSync(window));
     const { droppedSamples = 0 } = profileWindows.metrics();
     part.record({ state: 'ended', cpuMicros: cpuMicros(), droppedSamples });

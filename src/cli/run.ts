@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { DEFAULT_CLOCK, DEFAULT_INTERVAL_MICROS } from '../options/options.js';
+import { DEFAULT_INTERVAL_MICROS } from '../options/options.js';
 import { environmentForRun } from '../options/run-settings.js';
 import { sleep } from '../util/clock.js';
 import { CPU_PROFILE } from '../util/profile-types.js';
@@ -29,8 +29,9 @@ this Node.js runs it), or a command: node, npm, npx, tsx, vitest, a script.
   --out FILE          default: the program's name with .${CPU_PROFILE.fileName}, here;
                       in a folder, if FILE is one
   --interval MICROS   CPU time between samples, default ${String(DEFAULT_INTERVAL_MICROS)}
-  --clock CLOCK       when samples are taken: "tick" (the default), at ticks of
-                      the scheduler, every 1 to 10 ms; or "precise"
+  --clock CLOCK       when samples are taken: at ticks of the scheduler, every
+                      1 to 10 ms ("tick"), or when the CPU time is used ("perf",
+                      "precise"); "auto" (the default) is perf or tick
   --no-children       only the program's first Node.js process
   --serve             a live view of that process in the browser while it runs
   --span-name-scope SCOPE, --span-id-scope SCOPE
@@ -179,7 +180,7 @@ async function report(folder: string, { out, intervalMicros, allMicros }: Ended)
     if (outcome.included.length === 0) {
       printMessage('there is no profile');
     } else {
-      const clocks = outcome.included.map(({ record }) => record.clock ?? DEFAULT_CLOCK);
+      const clocks = outcome.included.map(({ record }) => record.clock ?? 'tick');
       const bytes = mergeParts(outcome.included, intervalMicros);
       await writeProfile(out, bytes, { intervalMicros, clocks });
     }

@@ -1,6 +1,6 @@
 /** Summarizes a profile in a few lines: CPU by span name, the most expensive traces, the top functions (pure). */
 import type { Profile } from '../profile/model.js';
-import type { SampleClock } from '../options/options.js';
+import type { ClockInUse } from '../util/sample-clock.js';
 import { allOf, labelNames, labelRows, topOf, totalOf, type LabelRow } from '../profile/query.js';
 import { PROCESS_LABEL, type Outcome } from './merge-parts.js';
 import type { PartRecord } from './parts.js';
@@ -19,13 +19,14 @@ const OTHER_LABELS = ['pid', PROCESS_LABEL, 'span_id', 'span_name', 'thread_name
 const CLOCK_TEXTS = {
   tick: 'at ticks of the scheduler',
   precise: 'when the CPU time is used',
+  perf: 'when the CPU time is used',
 };
 
 /** How the samples were taken. */
 export interface Sampling {
   readonly intervalMicros: number;
   /** Those in use, in the processes of the profile. */
-  readonly clocks: readonly SampleClock[];
+  readonly clocks: readonly ClockInUse[];
 }
 
 /** Returns lines of at most 80 columns. */

@@ -1,5 +1,6 @@
 /** Every option of the package: its type, default and check. */
 import { suggestion } from './suggestions.js';
+import type { SampleClock } from '../util/sample-clock.js';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { isDeprecatedOption, warnDeprecated, type DeprecatedLabelOptions } from './deprecated.js';
@@ -37,17 +38,15 @@ export interface ResolvedLabelOptions {
   readonly cpuTimeAttribute: boolean;
 }
 
-/** When samples are taken: at the scheduler's ticks, or when the CPU time is used. */
-export type SampleClock = 'precise' | 'tick';
-
 /** How the CPU is sampled. */
 export interface CpuProfilerOptions {
   /** CPU time between two samples, in microseconds: 1_000 … 1_000_000. Default 10_000 (100 Hz). */
   intervalMicros?: number | undefined;
   /**
-   * `tick`: samples are taken at the scheduler's ticks, every 1 to 10 ms. `precise`: when the CPU
-   * time is used; may interrupt a blocking system call of an addon once. Default `tick`, which is
-   * also used where the system refuses the other one.
+   * `tick`: samples are taken at the scheduler's ticks, every 1 to 10 ms. `perf`: when the CPU time
+   * is used, by the task clock of the kernel's perf events. `precise`: the same without perf events;
+   * may interrupt a blocking system call of an addon. Where the system refuses a clock, `tick` is
+   * used. Default `auto`: `perf` where nothing filters system calls, `tick` elsewhere.
    */
   clock?: SampleClock | undefined;
   /** Frames recorded of one stack, from the leaf: 1 … 1_024. Default 128. */
@@ -82,8 +81,8 @@ export interface ResolvedCpuProfilerOptions {
 export const DEFAULT_INTERVAL_MICROS = 10_000;
 export const MIN_INTERVAL_MICROS = 1_000;
 export const MAX_INTERVAL_MICROS = 1_000_000;
-export const DEFAULT_CLOCK = 'tick';
-export const CLOCKS: readonly SampleClock[] = ['tick', 'precise'];
+export const DEFAULT_CLOCK = 'auto';
+export const CLOCKS: readonly SampleClock[] = ['auto', 'perf', 'precise', 'tick'];
 export const DEFAULT_MAX_FRAMES = 128;
 export const MAX_MAX_FRAMES = 1_024;
 

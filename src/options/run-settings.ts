@@ -1,6 +1,6 @@
 /** The settings that `otelpyroscope run` passes to the Node.js processes below it, in their environment. */
 import path from 'node:path';
-import type { SampleClock } from './options.js';
+import type { SampleClock } from '../util/sample-clock.js';
 
 /** The settings of `run`, and what the process above has added to them. */
 export interface RunSettings {

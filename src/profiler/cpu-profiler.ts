@@ -5,8 +5,9 @@ import {
   resolveCpuProfilerOptions,
   type CpuProfilerOptions,
   type ResolvedCpuProfilerOptions,
-  type SampleClock,
 } from '../options/options.js';
+import { warnOnce } from '../util/diagnostics.js';
+import { refusedClock, type ClockInUse } from '../util/sample-clock.js';
 import { profileWindows, type ProfileWindow } from './profile-windows.js';
 
 // A profile covers all threads that have loaded the package, whichever starts it.
@@ -14,8 +15,13 @@ profileWindows.join();
 
 /** Counts of this thread's sampler since it started; plain numbers. */
 export interface ProfilerMetrics {
-  /** The clock in use: `tick` also where the system has refused the precise one, or no profile. */
-  clock: SampleClock;
+  /** The clock in use: `tick` also in the first milliseconds, and where it refused another one. */
+  clock: ClockInUse;
+  /**
+   * Why the clock that was asked for is not in use: the system's message, or `seccomp` where `auto`
+   * has not tried `perf`; else empty.
+   */
+  clockRefusal: string;
   /** Timer signals at which a sample was due. */
   signals: number;
   /** Samples recorded and added to a profile; one stands for one or more intervals. */
@@ -102,6 +108,7 @@ export class CpuProfiler {
    * with a ProfilerError: ERR_NOT_STARTED.
    */
   async collect(): Promise<Uint8Array> {
+    this.#warnOfClock();
     return profileWindows.collect(this.#runningWindow());
   }
 
@@ -111,6 +118,7 @@ export class CpuProfiler {
    */
   async stop(): Promise<Uint8Array> {
     const window = this.#runningWindow();
+    this.#warnOfClock();
     this.#window = undefined;
     return profileWindows.close(window);
   }
@@ -119,6 +127,7 @@ export class CpuProfiler {
   metrics(): ProfilerMetrics {
     return {
       clock: 'tick',
+      clockRefusal: '',
       signals: 0,
       samples: 0,
       droppedSamples: 0,
@@ -139,6 +148,13 @@ export class CpuProfiler {
       activeLabelSets: activeLabels.activeLabelSets,
       droppedLabelSets: activeLabels.droppedLabelSets,
     };
+  }
+
+  /** Says once why the clock that was asked for is not in use. */
+  #warnOfClock(): void {
+    const { clock } = this.#options;
+    const refusal = refusedClock(clock, this.metrics());
+    if (refusal !== undefined) warnOnce(`clock-${clock}`, refusal);
   }
 
   #runningWindow(): ProfileWindow {

@@ -6,6 +6,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { CpuProfiler, ProfilerError } from 'otelpyroscope';
 import { burn, burnSampled } from '../support/burn.mjs';
+import { clockInUse } from '../support/clock-in-use.mjs';
+import { logDiag } from '../support/diag-log.mjs';
 import { onStack, readProfile } from '../support/read-profile.mjs';
 import { messageOf, ROOT, runCode } from '../support/run-child.mjs';
 
@@ -145,9 +147,12 @@ describe('a profiler', function () {
     for (let i = 0; i < 20; i++) new Function(`return ${i}`)();
     burnSampled(100);
     await profiler.collect();
-    const { clock, ...metrics } = profiler.metrics();
+    const { clock, clockRefusal, ...metrics } = profiler.metrics();
     await profiler.stop();
-    assert.equal(clock, 'tick');
+    assert.ok(
+      clockRefusal === '' ? clock === 'perf' : clock === 'tick',
+      `${clock} ${clockRefusal}`,
+    );
     for (const [name, value] of Object.entries(metrics)) {
       assert.ok(Number.isFinite(value) && value >= 0, `${name} is ${value}`);
     }
@@ -157,6 +162,48 @@ describe('a profiler', function () {
     assert.ok(metrics.codeEntries > 0 && metrics.codeEntries < 1_000, `${metrics.codeEntries}`);
     assert.ok(metrics.codeBytes > 0);
     assert.equal(metrics.jitEventNanos, 0);
+  });
+});
+
+describe('a clock that the system refuses', function () {
+  this.timeout(20_000);
+  this.slow(5_000);
+  const ofApplication = () => {};
+  let log;
+  // The task clock's signal: this is one of the ways in which it can be missing.
+  beforeEach(() => {
+    process.on('SIGURG', ofApplication);
+    log = logDiag();
+  });
+  afterEach(() => {
+    process.off('SIGURG', ofApplication);
+    log.close();
+  });
+
+  it('is reported once, with the reason, and samples are taken at ticks', async () => {
+    const profiler = new CpuProfiler({ intervalMicros: 1_000, clock: 'perf' });
+    for (let i = 0; i < 2; i++) {
+      profiler.start();
+      await clockInUse(profiler, 'perf');
+      burnSampled(50);
+      const { clock, clockRefusal, samples } = profiler.metrics();
+      assert.equal(clock, 'tick');
+      assert.notEqual(clockRefusal, '');
+      assert.ok(samples > 0);
+      readProfile(await profiler.stop());
+      assert.deepEqual(log.messages, [
+        `otelpyroscope: the system refuses the clock "perf" (${clockRefusal}): samples are taken at its ticks`,
+      ]);
+    }
+  });
+
+  it('is not reported where nobody has asked for it', async () => {
+    const profiler = new CpuProfiler();
+    profiler.start();
+    await clockInUse(profiler, 'auto');
+    assert.equal(profiler.metrics().clock, 'tick');
+    await profiler.stop();
+    assert.deepEqual(log.messages, []);
   });
 });
 

@@ -6,7 +6,8 @@ const run = promisify(execFile);
 
 /** Where the handler begins. */
 export const roots = [
-  'otelpyroscope::(anonymous namespace)::OnSignal',
+  'otelpyroscope::OnTimerSignal',
+  'otelpyroscope::OnTaskClockSignal',
   'otelpyroscope::Sampler::HandleSignal',
 ];
 
@@ -15,6 +16,9 @@ export const allowed = new Map([
   ['__errno_location', 'the address of errno'],
   ['clock_gettime', 'async-signal-safe (POSIX)'],
   ['timer_settime', 'async-signal-safe (POSIX)'],
+  ['ioctl', 'a system call, of the task clock alone'],
+  ['pthread_self', 'async-signal-safe (POSIX)'],
+  ['pthread_equal', 'async-signal-safe (POSIX)'],
   ['memcpy', 'async-signal-safe (POSIX)'],
   ['memset', 'async-signal-safe (POSIX)'],
   ['uv_async_send', 'the one libuv function that is documented as async-signal-safe'],
@@ -29,12 +33,13 @@ export const allowed = new Map([
 ]);
 
 /** Functions with a call through a pointer, and what it leads to. */
-export const allowedIndirect = new Map([
-  [
-    'otelpyroscope::(anonymous namespace)::OnSignal',
+export const allowedIndirect = new Map(
+  // The compiler may put it into its two callers.
+  ['(anonymous namespace)::CallHandler', 'OnTimerSignal', 'OnTaskClockSignal'].map((name) => [
+    `otelpyroscope::${name}`,
     'the handler that CpuTimer::Start() was given: Sampler::HandleSignal, the other root',
-  ],
-]);
+  ]),
+);
 
 const branch = /^(?:call|jmp|j[a-z]{1,3}|bl?|b\.[a-z]+|cbn?z|tbn?z)q?$/;
 const indirectBranch = /^(?:(?:notrack |bnd )*(?:call|jmp)q?\s+\*|(?:blr|br)\s)/;

@@ -25,6 +25,11 @@ export const sharedSources = [
     .map((file) => path.join(nativeDirectory, file)),
 ];
 
+/** Returns what the system lacks for a case (`check::Need`), by what the case has printed. */
+export function lacking(stdout) {
+  return /^needs (.*)\n$/.exec(stdout)?.[1];
+}
+
 /** The test programs and the names of their cases. */
 export const tests = readdirSync(testDirectory, { recursive: true })
   .filter((file) => file.endsWith('_test.cc') && file !== 'check_test.cc')

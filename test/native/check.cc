@@ -17,6 +17,11 @@ Case* first_case = nullptr;
 
 }  // namespace
 
+void Need(const char* what) {
+  printf("needs %s\n", what);
+  exit(0);
+}
+
 Case::Case(const char* case_name, void (*case_run)())
     : name(case_name), run(case_run), next(first_case) {
   first_case = this;

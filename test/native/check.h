@@ -14,6 +14,9 @@ namespace check {
 [[noreturn]] void FailCompare(const char* file, int line, const char* what,
                               int64_t left, int64_t right);
 
+// Ends the process: this system lacks what the case needs.
+[[noreturn]] void Need(const char* what);
+
 class Case {
  public:
   Case(const char* name, void (*run)());

@@ -1,5 +1,5 @@
 // Preloaded into a process, ends it when code inside the handler of a
-// real-time signal allocates, frees or locks.
+// real-time signal, or of SIGURG, allocates, frees or locks.
 //
 // It stands before the C library's sigaction(), and installs a trampoline in
 // place of such a handler that raises a flag around it; and before malloc and
@@ -109,14 +109,19 @@ void Trampoline(int signal, siginfo_t* info, void* context) {
   close(file);
 }
 
+// The signals that CpuTimer takes.
+bool IsOfProfiler(int signal) {
+  return signal == SIGURG || (signal >= SIGRTMIN && signal <= SIGRTMAX);
+}
+
 }  // namespace
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 EXPORT int sigaction(int signal, const struct sigaction* action,
                      struct sigaction* old) noexcept {
-  const bool wrap = action != nullptr && signal >= SIGRTMIN &&
-                    signal <= SIGRTMAX && (action->sa_flags & SA_SIGINFO) != 0;
+  const bool wrap = action != nullptr && IsOfProfiler(signal) &&
+                    (action->sa_flags & SA_SIGINFO) != 0;
   struct sigaction wrapped;
   struct sigaction before;
   if (wrap) {

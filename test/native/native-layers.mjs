@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { sharedSources, tests } from './cases.mjs';
+import { needsOfSystem } from '../support/needs.mjs';
+import { lacking, sharedSources, tests } from './cases.mjs';
 import {
   buildDirectory,
   compile,
@@ -52,8 +53,9 @@ export function testNativeLayers(title, variant, flags) {
               env: environment,
               timeout: 15_000,
             });
-            assert.equal(stdout, `ok ${name}\n`);
             assert.equal(stderr, '');
+            needsOfSystem(lacking(stdout), this);
+            assert.equal(stdout, `ok ${name}\n`);
           });
         }
       });

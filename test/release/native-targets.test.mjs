@@ -4,8 +4,9 @@ import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { zigCompilers, zigEnvironment } from '../../scripts/lib/zig.mjs';
-import { sharedSources, tests } from '../native/cases.mjs';
+import { lacking, sharedSources, tests } from '../native/cases.mjs';
 import { buildDirectory, compile, compileObjects, testDirectory } from '../native/toolchain.mjs';
+import { needsOfSystem } from '../support/needs.mjs';
 import { requireQemu, runOnArm64 } from './qemu.mjs';
 
 const run = promisify(execFile);
@@ -95,6 +96,7 @@ for (const { arch, libc, link, execute, not } of targets) {
         for (const name of cases.filter((one) => !not.includes(one))) {
           it(name.replaceAll('_', ' '), async function () {
             const { stdout } = await execute(program, [name], { timeout: 60_000 });
+            needsOfSystem(lacking(stdout), this);
             assert.equal(stdout, `ok ${name}\n`);
           });
         }

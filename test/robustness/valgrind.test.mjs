@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { sharedSources, tests } from '../native/cases.mjs';
+import { lacking, sharedSources, tests } from '../native/cases.mjs';
 import { buildDirectory, compile, compileObjects, testDirectory } from '../native/toolchain.mjs';
 import { needsProgram } from '../support/needs.mjs';
 import { torture, tortures } from './torture.mjs';
@@ -69,7 +69,7 @@ tortures('torture under valgrind', function () {
       for (const name of cases.filter((name) => !IMPOSSIBLE.has(name))) {
         // Rejects, with what memcheck has found, where it does not end with 0.
         const { stdout } = await run('valgrind', [...memcheck, binary, name]);
-        assert.equal(stdout, `ok ${name}\n`);
+        if (lacking(stdout) === undefined) assert.equal(stdout, `ok ${name}\n`);
       }
     });
   }

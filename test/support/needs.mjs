@@ -30,10 +30,24 @@ export function findProgram(name) {
 export function needs(isThere, name, context) {
   if (isThere) return;
   if (process.env.CI) throw new Error(`${name} is not installed, and CI leaves no test out`);
+  leaveOut(`${name} is not installed`, context);
+}
+
+function leaveOut(reason, context) {
   const { type, parent } = context.runnable();
   const title = (type === 'hook' ? parent : context.runnable()).fullTitle();
-  noteNotRun(`${title}: because ${name} is not installed`);
+  noteNotRun(`${title}: because ${reason}`);
   context.skip();
+}
+
+/**
+ * Skips the test where the kernel or a sandbox lacks something, on CI too, which cannot install it.
+ *
+ * @param {string | undefined} lacking what is missing, if anything
+ * @param {Mocha.Context} context Mocha's `this`
+ */
+export function needsOfSystem(lacking, context) {
+  if (lacking !== undefined) leaveOut(`it needs ${lacking}`, context);
 }
 
 /** The same for a program on the PATH. */

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "check.h"
+#include "handler/timer_support.h"
 
 namespace {
 
@@ -88,40 +89,8 @@ extern "C" int timer_delete(timer_t timer) noexcept {
 namespace otelpyroscope {
 namespace {
 
-using check::Burn;
-using check::kMillisecond;
-using check::ThreadCpuNs;
-
 // The clock of all timers below; cases named _precise set the other one.
 SampleClock test_clock = SampleClock::kTick;
-
-struct Count {
-  std::atomic<int64_t> signals{0};
-  std::atomic<int64_t> weight{0};
-  std::atomic<pid_t> thread{0};
-  std::atomic<uintptr_t> stack{0};
-  std::atomic<int64_t> cpu_ns{0};  // of the thread, at the last signal
-};
-
-void CountSignal(void* owner, uint32_t weight, void* ucontext) noexcept {
-  auto* count = static_cast<Count*>(owner);
-  count->signals.fetch_add(1, std::memory_order_relaxed);
-  count->weight.fetch_add(weight, std::memory_order_relaxed);
-  count->cpu_ns.store(ThreadCpuNs(), std::memory_order_relaxed);
-  count->thread.store(check::ThreadId(), std::memory_order_relaxed);
-  count->stack.store(reinterpret_cast<uintptr_t>(&count),
-                     std::memory_order_relaxed);
-  if (ucontext == nullptr) abort();
-  errno = ENOTTY;
-}
-
-// Burns CPU time until there were `signals` more. The kernel looks at CPU
-// timers on its ticks: 1 to 10 ms apart, and more where the machine is shared.
-void BurnUntilSignals(const Count& count, int64_t signals) {
-  const int64_t enough = count.signals.load() + signals;
-  const int64_t limit = ThreadCpuNs() + 5000 * kMillisecond;
-  while (count.signals.load() < enough) EXPECT(ThreadCpuNs() < limit);
-}
 
 void BurnUntilPending(int signal) {
   sigset_t pending;
@@ -129,59 +98,6 @@ void BurnUntilPending(int signal) {
     Burn(kMillisecond);
     sigpending(&pending);
   } while (sigismember(&pending, signal) == 0);
-}
-
-int TimersOfProcess() {
-  FILE* file = fopen("/proc/self/timers", "r");
-  if (file == nullptr) return 0;  // a kernel without this file
-  int timers = 0;
-  char line[256];
-  while (fgets(line, sizeof(line), file) != nullptr) {
-    if (strncmp(line, "ID:", 3) == 0) timers++;
-  }
-  fclose(file);
-  return timers;
-}
-
-// All that CpuTimer could change.
-struct ProcessState {
-  struct sigaction actions[65];
-  sigset_t mask;
-  stack_t stack;
-  int timers;
-
-  static ProcessState Now() {
-    ProcessState state;
-    memset(&state, 0, sizeof(state));
-    for (int signal = 1; signal <= 64; signal++) {
-      sigaction(signal, nullptr, &state.actions[signal]);
-    }
-    pthread_sigmask(SIG_SETMASK, nullptr, &state.mask);
-    sigaltstack(nullptr, &state.stack);
-    state.timers = TimersOfProcess();
-    return state;
-  }
-
-  void ExpectUnchanged() const {
-    const ProcessState now = Now();
-    for (int signal = 1; signal <= 64; signal++) {
-      EXPECT(now.actions[signal].sa_sigaction == actions[signal].sa_sigaction);
-      EXPECT_EQ(now.actions[signal].sa_flags & SA_SIGINFO,
-                actions[signal].sa_flags & SA_SIGINFO);
-      EXPECT_EQ(sigismember(&now.mask, signal), sigismember(&mask, signal));
-    }
-    EXPECT(now.stack.ss_sp == stack.ss_sp);
-    EXPECT_EQ(now.stack.ss_size, stack.ss_size);
-    EXPECT_EQ(now.stack.ss_flags, stack.ss_flags);
-    EXPECT_EQ(now.timers, timers);
-  }
-};
-
-void SetAction(int signal, void (*handler)(int)) {
-  struct sigaction action;
-  memset(&action, 0, sizeof(action));
-  action.sa_handler = handler;
-  EXPECT_EQ(sigaction(signal, &action, nullptr), 0);
 }
 
 void NeverCalled(int) { abort(); }
@@ -409,8 +325,8 @@ TEST(timer_that_cannot_even_be_disarmed_is_ignored) {
 TEST(timer_limit_holds_for_timers_that_cannot_be_deleted) {
   static Count count;
   refuse_timer_delete = EPERM;
-  for (uint32_t i = 0; i <= CpuTimer::kMaxTimers; i++) {
-    const bool is_over = i == CpuTimer::kMaxTimers;
+  for (uint32_t i = 0; i <= kMaxTimers; i++) {
+    const bool is_over = i == kMaxTimers;
     std::thread([is_over] {
       CpuTimer timer;
       const int error =
@@ -419,7 +335,7 @@ TEST(timer_limit_holds_for_timers_that_cannot_be_deleted) {
       timer.Stop();
     }).join();
   }
-  EXPECT_LE(TimersOfProcess(), CpuTimer::kMaxTimers);
+  EXPECT_LE(TimersOfProcess(), kMaxTimers);
 }
 
 struct sigaction action_before;
@@ -597,7 +513,7 @@ TEST(timer_blocks_the_signal_of_other_profilers_in_its_handler) {
 TEST(timer_limit_is_named) {
   static Count count;
   std::vector<std::unique_ptr<CpuTimer>> timers;
-  for (uint32_t i = 0; i < CpuTimer::kMaxTimers; i++) {
+  for (uint32_t i = 0; i < kMaxTimers; i++) {
     timers.push_back(std::make_unique<CpuTimer>());
     EXPECT_EQ(
         timers[i]->Start(1000 * kMillisecond, test_clock, CountSignal, &count),
@@ -710,7 +626,7 @@ TEST(timer_takes_a_sample_an_interval_where_the_tick_is_longer) {
   CpuTimer timer;
   EXPECT_EQ(
       timer.Start(kMillisecond, SampleClock::kPrecise, CountSignal, &count), 0);
-  EXPECT(timer.is_precise());
+  EXPECT(timer.clock() == SampleClock::kPrecise);
   // At 250 ticks a second, a timer on the CPU clock sends 5 signals in 20 ms. A
   // machine that is shared takes time from most rounds, but not from all.
   int64_t most = 0;
@@ -721,7 +637,7 @@ TEST(timer_takes_a_sample_an_interval_where_the_tick_is_longer) {
   }
   EXPECT_GE(most, 13);
   timer.Stop();
-  EXPECT(!timer.is_precise());
+  EXPECT(timer.clock() == SampleClock::kTick);
 }
 
 std::atomic<bool> inside{false};
@@ -799,7 +715,7 @@ TEST(timer_goes_by_ticks_where_the_precise_one_is_refused) {
   refuse_monotonic_timers = true;
   test_clock = SampleClock::kPrecise;
   EXPECT_EQ(timer.Start(kMillisecond, test_clock, CountSignal, &count), 0);
-  EXPECT(!timer.is_precise());
+  EXPECT(timer.clock() == SampleClock::kTick);
   timer.Stop();
   state.ExpectUnchanged();
   Test_timer_weights_equal_cpu_time_at_1_ms();
@@ -816,7 +732,7 @@ TEST(timer_goes_by_ticks_where_arming_is_refused_later) {
   const int64_t before = count.weight.load();
   const int64_t begin = ThreadCpuNs();
   BurnUntilSignals(count, 20);
-  EXPECT(!timer.is_precise());
+  EXPECT(timer.clock() == SampleClock::kTick);
   EXPECT_GE((count.weight.load() - before) * kMillisecond,
             (count.cpu_ns.load() - begin) * 8 / 10);
   timer.Stop();

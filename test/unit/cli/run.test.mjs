@@ -288,7 +288,7 @@ describe('otelpyroscope run', function () {
     for (const [args, expected, message] of [
       [[], 2, /run needs a program/],
       [['--interval', '5', 'x.js'], 2, /--interval needs a whole number from 1000 to 1000000/],
-      [['--clock', 'perf', 'x.js'], 2, /--clock must be tick or precise, got "perf"/],
+      [['--clock', 'fine', 'x.js'], 2, /--clock must be auto, perf, precise, tick, got "fine"/],
       [['--serv', 'x.js'], 2, /has an option --serv; did you mean "--serve"/],
       [['--span-name-scope', 'every', 'x.js'], 2, /--span-name-scope must be none, root or all/],
       [['--out', path.join(directory, 'no', 'file'), '-e', '1'], 1, /there is no such folder/],

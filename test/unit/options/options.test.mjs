@@ -73,7 +73,7 @@ describe('CpuProfilerOptions', () => {
   it('have defaults', () => {
     assert.deepEqual(resolveCpuProfilerOptions(), {
       intervalMicros: 10_000,
-      clock: 'tick',
+      clock: 'auto',
       maxFrames: 128,
       lineNumbers: true,
       sourceMaps: false,
@@ -116,7 +116,7 @@ describe('CpuProfilerOptions', () => {
     const cases = [
       [{ intervalMicros: '1000' }, /intervalMicros .*got "1000"/],
       [{ maxFrames: null }, /maxFrames .*got null/],
-      [{ clock: 'perf' }, /clock must be one of tick, precise, got "perf"/],
+      [{ clock: 'fine' }, /clock must be one of auto, perf, precise, tick, got "fine"/],
       [{ lineNumbers: 'yes' }, /lineNumbers must be true or false/],
       [{ sourceMaps: 0 }, /sourceMaps must be true or false/],
       [{ interval: 1 }, /unknown option "interval".*intervalMicros, clock, maxFrames/],

@@ -126,7 +126,7 @@ describe('PyroscopeConfig', () => {
       PYROSCOPE_MAX_LABEL_VALUES: '-1',
       PYROSCOPE_PROTOCOL: 'grpc',
       PYROSCOPE_SAMPLING_INTERVAL_MICROS: '10',
-      PYROSCOPE_SAMPLING_CLOCK: 'perf',
+      PYROSCOPE_SAMPLING_CLOCK: 'fine',
       PYROSCOPE_PROFILING_ENABLED: 'perhaps',
       OTEL_RESOURCE_ATTRIBUTES: 'service.name=%',
     });
@@ -137,7 +137,7 @@ describe('PyroscopeConfig', () => {
     assert.deepEqual([resolved.timeoutMs, resolved.protocol], [10_000, 'ingest']);
     assert.equal(resolved.maxLabelValues, 500);
     assert.deepEqual([profiler.intervalMicros, resolved.enabled], [10_000, true]);
-    assert.equal(profiler.clock, 'tick');
+    assert.equal(profiler.clock, 'auto');
     assert.equal(log.messages.length, 1);
     const [warning] = log.messages;
     for (const name of [

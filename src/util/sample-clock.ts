@@ -1,0 +1,26 @@
+/** The clocks that decide when samples are taken. */
+
+/** When samples are taken: at the scheduler's ticks, or when the CPU time is used. */
+export type SampleClock = 'auto' | 'perf' | 'precise' | 'tick';
+/** The clock that is used in fact. */
+export type ClockInUse = 'perf' | 'precise' | 'tick';
+
+/** The part of the metrics that is about the clock. */
+interface ClockMetrics {
+  readonly clock?: string;
+  readonly clockRefusal?: string;
+}
+
+/**
+ * Returns a sentence if the system has refused the clock that was asked for. `auto` asks for none:
+ * it takes what there is.
+ */
+export function refusedClock(
+  asked: SampleClock,
+  { clock = '', clockRefusal = '' }: ClockMetrics,
+): string | undefined {
+  if (asked === 'auto' || asked === 'tick' || clock !== 'tick' || clockRefusal === '') {
+    return undefined;
+  }
+  return `the system refuses the clock "${asked}" (${clockRefusal}): samples are taken at its ticks`;
+}
