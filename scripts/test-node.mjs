@@ -8,7 +8,7 @@ import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { buildNative, describeNode, messageOf, packageRoot } from './lib/native-build.mjs';
-import { installNode } from './lib/nodes.mjs';
+import { installNode, mochaFor } from './lib/nodes.mjs';
 
 const require = createRequire(import.meta.url);
 
@@ -81,7 +81,7 @@ function testOn(version, mochaArguments) {
   const node = describeNode(prefix);
   console.log(`\n=== Node ${node.version} (ABI ${node.abi}) ===`);
   buildNative(node, { quiet: true });
-  const status = run(node.execPath, [require.resolve('mocha/bin/mocha.js'), ...mochaArguments], {
+  const status = run(node.execPath, [mochaFor(node.version), ...mochaArguments], {
     timeout: MAX_SUITE_MS,
     env: {
       ...process.env,

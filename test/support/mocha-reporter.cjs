@@ -3,7 +3,9 @@
  * file that MOCHA_SUMMARY names, and ends a process that the tests keep alive.
  */
 const { appendFileSync } = require('node:fs');
-const { reporters } = require('mocha');
+const { createRequire } = require('node:module');
+// The one that runs, which is another than the checkout's on old versions of Node.
+const { reporters } = createRequire(process.argv[1])('mocha');
 const { notRun } = require('./not-run.cjs');
 
 /** A process that ended all tests and lives on is ended after this time, and has failed. */
