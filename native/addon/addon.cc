@@ -308,6 +308,12 @@ void PauseTimerAtExecve(v8::Isolate* isolate) {
       isolate);
 }
 
+// The memory belongs to the sampler, which is never freed: no finalizer.
+Napi::Int32Array ArrayOver(Napi::Env env, LabelWord* word) {
+  return Napi::Int32Array::New(
+      env, 1, Napi::ArrayBuffer::New(env, word->address(), sizeof(int32_t)), 0);
+}
+
 // open(name, wake, clone) returns an object with the functions of this thread,
 // or undefined if 1,024 threads have one already. Called once for each
 // environment.
@@ -362,12 +368,9 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
           .ToLocal(&can_read_context)) {
     binding["canReadContext"] = FromV8(env, can_read_context);
   }
-  // The memory belongs to the sampler, which is never freed: no finalizer.
-  binding["labelWord"] = Napi::Int32Array::New(
-      env, 1,
-      Napi::ArrayBuffer::New(env, sampler->label_word()->address(),
-                             sizeof(int32_t)),
-      0);
+  binding["labelWord"] = ArrayOver(env, sampler->label_word());
+  binding["endedLabel"] =
+      ArrayOver(env, sampler->context_label()->carried()->ended());
   binding["sampledLabels"] = Napi::Uint8Array::New(
       env, SampledLabels::kSize,
       Napi::ArrayBuffer::New(env, sampler->sampled_labels()->marks(),

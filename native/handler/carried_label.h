@@ -12,6 +12,7 @@
 
 #include "base/signal_safety.h"
 #include "handler/heap_words.h"
+#include "handler/label_word.h"
 #include "v8.h"
 
 namespace otelpyroscope {
@@ -53,6 +54,10 @@ class CarriedLabel {
     return object;
   }
 
+  // The id that the running code does not have although its context carries it:
+  // its span has ended in this call of the context manager's `with`.
+  LabelWord* ended() { return &ended_; }
+
   // Returns the id that the object at this address carries, or 0. It may be any
   // word that is found in an object.
   template <typename Reader>
@@ -88,6 +93,7 @@ class CarriedLabel {
   // handler reads.
   std::atomic<uint32_t> shape_count_{0};
   std::atomic<bool> has_storage_{false};
+  LabelWord ended_;
 };
 
 template <typename Reader>
@@ -134,7 +140,9 @@ SIGNAL_SAFE uint32_t CarriedLabel::ReadAt(uintptr_t object,
 template <typename Reader>
 SIGNAL_SAFE uint32_t CarriedLabel::Read(uintptr_t object) const noexcept {
   const Shape* shape = ShapeOf<Reader>(object);
-  return shape == nullptr ? 0 : ReadAt<Reader>(object, *shape);
+  if (shape == nullptr) return 0;
+  const uint32_t id = ReadAt<Reader>(object, *shape);
+  return id == ended_.Load() ? 0 : id;
 }
 
 }  // namespace otelpyroscope

@@ -165,6 +165,7 @@ void ContextLabel::Reset() {
   usable_.store(false, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_acq_rel);
   storage_.Reset();
+  carried_.ended()->Clear();
 }
 
 template <typename Reader>

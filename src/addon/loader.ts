@@ -14,6 +14,11 @@ export interface NativeLabels {
    */
   readonly labelWord: Int32Array;
   /**
+   * Length 1, as the label word: the label id that the running code does not have although its
+   * context carries it. An older binary has none.
+   */
+  readonly endedLabel?: Int32Array;
+  /**
    * Length is a power of two. The signal handler stores 1 at `[id & (length - 1)]` when a sample
    * takes label id `id`; JavaScript clears it. The label table uses it to know which label sets
    * pending samples may still refer to.

@@ -58,6 +58,12 @@ export class ActiveLabels {
   hasUserLabels = false;
   /** Number of ids written into the storage, in any async context. */
   writes = 0;
+  /** The context of the innermost call of `with` that has stored nothing, while it runs. */
+  innermost: ContextObject | undefined;
+  /** The id that `innermost` carries, if its span has ended in this call; else 0. */
+  #ended = 0;
+  /** Where the signal handler reads that. */
+  #endedLabel: Int32Array | undefined;
 
   /** `firstId` is for tests of exhausted ids. */
   constructor(firstId?: number) {
@@ -83,7 +89,9 @@ export class ActiveLabels {
   currentId(): number {
     const stored = this.storedId();
     if (stored !== 0) return stored === NO_LABELS ? 0 : stored;
-    return this.#contexts === undefined ? 0 : this.#carriedId(this.#contexts.active());
+    if (this.#contexts === undefined) return 0;
+    const id = this.#carriedId(this.#contexts.active());
+    return id === this.#ended ? 0 : id;
   }
 
   /** Returns the id in the storage: `NO_LABELS`, or 0: that of the context, if it has one. */
@@ -167,6 +175,30 @@ export class ActiveLabels {
     return false;
   }
 
+  /** The id that is not current although `innermost` carries it; 0: none. */
+  get ended(): number {
+    return this.#ended;
+  }
+
+  /** Sets `ended`, until the call of `with` that it belongs to returns. */
+  setEnded(id: number): void {
+    this.#ended = id;
+    if (this.#endedLabel !== undefined) this.#endedLabel[0] = id;
+  }
+
+  /**
+   * Lets no labels be current, without storing that, until the call of `with` that runs returns:
+   * asynchronous work that begins in it has the labels of its context. Returns false where no such
+   * call runs, or the sampler would not see it.
+   */
+  endInCall(): boolean {
+    const context = this.innermost;
+    if (context === undefined || context !== this.#contexts?.active()) return false;
+    if (this.#endedLabel === undefined || this.storedId() !== 0) return false;
+    this.setEnded(this.#carriedId(context));
+    return true;
+  }
+
   /**
    * Calls `fn`. The set is current during the call and in all asynchronous work that it starts; on
    * return or throw the set from before is current again.
@@ -232,6 +264,8 @@ export class ActiveLabels {
       this.#asked = new WeakSet();
     }
     this.#native = native;
+    this.#endedLabel = native.endedLabel;
+    this.setEnded(this.#ended);
     this.#isConnected = true;
     if (this.#storage === undefined) native.setLabelSource('label-word');
     else this.#beginReading(native, this.#storage);
@@ -366,4 +400,4 @@ export class ActiveLabels {
 }
 
 /** The current labels of this thread. */
-export const activeLabels = threadSingleton('labels.v4', () => new ActiveLabels());
+export const activeLabels = threadSingleton('labels.v5', () => new ActiveLabels());

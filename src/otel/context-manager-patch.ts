@@ -117,11 +117,15 @@ function patchWith(manager: Manager, contexts: Contexts): void {
     if (more.length > 0) fn = callWith(fn as Callback, thisArg, [arg, ...more]);
     const before = activeLabels.storedId();
     if (before === 0 && this === manager && carriesItsLabels(context, contexts)) {
-      const { writes } = activeLabels;
+      const { writes, innermost, ended } = activeLabels;
+      activeLabels.innermost = context as unknown as ContextObject;
+      if (ended !== 0) activeLabels.setEnded(0);
       try {
         if (hasArg) return original.call(this, context, fn, thisArg, arg);
         return original.call(this, context, fn, thisArg);
       } finally {
+        activeLabels.innermost = innermost;
+        if (activeLabels.ended !== ended) activeLabels.setEnded(ended);
         // A span that has ended inside may have left its parent's labels to this async context.
         if (activeLabels.writes !== writes && activeLabels.storedId() !== 0) {
           activeLabels.restore(0);

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
-import { context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
+import { context, ROOT_CONTEXT, SpanKind, trace } from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import { CpuProfiler, Scope, TracerProvider, withLabels } from 'otelpyroscope';
 import { BURNER_PREFIX, createBurners } from '../support/burners.mjs';
@@ -25,7 +25,10 @@ const CLASSES = 12;
 /** So many that V8 keeps an object's properties in a hash table. */
 const MANY = 2_000;
 
-const NAMES = ['one', 'two', 'user', 'both', 'child', 'parent', 'first', 'late', 'none'];
+const NAMES = [
+  ...['one', 'two', 'user', 'both', 'child', 'parent', 'first', 'late', 'none'],
+  ...['server', 'begun', 'other'],
+];
 const classes = Array.from({ length: CLASSES }, (_, i) => `class_${i}`);
 const burners = createBurners([...NAMES, ...classes]);
 
@@ -189,6 +192,85 @@ describe('labels of a context', function () {
         burn('parent');
       }),
     );
+  });
+
+  describe('whose server span ends in a bound listener', () => {
+    const server = (name) => {
+      const span = tracer.startSpan(name, { kind: SpanKind.SERVER }, ROOT_CONTEXT);
+      return { span, given: trace.setSpan(ROOT_CONTEXT, span) };
+    };
+
+    it('are none in the rest of the call, and its own in other activations', async () => {
+      const { span, given } = server('server');
+      const other = server('other');
+      const { writes } = activeLabels;
+      await assertLabels({ server: 'server', none: '', other: 'other' }, async () => {
+        let elsewhere;
+        const listener = context.bind(given, () => {
+          burn('server');
+          elsewhere = sleep(5).then(() => burn('server'));
+          span.end();
+          burn('none');
+          context.with(given, () => burn('server'));
+          burn('none');
+          context.with(other.given, () => burn('other'));
+          withLabels({}, () => burn('none'));
+          burn('none');
+        });
+        listener();
+        burn('none');
+        context.with(given, () => burn('server'));
+        await elsewhere;
+        burn('none');
+      });
+      // Nothing was stored for it but the empty labels of the user.
+      if (activeLabels.areCarried) assert.ok(activeLabels.writes - writes <= 2);
+    });
+
+    it('are none, or its own, in what the rest of the call begins, and never those of another', async () => {
+      const { span, given } = server('server');
+      const other = server('other');
+      const begun = storagesUseHooks() ? '' : 'server';
+      await assertLabels({ begun, other: 'other' }, async () => {
+        let later;
+        context.with(given, () => {
+          span.end();
+          later = sleep(5).then(() => burn('begun'));
+        });
+        await context.with(other.given, async () => {
+          burn('other');
+          await later;
+          burn('other');
+        });
+      });
+    });
+
+    it('are as before where the listener throws, and where listeners are nested', async () => {
+      const one = server('one');
+      const two = server('two');
+      await assertLabels({ one: 'one', two: 'two', none: '' }, () => {
+        assert.throws(() =>
+          context.with(one.given, () => {
+            one.span.end();
+            throw new Error('of the listener');
+          }),
+        );
+        burn('none');
+        context.with(one.given, () => {
+          burn('one');
+          context.with(two.given, () => {
+            burn('two');
+            two.span.end();
+            burn('none');
+            context.with(one.given, () => burn('one'));
+            burn('none');
+          });
+          burn('one');
+        });
+        burn('none');
+      });
+      assert.deepEqual([activeLabels.ended, activeLabels.innermost], [0, undefined]);
+    });
   });
 
   it('are never those of a set that took the index of its own', async () => {
