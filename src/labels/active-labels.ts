@@ -9,6 +9,7 @@ import {
   probeBeforeHook,
   probeCarriedLabels,
   probeContinuation,
+  probeHookedContexts,
   probeTemporaryStorage,
   storagesUseHooks,
   type ContextObject,
@@ -20,6 +21,10 @@ import { threadSingleton } from '../util/thread-singleton.js';
 /** Where the signal handler finds the id of the running code; `'none'`: samples have no labels. */
 export type LabelSource = 'continuation' | 'label-word' | 'none';
 
+/** Whether Node.js carries stores by async_hooks, so that JavaScript tells the sampler the current id. */
+const USES_HOOKS = storagesUseHooks();
+/** For `leaveContext`: the sampler was not told the id from before. */
+const UNTOLD = -1;
 /** The id of a context whose property the sampler cannot read. */
 const UNREADABLE = -1;
 
@@ -28,7 +33,7 @@ const UNREADABLE = -1;
  *
  * An async context carries the id of its label set, a small integer, in an AsyncLocalStorage, or,
  * where that has none, in the active context of OpenTelemetry, if `carryBy` has found that the sampler
- * can read it there. The signal handler reads the id, and a sample stores only that.
+ * can learn it there. The signal handler reads the id, and a sample stores only that.
  * Everything works without a sampler; `connect` is called before it runs, `disconnect` after it.
  */
 export class ActiveLabels {
@@ -36,7 +41,7 @@ export class ActiveLabels {
    * Undefined until the first label where storages use async_hooks: Node.js 24 and 26 without
    * AsyncContextFrame enable hooks for each storage that is made, 20 and 22 at its first use.
    */
-  #storage = storagesUseHooks() ? undefined : new AsyncLocalStorage<number>();
+  #storage = USES_HOOKS ? undefined : new AsyncLocalStorage<number>();
   readonly #table: LabelTable;
   #native: NativeLabels | undefined;
   /** How the signal handler reads labels; undefined until it does. */
@@ -125,25 +130,35 @@ export class ActiveLabels {
     const id = this.#restorable(before);
     // A read costs half a write, so the id is read first only where that may save the write.
     if (writes !== undefined && writes !== this.writes && this.storedId() === id) {
-      if (this.#labelWord !== undefined) this.#labelWord[0] = id;
+      this.#tell(id);
     } else {
       this.#write(id);
     }
   }
 
+  /** Whether these are the contexts that carry ids. */
+  isCarriedBy(contexts: Contexts): boolean {
+    return this.#contexts === contexts;
+  }
+
   /**
-   * Lets these contexts carry ids, if the sampler can read them there; returns whether it can. Others
-   * that carried them do so no longer.
+   * Lets these contexts carry ids, if the sampler can learn them there; returns whether it can. Others
+   * that carried them do so no longer. Where storages use hooks, call it only for a label.
    */
   carryBy(contexts: Contexts): boolean {
-    if (this.#contexts === contexts) return true;
     const native = this.#native;
-    if (!this.#readsFrames || native?.findContextStorage === undefined) return false;
+    if (!USES_HOOKS && (!this.#readsFrames || native?.findContextStorage === undefined)) {
+      return false;
+    }
     if (this.#asked.has(contexts)) return false;
     this.#contexts = undefined;
     this.#asked.add(contexts);
-    if (!probeCarriedLabels(native, this.#carriedKey, contexts)) return false;
+    const works = USES_HOOKS
+      ? probeHookedContexts(contexts)
+      : native !== undefined && probeCarriedLabels(native, this.#carriedKey, contexts);
+    if (!works) return false;
     this.#contexts = contexts;
+    if (USES_HOOKS && native !== undefined && this.#isConnected) this.#writeLabelWord(native);
     return true;
   }
 
@@ -167,7 +182,7 @@ export class ActiveLabels {
     if (context[key] === UNREADABLE) return false;
     try {
       context[key] = this.#idOf(set);
-      if (this.#canRead(context)) return true;
+      if (USES_HOOKS || this.#canRead(context)) return true;
       context[key] = UNREADABLE;
     } catch {
       // It is frozen, or its class cannot be constructed.
@@ -187,6 +202,24 @@ export class ActiveLabels {
   }
 
   /**
+   * Tells the sampler, where it has to be told, that the id is current which the context carries.
+   * Returns what `leaveContext` needs.
+   */
+  enterContext(context: ContextObject): number {
+    const word = this.#labelWord;
+    if (word === undefined) return UNTOLD;
+    const before = word[0] as number;
+    word[0] = this.#carriedId(context);
+    return before;
+  }
+
+  /** Undoes `enterContext`, in the async context in which that was called. */
+  leaveContext(before: number): void {
+    if (this.#labelWord === undefined) return;
+    this.#labelWord[0] = before === UNTOLD ? this.currentId() : before;
+  }
+
+  /**
    * Lets no labels be current, without storing that, until the call of `with` that runs returns:
    * asynchronous work that begins in it has the labels of its context. Returns false where no such
    * call runs, or the sampler would not see it.
@@ -194,8 +227,10 @@ export class ActiveLabels {
   endInCall(): boolean {
     const context = this.innermost;
     if (context === undefined || context !== this.#contexts?.active()) return false;
-    if (this.#endedLabel === undefined || this.storedId() !== 0) return false;
+    if (this.storedId() !== 0) return false;
+    if (!USES_HOOKS && this.#endedLabel === undefined) return false;
     this.setEnded(this.#carriedId(context));
+    this.#tell(NO_LABELS);
     return true;
   }
 
@@ -260,15 +295,18 @@ export class ActiveLabels {
     native.setLabelStorage(this.#storage ?? null);
     if (this.#native !== native) {
       this.#hook = undefined;
-      this.#contexts = undefined;
-      this.#asked = new WeakSet();
+      if (!USES_HOOKS) {
+        this.#contexts = undefined;
+        this.#asked = new WeakSet();
+      }
     }
     this.#native = native;
     this.#endedLabel = native.endedLabel;
     this.setEnded(this.#ended);
     this.#isConnected = true;
-    if (this.#storage === undefined) native.setLabelSource('label-word');
-    else this.#beginReading(native, this.#storage);
+    if (this.#storage !== undefined) this.#beginReading(native, this.#storage);
+    else if (this.#contexts !== undefined) this.#writeLabelWord(native);
+    else native.setLabelSource('label-word');
     return this.#source;
   }
 
@@ -277,7 +315,7 @@ export class ActiveLabels {
    * of a long loop then starts sampling, where no JavaScript can run, samples have labels.
    */
   connectEarly(native: NativeLabels): void {
-    if (!storagesUseHooks() && probeTemporaryStorage(native)) this.connect(native);
+    if (!USES_HOOKS && probeTemporaryStorage(native)) this.connect(native);
   }
 
   /** Call this when the sampler has stopped. Labels still work; the hook is disabled. */
@@ -307,11 +345,23 @@ export class ActiveLabels {
   #beginReading(native: NativeLabels, storage: AsyncLocalStorage<number>): void {
     this.#source = this.#chooseSource(native, storage);
     this.#readsFrames = this.#source === 'continuation';
-    if (this.#source === 'label-word') {
-      this.#hook ??= new LabelWordHook(native.labelWord, () => this.currentId());
-      this.#hook.enable(this.currentId());
-      this.#labelWord = native.labelWord;
-    }
+    if (this.#source === 'label-word') this.#writeLabelWord(native);
+  }
+
+  #writeLabelWord(native: NativeLabels): void {
+    this.#source = 'label-word';
+    native.setLabelSource('label-word');
+    this.#hook ??= new LabelWordHook(native.labelWord, () => this.currentId());
+    // It runs after the hooks of a context manager that was made later.
+    this.#hook.disable();
+    this.#hook.enable(this.currentId());
+    this.#labelWord = native.labelWord;
+  }
+
+  /** Tells the sampler, where it has to be told, that the id in the storage is this one. */
+  #tell(id: number): void {
+    if (this.#labelWord === undefined) return;
+    this.#labelWord[0] = id === 0 ? this.currentId() : id === NO_LABELS ? 0 : id;
   }
 
   #chooseSource(native: NativeLabels, storage: AsyncLocalStorage<number>): LabelSource {
@@ -367,7 +417,7 @@ export class ActiveLabels {
     }
     this.writes = (this.writes + 1) | 0;
     storage.enterWith(id);
-    if (this.#labelWord !== undefined) this.#labelWord[0] = id === NO_LABELS ? 0 : id;
+    this.#tell(id);
   }
 
   /** Makes the storage for the first label; enables hooks. */
@@ -393,7 +443,9 @@ export class ActiveLabels {
     this.#contexts = undefined;
     this.#asked = new WeakSet();
     this.#carriedKey = Symbol('otelpyroscope.label-id');
-    this.#storage?.disable();
+    if (this.#labelWord !== undefined) this.#labelWord[0] = 0;
+    if (this.#storage === undefined) return;
+    this.#storage.disable();
     this.#storage = new AsyncLocalStorage<number>();
     this.#native?.setLabelStorage(this.#storage);
   }

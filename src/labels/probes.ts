@@ -107,6 +107,44 @@ export function probeBeforeHook(storage: AsyncLocalStorage<number>): boolean {
 }
 
 /**
+ * Does an async_hooks `before` hook find the active context of the async context that it precedes?
+ *
+ * As `probeBeforeHook`, with contexts of OpenTelemetry. `true`: `LabelWordHook` can write the id that
+ * the context carries. `false`: their ids are put into our storage.
+ */
+export function probeHookedContexts(contexts: Contexts): boolean {
+  try {
+    const before = contexts.active();
+    const [inner, outer] = [contexts.make(), contexts.make()];
+    const isActive = (context: ContextObject): boolean =>
+      contexts.activate(context, () => contexts.active() === context);
+    const areActive = contexts.activate(
+      outer,
+      () => isActive(inner) && contexts.active() === outer && isActive(outer) && isActive(inner),
+    );
+    const resource = contexts.activate(inner, () => new AsyncResource('otelpyroscope.probe'));
+    let found: ContextObject | undefined;
+    const hook = createHook({
+      before: (asyncId: number) => {
+        if (asyncId === resource.asyncId()) found = contexts.active();
+      },
+    });
+    hook.enable();
+    try {
+      contexts.activate(outer, () => {
+        resource.runInAsyncScope(() => undefined);
+      });
+    } finally {
+      hook.disable();
+    }
+    return areActive && found === inner && contexts.active() === before;
+  } catch {
+    // Contexts of this kind cannot be made, or not be activated.
+    return false;
+  }
+}
+
+/**
  * Can the addon read the label id that a context of these carries under `key`?
  *
  * Has the addon find the storage of the active context and where a context has the property, and

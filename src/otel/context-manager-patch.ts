@@ -4,11 +4,13 @@ import { activeLabels } from '../labels/active-labels.js';
 import { warnOnce } from '../util/diagnostics.js';
 import { registeredContextManager } from './api-globals.js';
 import type { LabelSet } from '../labels/label-set.js';
-import type { ContextObject, Contexts } from '../labels/probes.js';
+import { storagesUseHooks, type ContextObject, type Contexts } from '../labels/probes.js';
 import { bindCallsWith, type ContextManager, type Token } from './context-manager-probes.js';
 import { restoringToken } from './restoring-token.js';
 import { labelSetOf } from './span-labels.js';
 
+/** Whether the label word has to be written when a context becomes active, or is left. */
+const USES_HOOKS = storagesUseHooks();
 const PATCHED = Symbol.for('otelpyroscope.context-manager.v1');
 /** The methods that `patch` replaces. */
 const METHODS = ['with', 'attach', 'bind'] as const;
@@ -120,6 +122,7 @@ function patchWith(manager: Manager, contexts: Contexts): void {
       const { writes, innermost, ended } = activeLabels;
       activeLabels.innermost = context as unknown as ContextObject;
       if (ended !== 0) activeLabels.setEnded(0);
+      const outside = activeLabels.enterContext(context as unknown as ContextObject);
       try {
         if (hasArg) return original.call(this, context, fn, thisArg, arg);
         return original.call(this, context, fn, thisArg);
@@ -130,6 +133,7 @@ function patchWith(manager: Manager, contexts: Contexts): void {
         if (activeLabels.writes !== writes && activeLabels.storedId() !== 0) {
           activeLabels.restore(0);
         }
+        activeLabels.leaveContext(outside);
       }
     }
     const current = activeLabels.current();
@@ -153,7 +157,11 @@ function patchWith(manager: Manager, contexts: Contexts): void {
  * an id is stored already.
  */
 function carriesItsLabels(context: Context, contexts: Contexts): boolean {
-  if (!activeLabels.carryBy(contexts)) return false;
+  if (!activeLabels.isCarriedBy(contexts)) {
+    // Where storages use hooks, a probe does: not before there is a label.
+    if (USES_HOOKS && labelSetOrNone(context, undefined) === undefined) return false;
+    if (!activeLabels.carryBy(contexts)) return false;
+  }
   if (activeLabels.hasUserLabels && activeLabels.current()?.user !== undefined) return false;
   const object = context as unknown as ContextObject;
   return (
@@ -171,7 +179,8 @@ function patchAttach(
     const before = activeLabels.storedId();
     const current = activeLabels.current();
     const set = labelSetOrNone(context, current);
-    const isCarried = before === 0 && this === manager && carriesItsLabels(context, contexts);
+    const mayBeCarried = before === 0 && this === manager && !USES_HOOKS;
+    const isCarried = mayBeCarried && carriesItsLabels(context, contexts);
     const token = original.call(this, context);
     if (isCarried ? this.active() === context : isStored(set, current, before)) return token;
     const restoring = restoringToken(token, () => activeLabels.restore(before));
