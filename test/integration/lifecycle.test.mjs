@@ -5,7 +5,7 @@ import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { CpuProfiler, ProfilerError } from 'otelpyroscope';
-import { burn, burnSampled } from '../support/burn.mjs';
+import { burn, burnSampled } from '../support/burn.cjs';
 import { clockInUse } from '../support/clock-in-use.mjs';
 import { logDiag } from '../support/diag-log.mjs';
 import { onStack, readProfile } from '../support/read-profile.mjs';
@@ -14,9 +14,9 @@ import { messageOf, ROOT, runCode } from '../support/run-child.mjs';
 /** Put before the code of a child. */
 const PRELUDE = `
   const { CpuProfiler, withLabels, getLabels } = require('otelpyroscope');
-  const { readProfile } = require('./test/support/read-profile.mjs');
+  const { readProfile } = require('./test/support/read-profile.cjs');
   const profiler = new CpuProfiler({ intervalMicros: 1_000 });
-  const { burn, burnSampled } = require('./test/support/burn.mjs');
+  const { burn, burnSampled } = require('./test/support/burn.cjs');
 `;
 const GC = '(garbage collector)';
 const hasCode = (code) => (error) => error instanceof ProfilerError && error.code === code;

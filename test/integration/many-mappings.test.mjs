@@ -20,7 +20,7 @@ describe('a process with many mappings', function () {
       runCode(
         `
         const { CpuProfiler } = require('otelpyroscope');
-        const { readProfile } = require('./test/support/read-profile.mjs');
+        const { readProfile } = require('./test/support/read-profile.cjs');
         const cpuMs = (fn) => {
           const { user, system } = process.cpuUsage();
           fn();

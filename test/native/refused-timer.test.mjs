@@ -23,9 +23,9 @@ describe('refused CPU timer', function () {
       runCode(
         `
         const { CpuProfiler, withLabels, getLabels } = require('otelpyroscope');
-        const { readProfile } = require('./test/support/read-profile.mjs');
+        const { readProfile } = require('./test/support/read-profile.cjs');
         const signals = () => require('fs').readFileSync('/proc/self/status', 'utf8').match(/^SigCgt.*$/m)[0];
-        const { burnSampled } = require('./test/support/burn.mjs');
+        const { burnSampled } = require('./test/support/burn.cjs');
         const profiler = new CpuProfiler({ intervalMicros: 4_000 });
         const before = signals();
         const refusals = [];
@@ -71,8 +71,8 @@ describe('refused CPU timer', function () {
         `
         const { Worker } = require('node:worker_threads');
         const { CpuProfiler, withLabels } = require('otelpyroscope');
-        const { readProfile } = require('./test/support/read-profile.mjs');
-        const { burnSampled } = require('./test/support/burn.mjs');
+        const { readProfile } = require('./test/support/read-profile.cjs');
+        const { burnSampled } = require('./test/support/burn.cjs');
         const profiler = new CpuProfiler({ intervalMicros: 1_000 });
         profiler.start();
         burnSampled(50);

@@ -37,8 +37,8 @@ for (const target of targets) {
     it('takes labelled profiles with lines and inlined frames, in a worker too', async function () {
       const fixture = path.join(copy.directory, 'test', 'release', 'fixtures', 'self-check.mjs');
       cpSync(
-        path.join(ROOT, 'test/support/read-profile.mjs'),
-        path.join(path.dirname(fixture), 'read-profile.mjs'),
+        path.join(ROOT, 'test/support/read-profile.cjs'),
+        path.join(path.dirname(fixture), 'read-profile.cjs'),
       );
       const { stdout } = await runOnArm64(emulated, [fixture, 'emulated'], {
         timeout: 300_000,

@@ -47,7 +47,7 @@ describe('the self-check on older versions of Node.js', function () {
 
   before(function () {
     application = new Application({ tarball: publishedTarball().file });
-    for (const file of ['release/fixtures/self-check.mjs', 'support/read-profile.mjs']) {
+    for (const file of ['release/fixtures/self-check.mjs', 'support/read-profile.cjs']) {
       copyFileSync(
         path.join(ROOT, 'test', file),
         path.join(application.directory, path.basename(file)),

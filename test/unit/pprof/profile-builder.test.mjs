@@ -18,7 +18,7 @@ const PROGRAM = `
   const { writeFileSync } = require('node:fs');
   const { NodeTracerProvider } = require('@opentelemetry/sdk-trace-node');
   const { CpuProfiler, Scope, TracerProvider } = require('otelpyroscope');
-  const { burnSampled } = require('./test/support/burn.mjs');
+  const { burnSampled } = require('./test/support/burn.cjs');
 
   const provider = new TracerProvider(new NodeTracerProvider(), {
     spanIdScope: Scope.AllSpans,
@@ -82,7 +82,7 @@ describe('a profile of the builder', function () {
     const { with: lines, without } = await messageOf(
       runCode(`
         const { CpuProfiler } = require('otelpyroscope');
-        const { burnSampled } = require('./test/support/burn.mjs');
+        const { burnSampled } = require('./test/support/burn.cjs');
         const withLines = new CpuProfiler();
         const without = new CpuProfiler({ lineNumbers: false });
         withLines.start();

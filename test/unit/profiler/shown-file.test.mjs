@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CpuProfiler } from 'otelpyroscope';
-import { burnSampled } from '../../support/burn.mjs';
+import { burnSampled } from '../../support/burn.cjs';
 import { ROOT } from '../../support/run-child.mjs';
 import { onStack, readProfile } from '../../support/read-profile.mjs';
 import { shownFile } from '../../../lib/profiler/shown-file.js';

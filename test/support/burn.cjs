@@ -1,7 +1,9 @@
-/** Burns CPU under one name, as long as it takes a profiler to see it. */
+/**
+ * Burns CPU under one name, as long as it takes a profiler to see it. In CommonJS, for the children
+ * that require() it: Node.js before 20.19 can require() no ES module.
+ */
 
-import { CpuProfiler } from 'otelpyroscope';
-import { cpuMicros } from './burners.mjs';
+const { CpuProfiler } = require('otelpyroscope');
 
 /** Never started: all profilers of a thread share the counts of its sampler. */
 const counts = new CpuProfiler();
@@ -16,8 +18,13 @@ function allocate() {
   for (let i = 0; i < 50; i++) made[Math.floor(Math.random() * 1e3)] = { at: new Date() };
 }
 
+function cpuMicros() {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+}
+
 /** Uses so much CPU time, not the clock's: the machine may be busy with something else. */
-export function burn(millis) {
+function burn(millis) {
   const end = cpuMicros() + millis * 1_000;
   while (cpuMicros() < end) allocate();
 }
@@ -26,10 +33,12 @@ export function burn(millis) {
  * The same while a profiler runs, and until it has had about a signal per 10 ms. The kernel looks
  * at CPU timers on its ticks only: beside other busy processes, short work can fall between them.
  */
-export function burnSampled(millis) {
+function burnSampled(millis) {
   const { signals } = counts.metrics();
   for (let round = 0; round < MAX_ROUNDS; round++) {
     burn(millis);
     if (counts.metrics().signals - signals >= millis / 10) return;
   }
 }
+
+module.exports = { burn, burnSampled };
