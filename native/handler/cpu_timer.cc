@@ -104,7 +104,6 @@ Ended EndTimer(KernelTimer* timer) {
 }
 
 Ended EndTimers(TimerEntry* entry) {
-  if (entry->task_clock.fd() >= 0) entry->task_clock.SetRunning(false);
   const Ended ended = EndTimer(&entry->precise_timer);
   return std::max(ended, EndTimer(&entry->tick_timer));
 }
@@ -187,9 +186,11 @@ struct TaskClockRequest {
 int UseTaskClock(const TaskClockRequest& request, TaskClock* clock) {
   TimerEntry& entry = timer_entries[request.index];
   if (entry.ticket.load(std::memory_order_relaxed) != request.ticket ||
-      entry.task_clock.fd() >= 0 || process_ends.load()) {
+      process_ends.load()) {
     return ESRCH;
   }
+  // It has one already where its timer was stopped and is used again.
+  if (entry.task_clock.fd() >= 0) return 0;
   if (!has_task_clock_handler) {
     if (!HasDefaultDisposition(kTaskClockSignal)) return EBUSY;
     const int error = InstallHandler(kTaskClockSignal, OnTaskClockSignal);
@@ -400,6 +401,7 @@ void CpuTimer::StopAll() {
   for (TimerEntry& entry : timer_entries) {
     if (entry.ticket.exchange(0, std::memory_order_relaxed) != 0) {
       EndTimers(&entry);
+      if (entry.task_clock.fd() >= 0) entry.task_clock.SetRunning(false);
     }
   }
 }

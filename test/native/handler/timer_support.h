@@ -6,7 +6,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
@@ -100,6 +103,59 @@ inline void SetAction(int signal, void (*handler)(int)) {
   memset(&action, 0, sizeof(action));
   action.sa_handler = handler;
   EXPECT_EQ(sigaction(signal, &action, nullptr), 0);
+}
+
+// Burns CPU time, for which there is a signal an interval of 1 ms. At 250 ticks
+// a second, a timer on the CPU clock sends 5 in 20 ms. A machine that is shared
+// takes time from most rounds, but not from all.
+inline void ExpectSignalAnInterval(const Count& count) {
+  int64_t most = 0;
+  for (int round = 0; round < 200 && most < 13; round++) {
+    const int64_t signals = count.signals.load();
+    Burn(20 * kMillisecond);
+    most = std::max(most, count.signals.load() - signals);
+  }
+  EXPECT_GE(most, 13);
+}
+
+inline std::atomic<bool> inside{false};
+inline std::atomic<int64_t> weight_inside{0};
+inline int64_t ns_inside = 0;
+
+inline void CountInside(void* owner, uint32_t weight, void* ucontext) noexcept {
+  CountSignal(owner, weight, ucontext);
+  if (inside) weight_inside.fetch_add(weight);
+}
+
+// Half of the CPU time is inside bursts that begin and end with a millisecond
+// of the wall clock, as the scheduler's ticks do. `wake_up` is called before
+// each. The handler of the timer is CountInside.
+template <typename WakeUp>
+void WorkInStep(WakeUp wake_up) {
+  const auto now_ns = [] {
+    timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return int64_t{now.tv_sec} * 1000 * kMillisecond + now.tv_nsec;
+  };
+  for (int i = 0; i < 150; i++) {
+    usleep(1000);
+    wake_up();
+    inside = true;
+    const int64_t begin = ThreadCpuNs();
+    const int64_t until = now_ns() / kMillisecond + 1;
+    while (now_ns() / kMillisecond < until) {
+    }
+    ns_inside += ThreadCpuNs() - begin;
+    inside = false;
+    Burn(kMillisecond / 2);
+  }
+}
+
+inline void ExpectWorkInStepIsSeen() {
+  // The thread sanitizer delays signals, and keeps one of each number.
+  if (check::kThreadSanitizer) return;
+  EXPECT_GE(weight_inside.load() * kMillisecond, ns_inside * 7 / 10);
+  EXPECT_LE(weight_inside.load() * kMillisecond, ns_inside * 13 / 10);
 }
 
 }  // namespace otelpyroscope
