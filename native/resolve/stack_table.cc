@@ -217,6 +217,7 @@ void StackTable::MoveTo(StackTable* taken) {
   taken->filled_urls_ = filled_urls_;
   taken->filled_maps_ = filled_maps_;
   taken->symbols_ = symbols_;
+  taken->files_ = files_;
   Clear();
 }
 

@@ -6,6 +6,7 @@ import { messageOf, runNode } from '../support/run-child.mjs';
 
 const fixture = fileURLToPath(new URL('fixtures/names/work.mjs', import.meta.url));
 const modules = fileURLToPath(new URL('fixtures/names/wasm-modules.mjs', import.meta.url));
+const oneTurn = fileURLToPath(new URL('fixtures/names/wasm-in-one-turn.mjs', import.meta.url));
 
 /** Names that tell nothing. */
 const NAMELESS = /^\((native code|native function|unresolved|truncated)\)$/;
@@ -135,6 +136,11 @@ describe('names of WebAssembly', function () {
       // A function that has no name yet when another module is freed stays without one.
       assert.ok(right > 0.3 * sum, text);
     }
+  });
+
+  it('are known at the end of a profile without a turn of the event loop', async () => {
+    const named = await messageOf(runNode([oneTurn]));
+    assert.ok(named >= 0.8, `${named}`);
   });
 
   it('are found without a list of all code', () => {

@@ -279,6 +279,26 @@ TEST(stacks_with_functions_of_a_file_loaded_meanwhile_are_named_at_last) {
   EXPECT_EQ(contents.size(), 3);
 }
 
+TEST(stacks_moved_before_there_is_an_index_have_names_of_foreign_functions) {
+  Program program;
+  StackTable taken;
+  program.table.LearnFiles();
+  const auto push = [&](uintptr_t address) {
+    program.table.Begin(1);
+    program.table.PushNative(address);
+    program.table.Commit(1);
+  };
+  int nobodys = 0;
+  push(reinterpret_cast<uintptr_t>(&nobodys));
+  push(reinterpret_cast<uintptr_t>(&stack_table_test_native_function));
+  program.table.MoveTo(&taken);
+  taken.NameForeign([](uintptr_t) { return "foreign"; });
+  taken.NameUnknown();
+  auto contents = Contents(taken);
+  EXPECT_EQ(contents["1|foreign"], 1);
+  EXPECT_EQ(contents["1|(native code)"], 1);
+}
+
 TEST(stacks_learn_late_where_functions_begin) {
   CodeMap map;
   HeapFunction function;
