@@ -118,7 +118,7 @@ describe('registration without code', function () {
     it(`labels spans of registerOTel of Next.js, by ${way.slice(2)}`, async () => {
       const flags = way === '--register' ? ['--require', OURS] : [];
       const env = { PYROSCOPE_SERVER_ADDRESS: '' };
-      const running = runNode([...flags, file('./fixtures/vercel-otel.cjs'), way], { env });
+      const running = runNode([...flags, file('./fixtures/vercel-otel.mjs'), way], { env });
       const { labels, id, attributes } = await messageOf(running);
       assert.equal(labels.span_id, id);
       assert.equal(labels.span_name, 'render');
