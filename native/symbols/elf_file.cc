@@ -25,6 +25,9 @@ constexpr uint64_t kMaxNamesBytes = 4 << 20;
 // A function without a size ends where the next one begins, at most this far
 // away.
 constexpr uint32_t kMaxGuessedSize = 1 << 16;
+// The same where the table has exported functions alone: behind musl's
+// memset(), which has 196 bytes, are its system calls.
+constexpr uint32_t kMaxGuessedSizeOfExport = 192;
 // How many functions may lie inside another one.
 constexpr int kMaxNested = 4;
 
@@ -178,7 +181,7 @@ void SortByStart(std::vector<ElfFunction>* functions) {
 
 // Keeps one function for each start (the largest of several names), and gives
 // each a size.
-void Arrange(std::vector<ElfFunction>* functions) {
+void Arrange(std::vector<ElfFunction>* functions, uint32_t max_guessed_size) {
   SortByStart(functions);
   for (auto begin = functions->begin(); begin != functions->end();) {
     const auto end = std::find_if(
@@ -198,10 +201,10 @@ void Arrange(std::vector<ElfFunction>* functions) {
   for (size_t i = 0; i < functions->size(); i++) {
     ElfFunction& function = (*functions)[i];
     if (function.size != 0) continue;
-    function.size = kMaxGuessedSize;
+    function.size = max_guessed_size;
     if (i + 1 < functions->size()) {
       const uint32_t gap = (*functions)[i + 1].start - function.start;
-      function.size = std::min(gap, kMaxGuessedSize);
+      function.size = std::min(gap, max_guessed_size);
     }
   }
 }
@@ -223,7 +226,9 @@ bool ReadFunctions(int file, uint64_t base, uint32_t size, bool in_a_row,
   Wanted wanted = {base, size, 0, table->sh_size / sizeof(Elf64_Sym)};
   if (in_a_row) FindRow(file, *table, &wanted);
   if (!ReadTable(file, *table, wanted, functions)) return false;
-  Arrange(&functions->functions);
+  Arrange(&functions->functions, table->sh_type == SHT_SYMTAB
+                                     ? kMaxGuessedSize
+                                     : kMaxGuessedSizeOfExport);
   return true;
 }
 

@@ -14,10 +14,11 @@ const NAMELESS = /^\((native code|native function|unresolved|truncated)\)$/;
 /** Least share of the work's CPU whose innermost frame is called so. */
 const EXPECTED = {
   pbkdf2: [/sha512|^SHA512|^EVP_|^OPENSSL|^node::crypto::/i, 0.5],
-  readFile: [/read|open|stat|syscall|^node::|^libc\.|^v8::/i, 0.5],
+  readFile: [/read|open|stat|syscall|^node::|^libc\.|^ld-musl-|^v8::/i, 0.5],
   stat: [/^syscall$|stat|^node::|^v8::/i, 0.5],
   hash: [/sha256|^SHA256|^EVP_|^node::crypto::/i, 0.5],
-  zlib: [/deflate|longest_match|crc32|^node::|^libc\./, 0.8],
+  // musl has symbols of the functions that zlib calls, glibc has not.
+  zlib: [/deflate|longest_match|fill_window|crc32|^node::|^libc\.|^mem(cpy|set)$|^munmap$/, 0.8],
   json: [/^v8::internal::/, 0.7],
   regexp: [/^\(regexp\) \/a\+\(b\|c\)\*d\$\/$/, 0.8],
   wasm: [/^wasm-function\[0\]$/, 0.8],

@@ -167,6 +167,24 @@ TEST(elf_dynamic_symbols_serve_where_there_are_no_others) {
   EXPECT(NameAt(file.number(), functions, 0x1008) == "exported");
 }
 
+// As musl's memset(), behind which is code that musl does not export.
+TEST(elf_functions_without_a_size_are_short_where_others_may_be_hidden) {
+  const std::vector<Symbol> symbols = {
+      {"near", 0x1000, 0}, {"far", 0x1020, 0}, {"next", 0x2000, 1}};
+  File exported(Image(symbols, SHT_DYNSYM));
+  File all(Image(symbols));
+  ElfFunctions functions;
+  const auto name = [&](const File& file, uint64_t address) {
+    EXPECT(ReadElfFunctions(file.number(), 0x1000, &functions));
+    return NameAt(file.number(), functions, address);
+  };
+  EXPECT(name(exported, 0x101f) == "near");
+  EXPECT(name(exported, 0x1020 + 191) == "far");
+  EXPECT(name(exported, 0x1020 + 192).empty());
+  EXPECT(name(exported, 0x2000) == "next");
+  EXPECT(name(all, 0x1fff) == "far");
+}
+
 TEST(elf_files_without_symbols_are_told) {
   ElfFunctions functions;
   File other(Image({{"f", 0x1000, 0x10}}, SHT_NOTE));
