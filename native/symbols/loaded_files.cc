@@ -38,10 +38,13 @@ std::vector<LoadedFile> LoadedFiles() {
   std::vector<LoadedFile> files;
   dl_iterate_phdr(
       [](dl_phdr_info* info, size_t, void* data) {
+        auto& files = *static_cast<std::vector<LoadedFile>*>(data);
         LoadedFile file;
         file.bias = info->dlpi_addr;
         file.path = info->dlpi_name;
-        file.is_program = file.path.empty();
+        // The program is the first. Its name is empty, or in musl the path by
+        // which it was started: relative to another directory, perhaps.
+        file.is_program = files.empty();
         if (file.is_program) file.path = kExecutable;
         file.begin = UINTPTR_MAX;
         for (size_t i = 0; i < info->dlpi_phnum; i++) {
@@ -52,7 +55,6 @@ std::vector<LoadedFile> LoadedFiles() {
           if ((segment.p_flags & PF_X) == 0) continue;
           file.end = std::max(file.end, begin + segment.p_memsz);
         }
-        auto& files = *static_cast<std::vector<LoadedFile>*>(data);
         if (file.end > file.begin) files.push_back(std::move(file));
         return files.size() < kMaxFiles ? 0 : 1;
       },

@@ -36,13 +36,13 @@ namespace {
 
 constexpr size_t kBuilderStackBytes = 256 * 1024;
 
-// Returns a number that changes when something is loaded or unloaded.
+// Returns a number that changes when something is loaded or unloaded; never 0.
 uint64_t LoadedGeneration() {
   uint64_t generation = 0;
   dl_iterate_phdr(
       [](dl_phdr_info* info, size_t, void* data) {
-        // Both counts only grow.
-        *static_cast<uint64_t*>(data) = info->dlpi_adds + info->dlpi_subs;
+        // Both counts only grow; musl's are 0 until a file is loaded.
+        *static_cast<uint64_t*>(data) = 1 + info->dlpi_adds + info->dlpi_subs;
         return 1;
       },
       &generation);
