@@ -1,7 +1,7 @@
 /** Starts in a process with tens of thousands of mappings: what they cost, and what they find. */
 import assert from 'node:assert/strict';
 import path from 'node:path';
-import { buildDirectory, compile } from '../native/toolchain.mjs';
+import { buildDirectory, compile, needsCompilerForNode } from '../native/toolchain.mjs';
 import { messageOf, ROOT, runCode } from '../support/run-child.mjs';
 
 const library = path.join(buildDirectory, 'many-mappings', 'many_mappings.so');
@@ -10,6 +10,7 @@ describe('a process with many mappings', function () {
   this.timeout(60_000);
 
   before(async function () {
+    needsCompilerForNode(this);
     const source = path.join(ROOT, 'test/integration/fixtures/many_mappings.cc');
     await compile(library, [source], ['-O1', '-fPIC'], ['-shared']);
   });

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { buildDirectory, compile, testDirectory } from './toolchain.mjs';
+import { buildDirectory, compile, needsCompilerForNode, testDirectory } from './toolchain.mjs';
 
 const library = path.join(buildDirectory, 'handler-check', 'handler_check.so');
 const control = path.join(buildDirectory, 'handler-check', 'control');
@@ -36,6 +36,7 @@ describe('signal handler under load', function () {
   this.timeout(60_000);
 
   before(async function () {
+    needsCompilerForNode(this);
     await compile(
       library,
       [path.join(testDirectory, 'handler_check.cc')],

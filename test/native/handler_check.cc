@@ -118,8 +118,9 @@ bool IsOfProfiler(int signal) {
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
+// glibc declares it noexcept, and musl does not: without, it is either's.
 EXPORT int sigaction(int signal, const struct sigaction* action,
-                     struct sigaction* old) noexcept {
+                     struct sigaction* old) {
   const bool wrap = action != nullptr && IsOfProfiler(signal) &&
                     (action->sa_flags & SA_SIGINFO) != 0;
   struct sigaction wrapped;

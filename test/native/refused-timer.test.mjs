@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { messageOf, runCode } from '../support/run-child.mjs';
-import { buildDirectory, compile, testDirectory } from './toolchain.mjs';
+import { buildDirectory, compile, needsCompilerForNode, testDirectory } from './toolchain.mjs';
 
 const library = path.join(buildDirectory, 'refused-timer', 'refused_timer.so');
 
@@ -10,6 +10,7 @@ describe('refused CPU timer', function () {
   this.timeout(60_000);
 
   before(async function () {
+    needsCompilerForNode(this);
     await compile(
       library,
       [path.join(testDirectory, 'refused_timer.cc')],

@@ -9,7 +9,7 @@
 #include <ctime>
 
 extern "C" int timer_create(clockid_t clock, struct sigevent* event,
-                            timer_t* timer) noexcept {
+                            timer_t* timer) {
   if (getenv("TIMER_ALLOWED") == nullptr) {
     errno = EPERM;
     return -1;
@@ -19,7 +19,7 @@ extern "C" int timer_create(clockid_t clock, struct sigevent* event,
       clock, event, timer);
 }
 
-extern "C" int timer_delete(timer_t timer) noexcept {
+extern "C" int timer_delete(timer_t timer) {
   if (getenv("TIMER_DELETE_REFUSED") != nullptr) {
     errno = EPERM;
     return -1;

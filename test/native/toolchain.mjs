@@ -1,5 +1,5 @@
 /** Compiles C++ for the tests, into .cache/, and only what has changed. */
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   existsSync,
@@ -13,6 +13,8 @@ import {
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { describeNode } from '../../scripts/lib/native-build.mjs';
+import { needs } from '../support/needs.mjs';
 
 const run = promisify(execFile);
 
@@ -42,10 +44,26 @@ const commonFlags = [
   `-I${testDirectory}`,
 ];
 
-/** Everything that a compilation may have read, and how it was called. */
-function fingerprint(parts, sources) {
+/** Returns the machine and the C library that a compiler compiles for, such as "x86_64-linux-gnu". */
+function targetOf({ compiler, env }) {
+  return execFileSync(compiler, ['-dumpmachine'], { encoding: 'utf8', env }).trim();
+}
+
+/**
+ * Skips what is loaded into Node.js if the compiler is for another C library than Node.js is, as it
+ * is where a Node.js for musl runs on a system with glibc; fails instead on CI.
+ */
+export function needsCompilerForNode(context) {
+  const { libc } = describeNode();
+  const isMusl = targetOf(host).endsWith('musl');
+  needs(isMusl === (libc === 'musl'), `a compiler for ${libc}`, context);
+}
+
+/** Everything that a compilation may have read, for what, and how it was called. */
+function fingerprint(toolchain, parts, sources) {
   const hash = createHash('sha256');
-  for (const part of parts) hash.update(part).update('\0');
+  for (const part of [toolchain.compiler, targetOf(toolchain), ...parts])
+    hash.update(part).update('\0');
   for (const file of sources) hash.update(file).update('\0').update(readFileSync(file));
   for (const directory of [nativeDirectory, testDirectory]) {
     for (const file of readdirSync(directory, { recursive: true }).sort()) {
@@ -93,7 +111,7 @@ export async function compileObjects(directory, sources, flags, toolchain = host
     object: path.join(directory, `${path.basename(source)}.o`),
   }));
   const objects = jobs.map(({ object }) => object);
-  const print = fingerprint([toolchain.compiler, ...commonFlags, ...flags], sources);
+  const print = fingerprint(toolchain, [...commonFlags, ...flags], sources);
   if (objects.every(existsSync) && upToDate(objects[0], print)) return objects;
   mkdirSync(directory, { recursive: true });
   await twoAtATime(jobs, ({ source, object }) => compileOne(source, object, flags, toolchain));
@@ -107,7 +125,7 @@ export async function compileObjects(directory, sources, flags, toolchain = host
  */
 export async function compile(output, sources, flags = [], linkFlags = [], toolchain = host) {
   const { compiler, env } = toolchain;
-  const print = fingerprint([compiler, ...commonFlags, ...flags, ...linkFlags], sources);
+  const print = fingerprint(toolchain, [...commonFlags, ...flags, ...linkFlags], sources);
   if (upToDate(output, print)) return;
   mkdirSync(path.dirname(output), { recursive: true });
   const jobs = sources.map((source) => ({

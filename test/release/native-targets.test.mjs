@@ -30,6 +30,9 @@ const NOT_STATIC = [
   'symbols_do_not_wait_for_a_pipe_in_a_librarys_place',
   'stacks_with_native_functions_are_named_at_last',
   'stacks_with_functions_of_a_file_loaded_meanwhile_are_named_at_last',
+  'timer_lets_a_thread_sleep_and_is_armed_when_it_wakes',
+  'timer_goes_by_ticks_where_the_precise_one_is_refused',
+  'timer_goes_by_ticks_where_arming_is_refused_later',
 ];
 /** zig's C++ library has other words for a lambda. */
 const NOT_ZIG = ['symbols_of_cpp'];
@@ -63,6 +66,7 @@ for (const { arch, libc, link, execute, not } of targets) {
     const directory = path.join(buildDirectory, `${arch}-${libc}`);
     // -g0: zig rebuilds its libraries for every level of it. The warnings are another compiler's.
     const flags = ['-O2', '-fPIC', '-g0', '-Wno-error', '-fno-sanitize=undefined'];
+    if (link.includes('-static')) flags.push('-DOTELPYROSCOPE_STATIC');
     let toolchain;
     let shared;
 

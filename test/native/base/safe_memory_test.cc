@@ -19,14 +19,14 @@ bool refuse_process_vm_readv = false;
 }  // namespace
 
 // A static program has no second definition to call.
-#if defined(__GLIBC__)
+#if !defined(OTELPYROSCOPE_STATIC)
 
 // Stands before the C library's, as a seccomp profile or qemu-user would.
 extern "C" ssize_t process_vm_readv(pid_t pid, const struct iovec* local,
                                     unsigned long local_count,
                                     const struct iovec* remote,
                                     unsigned long remote_count,
-                                    unsigned long flags) noexcept {
+                                    unsigned long flags) {
   if (refuse_process_vm_readv) {
     errno = EPERM;
     return -1;
@@ -36,7 +36,7 @@ extern "C" ssize_t process_vm_readv(pid_t pid, const struct iovec* local,
   return real(pid, local, local_count, remote, remote_count, flags);
 }
 
-#endif  // __GLIBC__
+#endif  // OTELPYROSCOPE_STATIC
 
 namespace otelpyroscope {
 namespace {

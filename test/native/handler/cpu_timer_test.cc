@@ -36,7 +36,7 @@ std::atomic<int> timers_set{0};
 }  // namespace
 
 // A static program has no second definition to call.
-#if defined(__GLIBC__)
+#if !defined(OTELPYROSCOPE_STATIC)
 
 template <typename Function>
 static Function Real(const char* name) {
@@ -45,7 +45,7 @@ static Function Real(const char* name) {
 
 // These stand before the C library's, as a sandbox or qemu-user would.
 extern "C" int timer_create(clockid_t clock, struct sigevent* event,
-                            timer_t* timer) noexcept {
+                            timer_t* timer) {
   if (refuse_timer_create != 0) {
     errno = refuse_timer_create;
     return -1;
@@ -67,7 +67,7 @@ static const auto real_timer_settime =
 
 extern "C" int timer_settime(timer_t timer, int flags,
                              const struct itimerspec* value,
-                             struct itimerspec* old) noexcept {
+                             struct itimerspec* old) {
   timers_set++;
   if (refuse_timer_settime != 0) {
     errno = refuse_timer_settime;
@@ -76,7 +76,7 @@ extern "C" int timer_settime(timer_t timer, int flags,
   return real_timer_settime(timer, flags, value, old);
 }
 
-extern "C" int timer_delete(timer_t timer) noexcept {
+extern "C" int timer_delete(timer_t timer) {
   if (refuse_timer_delete != 0) {
     errno = refuse_timer_delete;
     return -1;
@@ -84,7 +84,7 @@ extern "C" int timer_delete(timer_t timer) noexcept {
   return Real<decltype(&timer_delete)>("timer_delete")(timer);
 }
 
-#endif  // __GLIBC__
+#endif  // OTELPYROSCOPE_STATIC
 
 namespace otelpyroscope {
 namespace {
@@ -643,7 +643,7 @@ TEST(timer_sees_work_in_step_with_the_clock) {
   ExpectWorkInStepIsSeen();
 }
 
-#if defined(__GLIBC__)
+#if !defined(OTELPYROSCOPE_STATIC)
 TEST(timer_lets_a_thread_sleep_and_is_armed_when_it_wakes) {
   static Count count;
   CpuTimer timer;
@@ -699,7 +699,7 @@ TEST(timer_goes_by_ticks_where_arming_is_refused_later) {
             (count.cpu_ns.load() - begin) * 8 / 10);
   timer.Stop();
 }
-#endif  // __GLIBC__
+#endif  // OTELPYROSCOPE_STATIC
 
 TEST(timer_that_is_paused_counts_nothing) {
   for (const SampleClock clock : {SampleClock::kTick, SampleClock::kPrecise}) {
