@@ -1,4 +1,4 @@
-/** Checks that tests whose program is missing are reported with the reason, and fail on CI. */
+/** Checks that tests that do not run are reported with the reason, and fail on CI if it is a missing program. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -7,13 +7,14 @@ import { ROOT, runNode } from '../support/run-child.mjs';
 
 const needs = path.join(ROOT, 'test', 'support', 'needs.mjs');
 const TESTS = `
-  import { needsProgram } from ${JSON.stringify(needs)};
+  import { needsOfSystem, needsProgram } from ${JSON.stringify(needs)};
   describe('a suite', function () {
     before(function () { needsProgram('no-such-program', this); });
     it('does not run', () => {});
   });
   it('has a program', function () { needsProgram('node', this); });
-  it('has none', function () { needsProgram('no-such-other', this); });`;
+  it('has none', function () { needsProgram('no-such-other', this); });
+  it('is for other systems', function () { needsOfSystem('another system', this); });`;
 
 describe('a test that needs a program', function () {
   it('is reported as not run if it is missing, and fails on CI', async function () {
@@ -28,11 +29,13 @@ describe('a test that needs a program', function () {
       assert.equal(here.code, 0, here.stdout);
       assert.deepEqual(here.stdout.match(/^ {2}(\d+ .*|not run: .*)$/gm), [
         here.stdout.match(/ {2}1 passing .*/)[0],
-        '  2 pending',
+        '  3 pending',
         '  not run: has none: because no-such-other is not installed',
+        '  not run: is for other systems: because it needs another system',
         '  not run: a suite: because no-such-program is not installed',
       ]);
       assert.equal(onCi.code, 2, onCi.stdout);
+      assert.match(onCi.stdout, /not run: is for other systems: because it needs another system/);
       assert.match(onCi.stdout, /no-such-other is not installed, and CI leaves no test out/);
     } finally {
       rmSync(directory, { recursive: true });

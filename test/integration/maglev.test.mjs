@@ -4,6 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installNode } from '../../scripts/lib/nodes.mjs';
 import { MAGLEV_HAS_POSITIONS } from '../support/maglev.mjs';
+import { needsGlibc } from '../support/needs.mjs';
 import { EMULATED, runNode } from '../support/run-child.mjs';
 
 const fixture = fileURLToPath(new URL('fixtures/frames/maglev.mjs', import.meta.url));
@@ -33,6 +34,7 @@ describe('functions that Maglev has inlined', function () {
 
   if (UNTOLD !== undefined && !EMULATED) {
     it('are not told apart from their caller where V8 does not, which is said once', async function () {
+      needsGlibc("npm's Node.js", this);
       const execPath = path.join(installNode(UNTOLD), 'bin', 'node');
       const { leaves, unknownInlined, stderr } = await resultOf({ execPath });
       assert.ok(leaves['(own or inlined code)'] > 0.8, JSON.stringify(leaves));

@@ -141,7 +141,7 @@ describe('the package in an application', function () {
     assert.equal(stderr, '');
     assert.match(
       stdout,
-      /^\{"a":"b"\}\nno native binary for Node .* \(ABI \d+, glibc\): .*Labels and spans work without it\. To compile it, .*: npx otelpyroscope build\n$/,
+      /^\{"a":"b"\}\nno native binary for Node .* \(ABI \d+, (glibc|musl)\): .*Labels and spans work without it\. To compile it, .*: npx otelpyroscope build\n$/,
     );
   });
 

@@ -1,7 +1,8 @@
-/** Programs that tests need and a machine may not have: without them tests are reported as not run, and fail on CI. */
+/** Reports tests as not run for want of what they need; on CI they fail, if it can be installed. */
 import { accessSync, constants, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import { describeNode } from '../../scripts/lib/native-build.mjs';
 
 const { noteNotRun } = createRequire(import.meta.url)('./not-run.cjs');
 
@@ -41,7 +42,7 @@ function leaveOut(reason, context) {
 }
 
 /**
- * Skips the test where the kernel or a sandbox lacks something, on CI too, which cannot install it.
+ * Skips the test where a system of its kind lacks something, on CI too, which cannot install it.
  *
  * @param {string | undefined} lacking what is missing, if anything
  * @param {Mocha.Context} context Mocha's `this`
@@ -50,7 +51,13 @@ export function needsOfSystem(lacking, context) {
   if (lacking !== undefined) leaveOut(`it needs ${lacking}`, context);
 }
 
-/** The same for a program on the PATH. */
+/** The same for something that exists for glibc alone. */
+export function needsGlibc(name, context) {
+  const isThere = describeNode().libc === 'glibc';
+  needsOfSystem(isThere ? undefined : `${name}, which is for glibc alone`, context);
+}
+
+/** Skips the test for want of a program on the PATH; fails instead on CI. */
 export function needsProgram(name, context) {
   needs(findProgram(name) !== undefined, name, context);
 }

@@ -14,7 +14,7 @@ import { readProfile } from '../../../lib/profile/reader.js';
 import { VERSION } from '../../../lib/util/version.js';
 import { makeProfile, shopProfile, traceId } from '../../support/make-profile.mjs';
 import { runCode } from '../../support/run-child.mjs';
-import { needsProgram } from '../../support/needs.mjs';
+import { needsGlibc, needsProgram } from '../../support/needs.mjs';
 import { CLI, cli } from './cli.mjs';
 
 const run = promisify(execFile);
@@ -306,6 +306,7 @@ describe('otelpyroscope top', function () {
     });
 
     it('has the same figures for a profile of Datadog', async function () {
+      needsGlibc('@datadog/pprof', this);
       const out = path.join(directory, 'datadog.pb.gz');
       const { code, stderr } = await runCode(DATADOGS, { env: { OUT: out } });
       assert.equal(code, 0, stderr);
