@@ -66,12 +66,36 @@ size_t CopyOperator(std::string_view text, size_t begin, std::string* out) {
   return end;
 }
 
+// Copies the name of a lambda as GNU's C++ library writes it, "{lambda#2}",
+// where the text has LLVM's "'lambda0'". Returns the position after it, or
+// `begin` if there is none.
+size_t CopyLambda(std::string_view text, size_t begin, std::string* out) {
+  constexpr std::string_view kLambda = "'lambda";
+  constexpr size_t kMaxDigits = 6;
+  if (!text.substr(begin).starts_with(kLambda)) return begin;
+  const size_t digits = begin + kLambda.size();
+  size_t end = digits;
+  int index = 0;
+  while (end < text.size() && text[end] >= '0' && text[end] <= '9') {
+    if (end - digits == kMaxDigits) return begin;
+    index = index * 10 + (text[end++] - '0');
+  }
+  if (end == text.size() || text[end] != '\'') return begin;
+  // The first one has no index, the second one 0.
+  const int number = end == digits ? 1 : index + 2;
+  out->append("{lambda#").append(std::to_string(number)).append("}");
+  return end + 1;
+}
+
 // Returns the text without everything in brackets of any kind.
 std::string WithoutArguments(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size();) {
     const char letter = text[i];
-    if (EndsInOperator(out) && !IsWord(letter) && letter != ' ') {
+    const size_t after_lambda = CopyLambda(text, i, &out);
+    if (after_lambda > i) {
+      i = after_lambda;
+    } else if (EndsInOperator(out) && !IsWord(letter) && letter != ' ') {
       i = CopyOperator(text, i, &out);
     } else if (text.substr(i).starts_with(kUnnamed)) {
       i += kUnnamed.size();

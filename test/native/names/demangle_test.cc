@@ -42,7 +42,24 @@ TEST(symbols_of_cpp) {
   EXPECT(ShortFunctionName("operator)operator'") == "operator)operator'");
   ExpectName("_ZThn16_N3Foo3barEv", "Foo::bar");
   ExpectName("_ZZN3foo3barEvENKUlvE_clEv", "foo::bar::{lambda#1}::operator()");
+  ExpectName("_ZZN3foo3barEvENKUliE0_clEi", "foo::bar::{lambda#2}::operator()");
   ExpectName("_Z11my_operatorILi3EEvv", "my_operator");
+}
+
+// LLVM's C++ library, which the published binaries are built with, has other
+// names for lambdas; the compiler of this test may have GNU's library.
+TEST(symbols_of_lambdas_are_as_gnus_whatever_demangles_them) {
+  EXPECT(ShortFunctionName("f()::'lambda'()::operator()() const") ==
+         "f::{lambda#1}::operator()");
+  EXPECT(ShortFunctionName("f()::'lambda'(int)::operator()(int) const") ==
+         "f::{lambda#1}::operator()");
+  EXPECT(ShortFunctionName("f()::'lambda0'()::operator()() const") ==
+         "f::{lambda#2}::operator()");
+  EXPECT(ShortFunctionName("f()::'lambda12'()::operator()() const") ==
+         "f::{lambda#14}::operator()");
+  for (const std::string text : {"'lambda", "'lambda1", "'lambda9999999'"}) {
+    EXPECT(ShortFunctionName(text) == text);
+  }
 }
 
 TEST(symbols_of_other_languages) {
