@@ -1,6 +1,7 @@
 /** The current labels: the async storage of their id, and how the signal handler reads it. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { warnOnce } from '../util/diagnostics.js';
+import { CarriedIds } from './carried-ids.js';
 import { LabelWordHook } from './label-word-hook.js';
 import { labelsOfSet, type LabelSet } from './label-set.js';
 import { LabelTable, NO_LABELS } from './label-table.js';
@@ -25,9 +26,6 @@ export type LabelSource = 'continuation' | 'label-word' | 'none';
 const USES_HOOKS = storagesUseHooks();
 /** For `leaveContext`: the sampler was not told the id from before. */
 const UNTOLD = -1;
-/** The id of a context whose property the sampler cannot read. */
-const UNREADABLE = -1;
-
 /**
  * The current labels, one object per thread.
  *
@@ -53,12 +51,7 @@ export class ActiveLabels {
   #labelWord: Int32Array | undefined;
   /** Whether the addon has read an id from the continuation; it still can after `disconnect`. */
   #readsFrames = false;
-  /** The contexts whose ids the sampler can read. */
-  #contexts: Contexts | undefined;
-  /** The property of a context with its id, or `UNREADABLE`. */
-  #carriedKey = Symbol('otelpyroscope.label-id');
-  /** Contexts that were asked about, and constructors of contexts that the addon was to learn. */
-  #asked = new WeakSet<object>();
+  readonly #carried = new CarriedIds();
   /** Whether there have been labels of the user's own, which depend on the async context. */
   hasUserLabels = false;
   /** Number of ids written into the storage, in any async context. */
@@ -94,8 +87,7 @@ export class ActiveLabels {
   currentId(): number {
     const stored = this.storedId();
     if (stored !== 0) return stored === NO_LABELS ? 0 : stored;
-    if (this.#contexts === undefined) return 0;
-    const id = this.#carriedId(this.#contexts.active());
+    const id = this.#carried.activeId();
     return id === this.#ended ? 0 : id;
   }
 
@@ -138,7 +130,7 @@ export class ActiveLabels {
 
   /** Whether these are the contexts that carry ids. */
   isCarriedBy(contexts: Contexts): boolean {
-    return this.#contexts === contexts;
+    return this.#carried.contexts === contexts;
   }
 
   /**
@@ -150,26 +142,23 @@ export class ActiveLabels {
     if (!USES_HOOKS && (!this.#readsFrames || native?.findContextStorage === undefined)) {
       return false;
     }
-    if (this.#asked.has(contexts)) return false;
-    this.#contexts = undefined;
-    this.#asked.add(contexts);
-    const works = USES_HOOKS
-      ? probeHookedContexts(contexts)
-      : native !== undefined && probeCarriedLabels(native, this.#carriedKey, contexts);
-    if (!works) return false;
-    this.#contexts = contexts;
+    const canCarry = (key: symbol): boolean =>
+      USES_HOOKS
+        ? probeHookedContexts(contexts)
+        : native !== undefined && probeCarriedLabels(native, key, contexts);
+    if (!this.#carried.begin(contexts, canCarry)) return false;
     if (USES_HOOKS && native !== undefined && this.#isConnected) this.#writeLabelWord(native);
     return true;
   }
 
   /** Whether contexts carry ids, so that one that is stored replaces that of the active context. */
   get areCarried(): boolean {
-    return this.#contexts !== undefined;
+    return this.#carried.contexts !== undefined;
   }
 
   /** Whether the context carries an id that stands for a set. */
   carriesSet(context: ContextObject): boolean {
-    return this.#table.isKnown(this.#carriedId(context));
+    return this.#table.isKnown(this.#carried.idOf(context));
   }
 
   /**
@@ -177,17 +166,9 @@ export class ActiveLabels {
    * where the sampler could not read that.
    */
   carry(context: ContextObject, set: LabelSet | undefined): boolean {
-    if (set === undefined) return this.#carriedId(context) === 0;
-    const key = this.#carriedKey;
-    if (context[key] === UNREADABLE) return false;
-    try {
-      context[key] = this.#idOf(set);
-      if (USES_HOOKS || this.#canRead(context)) return true;
-      context[key] = UNREADABLE;
-    } catch {
-      // It is frozen, or its class cannot be constructed.
-    }
-    return false;
+    if (set === undefined) return this.#carried.idOf(context) === 0;
+    const reader = USES_HOOKS ? undefined : this.#native;
+    return this.#carried.put(context, this.#idOf(set), reader);
   }
 
   /** The id that is not current although `innermost` carries it; 0: none. */
@@ -209,7 +190,7 @@ export class ActiveLabels {
     const word = this.#labelWord;
     if (word === undefined) return UNTOLD;
     const before = word[0] as number;
-    word[0] = this.#carriedId(context);
+    word[0] = this.#carried.idOf(context);
     return before;
   }
 
@@ -226,10 +207,10 @@ export class ActiveLabels {
    */
   endInCall(): boolean {
     const context = this.innermost;
-    if (context === undefined || context !== this.#contexts?.active()) return false;
+    if (context === undefined || context !== this.#carried.contexts?.active()) return false;
     if (this.storedId() !== 0) return false;
     if (!USES_HOOKS && this.#endedLabel === undefined) return false;
-    this.setEnded(this.#carriedId(context));
+    this.setEnded(this.#carried.idOf(context));
     this.#tell(NO_LABELS);
     return true;
   }
@@ -295,17 +276,14 @@ export class ActiveLabels {
     native.setLabelStorage(this.#storage ?? null);
     if (this.#native !== native) {
       this.#hook = undefined;
-      if (!USES_HOOKS) {
-        this.#contexts = undefined;
-        this.#asked = new WeakSet();
-      }
+      if (!USES_HOOKS) this.#carried.forget();
     }
     this.#native = native;
     this.#endedLabel = native.endedLabel;
     this.setEnded(this.#ended);
     this.#isConnected = true;
     if (this.#storage !== undefined) this.#beginReading(native, this.#storage);
-    else if (this.#contexts !== undefined) this.#writeLabelWord(native);
+    else if (this.areCarried) this.#writeLabelWord(native);
     else native.setLabelSource('label-word');
     return this.#source;
   }
@@ -377,30 +355,9 @@ export class ActiveLabels {
     return 'none';
   }
 
-  /** Whether the sampler can read ids of this context; lets it learn where others of its kind have them. */
-  #canRead(context: ContextObject): boolean {
-    const native = this.#native;
-    if (native?.canReadContext?.(context) === true) return true;
-    const { constructor: make } = context as { constructor: unknown };
-    if (typeof make !== 'function' || this.#asked.has(make)) return false;
-    this.#asked.add(make);
-    const sample = Reflect.construct(make, []) as ContextObject;
-    sample[this.#carriedKey] = 0;
-    return (
-      native?.learnContextShape?.(sample, this.#carriedKey) === true &&
-      native.canReadContext?.(context) === true
-    );
-  }
-
-  /** A wrong context may be given to the context manager: `undefined`, or no object. */
-  #carriedId(context: ContextObject | undefined): number {
-    const id = context?.[this.#carriedKey];
-    return id === undefined || id === UNREADABLE ? 0 : id;
-  }
-
   /** The id to store for no labels. */
   get #none(): number {
-    return this.#contexts === undefined ? 0 : NO_LABELS;
+    return this.areCarried ? NO_LABELS : 0;
   }
 
   /** Returns `before`, or no labels if a newer set has its index: ids without a set are reused some day. */
@@ -440,9 +397,7 @@ export class ActiveLabels {
   /** Takes the labels from existing async contexts, so that no id of theirs can mean a new set. */
   #replaceStorage(): void {
     this.#table.nextHalf();
-    this.#contexts = undefined;
-    this.#asked = new WeakSet();
-    this.#carriedKey = Symbol('otelpyroscope.label-id');
+    this.#carried.takeAll();
     if (this.#labelWord !== undefined) this.#labelWord[0] = 0;
     if (this.#storage === undefined) return;
     this.#storage.disable();
