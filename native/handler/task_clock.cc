@@ -40,7 +40,7 @@ int TaskClock::Open(pid_t thread, int signal, uint64_t period_ns) {
     close(fd);
     return error;
   }
-  fd_.store(fd, std::memory_order_relaxed);
+  fd_plus_one_.store(fd + 1, std::memory_order_relaxed);
   return 0;
 }
 
@@ -50,7 +50,7 @@ void TaskClock::Close() {
     SetRunning(false);
     close(fd());
   }
-  fd_.store(-1, std::memory_order_relaxed);
+  fd_plus_one_.store(0, std::memory_order_relaxed);
 }
 
 bool TaskClock::SetRunning(bool is_running) const {
@@ -70,8 +70,8 @@ bool TaskClock::IsOurs() const {
 
 void TaskClock::TakeOver(TaskClock* other) {
   id_ = other->id_;
-  fd_.store(other->fd_.exchange(-1, std::memory_order_relaxed),
-            std::memory_order_relaxed);
+  fd_plus_one_.store(other->fd_plus_one_.exchange(0, std::memory_order_relaxed),
+                     std::memory_order_relaxed);
 }
 
 #else

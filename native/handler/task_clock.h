@@ -44,7 +44,7 @@ class TaskClock {
 
   // The descriptor, or -1.
   SIGNAL_SAFE int fd() const noexcept {
-    return fd_.load(std::memory_order_relaxed);
+    return fd_plus_one_.load(std::memory_order_relaxed) - 1;
   }
 
  private:
@@ -52,7 +52,8 @@ class TaskClock {
   // descriptors that it does not know, and opened others.
   bool IsOurs() const;
 
-  std::atomic<int> fd_{-1};
+  // All of it begins as 0: the binary has no bytes for a table of these.
+  std::atomic<int> fd_plus_one_{0};
   uint64_t id_ = 0;
 };
 
