@@ -147,7 +147,9 @@ export class ActiveLabels {
         ? probeHookedContexts(contexts)
         : native !== undefined && probeCarriedLabels(native, key, contexts);
     if (!this.#carried.begin(contexts, canCarry)) return false;
-    if (USES_HOOKS && native !== undefined && this.#isConnected) this.#writeLabelWord(native);
+    if (USES_HOOKS && native !== undefined && this.#isConnected) {
+      this.#writeLabelWord(native, Math.max(this.told(), 0));
+    }
     return true;
   }
 
@@ -182,22 +184,31 @@ export class ActiveLabels {
     if (this.#endedLabel !== undefined) this.#endedLabel[0] = id;
   }
 
-  /**
-   * Tells the sampler, where it has to be told, that the id is current which the context carries.
-   * Returns what `leaveContext` needs.
-   */
+  /** Returns the id that the sampler was told, for `leaveContext`, where it has to be told. */
+  told(): number {
+    return this.#labelWord === undefined ? UNTOLD : (this.#labelWord[0] as number);
+  }
+
+  /** Tells the sampler that the id is current which the context carries; returns `told` from before. */
   enterContext(context: ContextObject): number {
-    const word = this.#labelWord;
-    if (word === undefined) return UNTOLD;
-    const before = word[0] as number;
-    word[0] = this.#carried.idOf(context);
+    const before = this.told();
+    if (this.#labelWord !== undefined) this.#labelWord[0] = this.#carried.idOf(context);
     return before;
   }
 
-  /** Undoes `enterContext`, in the async context in which that was called. */
+  /**
+   * Tells the sampler the id from before, at the end of a call. Not that of the active context: it may
+   * be active by a call from before the manager was patched, at whose end nobody would take it back.
+   */
   leaveContext(before: number): void {
     if (this.#labelWord === undefined) return;
-    this.#labelWord[0] = before === UNTOLD ? this.currentId() : before;
+    const id = before === UNTOLD ? this.currentId() : before;
+    this.#labelWord[0] = this.#table.isKnown(id) ? id : 0;
+  }
+
+  /** Contexts carry ids no longer, where the sampler has to be told, because nobody tells it. */
+  stopCarrying(): void {
+    if (USES_HOOKS) this.#carried.forget();
   }
 
   /**
@@ -226,11 +237,13 @@ export class ActiveLabels {
     args: Args,
   ): R {
     const before = this.storedId();
+    const outside = this.told();
     this.enter(set);
     try {
       return Reflect.apply(fn, thisArg, args);
     } finally {
       this.restore(before);
+      this.leaveContext(outside);
     }
   }
 
@@ -326,13 +339,13 @@ export class ActiveLabels {
     if (this.#source === 'label-word') this.#writeLabelWord(native);
   }
 
-  #writeLabelWord(native: NativeLabels): void {
+  #writeLabelWord(native: NativeLabels, id = this.currentId()): void {
     this.#source = 'label-word';
     native.setLabelSource('label-word');
     this.#hook ??= new LabelWordHook(native.labelWord, () => this.currentId());
     // It runs after the hooks of a context manager that was made later.
     this.#hook.disable();
-    this.#hook.enable(this.currentId());
+    this.#hook.enable(id);
     this.#labelWord = native.labelWord;
   }
 

@@ -85,6 +85,7 @@ export function restoreContextManager(): void {
   if (manager === undefined) return;
   // Another registration that still labels spans patches it again.
   lastManager = undefined;
+  activeLabels.stopCarrying();
   if (patches.get(manager)?.() === true) patches.delete(manager);
   else leftPatched.add(manager);
 }
@@ -142,12 +143,14 @@ function patchWith(manager: Manager, contexts: Contexts): void {
       if (hasArg) return original.call(this, context, fn, thisArg, arg);
       return original.call(this, context, fn, thisArg);
     }
+    const outside = activeLabels.told();
     const writes = activeLabels.enter(set);
     try {
       if (hasArg) return original.call(this, context, fn, thisArg, arg);
       return original.call(this, context, fn, thisArg);
     } finally {
       activeLabels.restore(before, writes);
+      activeLabels.leaveContext(outside);
     }
   };
 }

@@ -10,8 +10,8 @@ interface Manager {
   with<T>(context: Context, fn: () => T): T;
 }
 
-/** The async context in which the package was loaded: usually that of no request. */
-const loadTimeResource = new AsyncResource('otelpyroscope');
+/** An async context of no request: the package may be loaded within one, by the inspector. */
+const ownResource = outsideSpans(() => new AsyncResource('otelpyroscope'));
 
 /**
  * Calls `fn`. It and all asynchronous work that it starts belong to no request: they have no labels
@@ -19,7 +19,7 @@ const loadTimeResource = new AsyncResource('otelpyroscope');
  * suppressed as by `suppressTracing` of @opentelemetry/core, so that uploads make no spans.
  */
 export function asOwnWork<T>(fn: () => T): T {
-  return loadTimeResource.runInAsyncScope(
+  return ownResource.runInAsyncScope(
     () => activeLabels.run(undefined, suppressed, undefined, [fn]) as T,
   );
 }
@@ -29,4 +29,15 @@ function suppressed(fn: () => unknown): unknown {
   if (manager === undefined) return fn();
   const context = manager.active().deleteValue(SPAN_KEY).setValue(SUPPRESS_TRACING_KEY, true);
   return manager.with(context, fn);
+}
+
+/** Calls `make` in a context without a span, which carries no labels. */
+function outsideSpans<T>(make: () => T): T {
+  try {
+    const manager = registeredContextManager() as Manager | undefined;
+    if (manager !== undefined) return manager.with(manager.active().deleteValue(SPAN_KEY), make);
+  } catch {
+    // A manager of another kind.
+  }
+  return make();
 }
