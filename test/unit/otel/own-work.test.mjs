@@ -12,7 +12,7 @@ describe('own work of a package that was loaded within a span', () => {
         context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
         const span = trace.wrapSpanContext({ traceId: '1'.repeat(32), spanId: '2'.repeat(16) });
         const spanOf = () => trace.getSpan(context.active());
-        // What asOwnWork enters, before it does anything in it.
+        // Looks into what asOwnWork enters, before it does anything there.
         const { runInAsyncScope } = AsyncResource.prototype;
         const entered = [];
         AsyncResource.prototype.runInAsyncScope = function (fn, ...rest) {
