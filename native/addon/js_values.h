@@ -19,7 +19,7 @@ v8::Local<v8::Value> ToV8(const Napi::Value& value);
 Napi::Value FromV8(Napi::Env env, v8::Local<v8::Value> value);
 uint32_t ToUint32(const Napi::Value& value);
 uint64_t ToUint64(const Napi::Value& value);
-// Takes a SampleClock of src/options/options.ts.
+// Takes a SampleClock of src/util/sample-clock.ts.
 SampleClock ToSampleClock(const Napi::Value& value);
 // Whether objects can be accessed: no longer once the environment is being
 // terminated, which may happen at any moment. What was read before a call that

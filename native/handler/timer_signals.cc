@@ -102,13 +102,26 @@ SIGNAL_SAFE TimerEntry* FindByTaskClock(int fd) noexcept {
   return nullptr;
 }
 
+// Returns the time until the entry's next sample is due. A thousandth is added
+// because the CPU clock and the one that ends it run at slightly different
+// rates.
+SIGNAL_SAFE uint64_t DelayNs(const TimerEntry& entry,
+                             uint64_t now_ns) noexcept {
+  const uint64_t rest = entry.schedule.RestNs(now_ns);
+  return rest + rest / 1000 + 1;
+}
+
+// The system has refused to arm the entry's clock, with errno.
+SIGNAL_SAFE void GoOnByTicks(TimerEntry* entry) noexcept {
+  entry->refusal.store(errno, std::memory_order_relaxed);
+  entry->clock.store(SampleClock::kTick, std::memory_order_relaxed);
+}
+
 }  // namespace
 
-// A thread that sleeps meanwhile has used less when the timer fires. A
-// thousandth is added because the two clocks run at slightly different rates.
+// A thread that sleeps meanwhile has used less when the timer fires.
 SIGNAL_SAFE void ArmPreciseTimer(TimerEntry* entry, uint64_t now_ns) noexcept {
-  const uint64_t rest = entry->schedule.RestNs(now_ns);
-  const uint64_t delay = rest + rest / 1000 + 1;
+  const uint64_t delay = DelayNs(*entry, now_ns);
   // Before it is armed: it may fire at once.
   entry->is_asleep.store(false, std::memory_order_relaxed);
   entry->armed_cpu_ns.store(now_ns, std::memory_order_relaxed);
@@ -117,18 +130,15 @@ SIGNAL_SAFE void ArmPreciseTimer(TimerEntry* entry, uint64_t now_ns) noexcept {
   spec.it_value.tv_sec = static_cast<time_t>(delay / 1000000000);
   spec.it_value.tv_nsec = static_cast<long>(delay % 1000000000);
   if (timer_settime(entry->precise_timer.id, 0, &spec, nullptr) != 0) {
-    entry->refusal.store(errno, std::memory_order_relaxed);
-    entry->clock.store(SampleClock::kTick, std::memory_order_relaxed);
+    GoOnByTicks(entry);
   }
 }
 
 SIGNAL_SAFE void ArmTaskClock(TimerEntry* entry, uint64_t now_ns) noexcept {
-  const uint64_t rest = entry->schedule.RestNs(now_ns);
   const uint64_t least =
       std::max(entry->schedule.interval_ns() / kLeastPart, uint64_t{10'000});
-  if (!entry->task_clock.SetPeriod(std::max(rest + rest / 1000 + 1, least))) {
-    entry->refusal.store(errno, std::memory_order_relaxed);
-    entry->clock.store(SampleClock::kTick, std::memory_order_relaxed);
+  if (!entry->task_clock.SetPeriod(std::max(DelayNs(*entry, now_ns), least))) {
+    GoOnByTicks(entry);
   }
 }
 

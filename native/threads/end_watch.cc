@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "base/clock.h"
+#include "base/start_thread.h"
 #include "handler/ending_signal.h"
 
 namespace otelpyroscope {
@@ -25,6 +26,8 @@ constexpr uint64_t kWarnNs = 2'000'000'000;
 // A further signal ends the process at once, unless it comes this soon: one
 // Ctrl-C may arrive twice, from the terminal and from npx.
 constexpr uint64_t kOnceNs = 1'000'000'000;
+
+constexpr size_t kStackBytes = 256 * 1024;
 
 constexpr char kBusy[] =
     "otelpyroscope: the program is busy in native code; its profile is written "
@@ -50,16 +53,11 @@ bool EndWatch::Start(v8::Isolate* isolate, uv_loop_t* loop, Runner runner,
   watch->wake_up_->data = watch;
   uv_unref(reinterpret_cast<uv_handle_t*>(watch->wake_up_));
   current.store(watch);
-  // The thread runs no signal handler.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  uv_thread_t thread;
-  const int error = uv_thread_create(
-      &thread, [](void* self) { static_cast<EndWatch*>(self)->Run(); }, watch);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return error == 0;
+  const auto run = [](void* self) -> void* {
+    static_cast<EndWatch*>(self)->Run();
+    return nullptr;
+  };
+  return StartThread(kStackBytes, run, watch) == 0;
 }
 
 void EndWatch::SetFinished() {

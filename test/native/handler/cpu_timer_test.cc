@@ -706,17 +706,7 @@ TEST(timer_that_is_paused_counts_nothing) {
     static Count count;
     CpuTimer timer;
     EXPECT_EQ(timer.Start(kMillisecond, clock, CountSignal, &count), 0);
-    BurnUntilSignals(count, 2);
-    timer.Pause();
-    const int64_t weight = count.weight.load();
-    Burn(50 * kMillisecond);
-    timer.WakeUp();
-    EXPECT_EQ(count.weight.load(), weight);
-    timer.Resume();
-    const int64_t begin = ThreadCpuNs();
-    BurnUntilSignals(count, 3);
-    EXPECT_LE((count.weight.load() - weight) * kMillisecond,
-              count.cpu_ns.load() - begin + kMillisecond);
+    ExpectNothingWhilePaused(&timer, count);
     timer.Stop();
   }
 }

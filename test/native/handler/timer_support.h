@@ -105,6 +105,22 @@ inline void SetAction(int signal, void (*handler)(int)) {
   EXPECT_EQ(sigaction(signal, &action, nullptr), 0);
 }
 
+// `timer` runs at an interval of 1 ms.
+template <typename Timer>
+void ExpectNothingWhilePaused(Timer* timer, const Count& count) {
+  BurnUntilSignals(count, 2);
+  timer->Pause();
+  const int64_t weight = count.weight.load();
+  Burn(50 * kMillisecond);
+  timer->WakeUp();
+  EXPECT_EQ(count.weight.load(), weight);
+  timer->Resume();
+  const int64_t begin = ThreadCpuNs();
+  BurnUntilSignals(count, 3);
+  EXPECT_LE((count.weight.load() - weight) * kMillisecond,
+            count.cpu_ns.load() - begin + kMillisecond);
+}
+
 // Burns CPU time, for which there is a signal an interval of 1 ms. At 250 ticks
 // a second, a timer on the CPU clock sends 5 in 20 ms. A machine that is shared
 // takes time from most rounds, but not from all.
