@@ -54,12 +54,24 @@ void ExpectRefusal(const CpuTimer& timer, int refusal) {
   EXPECT(timer.clock() == SampleClock::kTick);
 }
 
-int DescriptorsOfProcess() {
-  DIR* directory = opendir("/proc/self/fd");
-  int descriptors = -1;  // that of the folder
-  while (readdir(directory) != nullptr) descriptors++;
+int EntriesOf(const char* path) {
+  DIR* directory = opendir(path);
+  int entries = -2;  // . and ..
+  while (readdir(directory) != nullptr) entries++;
   closedir(directory);
-  return descriptors;
+  return entries;
+}
+
+int DescriptorsOfProcess() {
+  return EntriesOf("/proc/self/fd") - 1;  // that of the folder
+}
+
+int ThreadsOfProcess() { return EntriesOf("/proc/self/task"); }
+
+// Waits for the end of the threads that open task clocks.
+void AwaitThreads(int threads) {
+  for (int i = 0; i < 10000 && ThreadsOfProcess() > threads; i++) usleep(1000);
+  EXPECT_EQ(ThreadsOfProcess(), threads);
 }
 
 void ExpectWeightsEqualCpuTime(int64_t interval_ns) {
@@ -146,11 +158,13 @@ TEST(task_clock_leaves_the_process_as_it_was_found) {
 
 TEST(task_clock_that_is_still_being_opened_at_the_stop_is_closed) {
   static Count count;
+  const int threads = ThreadsOfProcess();
   {
     CpuTimer timer;
     StartByTaskClock(&timer, kMillisecond, CountSignal, &count);
     timer.Stop();
   }
+  AwaitThreads(threads);
   const ProcessState state = ProcessState::Now();
   const int descriptors = DescriptorsOfProcess();
   for (int i = 0; i < 20; i++) {
@@ -160,9 +174,7 @@ TEST(task_clock_that_is_still_being_opened_at_the_stop_is_closed) {
     if (i % 2 == 0) Burn(10000 * (i % 10));
     timer.Stop();
   }
-  for (int i = 0; i < 10000 && DescriptorsOfProcess() > descriptors; i++) {
-    usleep(1000);
-  }
+  AwaitThreads(threads);
   EXPECT_EQ(DescriptorsOfProcess(), descriptors);
   state.ExpectUnchanged();
 }
