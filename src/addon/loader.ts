@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { ProfilerError } from '../util/errors.js';
-import type { ClockInUse, SampleClock } from '../util/sample-clock.js';
+import type { ClockState, SampleClock } from '../util/sample-clock.js';
 import { cacheFolder, versionFolder, writableByOthers } from './binary-cache.js';
 import { dynamicLinkerOf } from './dynamic-linker.js';
 
@@ -92,24 +92,25 @@ export interface SourceMapText {
 }
 
 /** Counts since `start()`; see ProfilerMetrics for their meaning. */
-export type NativeMetrics = { clock: ClockInUse; clockRefusal: string } & Record<
-  | 'signals'
-  | 'samples'
-  | 'droppedSamples'
-  | 'truncatedStacks'
-  | 'labelledSamples'
-  | 'staleSamples'
-  | 'unresolvedFrames'
-  | 'inlinedFrames'
-  | 'unknownInlined'
-  | 'layoutFallbacks'
-  | 'codeEntries'
-  | 'codeBytes'
-  | 'handlerNanos'
-  | 'drainNanos'
-  | 'jitEventNanos',
-  number
->;
+export type NativeMetrics = ClockState &
+  Record<
+    | 'signals'
+    | 'samples'
+    | 'droppedSamples'
+    | 'truncatedStacks'
+    | 'labelledSamples'
+    | 'staleSamples'
+    | 'unresolvedFrames'
+    | 'inlinedFrames'
+    | 'unknownInlined'
+    | 'layoutFallbacks'
+    | 'codeEntries'
+    | 'codeBytes'
+    | 'handlerNanos'
+    | 'drainNanos'
+    | 'jitEventNanos',
+    number
+  >;
 
 /** Samples of another thread, with the labels of its label ids. */
 export interface NativeForeignBatch extends NativeBatch {

@@ -3,7 +3,7 @@ import { labelRunningProgram } from '../otel/running-program.js';
 import { asOwnWork } from '../otel/run-untraced.js';
 import { CpuProfiler } from '../profiler/cpu-profiler.js';
 import { resolveCpuProfilerOptions, type LabelOptions } from '../options/options.js';
-import type { ClockInUse, SampleClock } from '../util/sample-clock.js';
+import type { ClockState, SampleClock } from '../util/sample-clock.js';
 import { profileWindows, waitUntilSync, type ProfileWindow } from '../profiler/profile-windows.js';
 import { startTimer, stopTimer, type Timer } from '../util/clock.js';
 import { inspector } from '../util/lazy-modules.js';
@@ -28,12 +28,6 @@ export interface AttachSettings {
 export interface Attached {
   /** Whether an OpenTelemetry SDK is registered. */
   readonly traced: boolean;
-}
-
-/** See `ProfilerMetrics`. */
-export interface ClockState {
-  readonly clock: ClockInUse;
-  readonly clockRefusal: string;
 }
 
 /** Everything that one command has started in this process. */

@@ -1,9 +1,10 @@
 /** Takes profiles of another process through its inspector. */
 import { AttachError } from './target-process.js';
-import type { Attached, AttachSettings, ClockState } from './in-target.js';
+import type { Attached, AttachSettings } from './in-target.js';
 import { betweenCallbacks, BUSY, finding, INFO, loading, outsideProfilers } from './expressions.js';
 import type { InspectorSession } from './inspector.js';
 import { PROTOCOL } from './loading.js';
+import type { ClockState } from '../util/sample-clock.js';
 import { sleep, startTimer, stopTimer, type Timer } from '../util/clock.js';
 
 /** The file that is loaded into the process: ours, and where its own copy of the package has it. */

@@ -12,7 +12,7 @@ import {
   probeContinuation,
   probeHookedContexts,
   probeTemporaryStorage,
-  storagesUseHooks,
+  STORAGES_USE_HOOKS,
   type ContextObject,
   type Contexts,
 } from './probes.js';
@@ -22,8 +22,6 @@ import { threadSingleton } from '../util/thread-singleton.js';
 /** Where the signal handler finds the id of the running code; `'none'`: samples have no labels. */
 export type LabelSource = 'continuation' | 'label-word' | 'none';
 
-/** Whether Node.js carries stores by async_hooks, so that JavaScript tells the sampler the current id. */
-const USES_HOOKS = storagesUseHooks();
 /** For `leaveContext`: the sampler was not told the id from before. */
 const UNTOLD = -1;
 /**
@@ -39,7 +37,7 @@ export class ActiveLabels {
    * Undefined until the first label where storages use async_hooks: Node.js 24 and 26 without
    * AsyncContextFrame enable hooks for each storage that is made, 20 and 22 at its first use.
    */
-  #storage = USES_HOOKS ? undefined : new AsyncLocalStorage<number>();
+  #storage = STORAGES_USE_HOOKS ? undefined : new AsyncLocalStorage<number>();
   readonly #table: LabelTable;
   #native: NativeLabels | undefined;
   /** How the signal handler reads labels; undefined until it does. */
@@ -139,15 +137,15 @@ export class ActiveLabels {
    */
   carryBy(contexts: Contexts): boolean {
     const native = this.#native;
-    if (!USES_HOOKS && (!this.#readsFrames || native?.findContextStorage === undefined)) {
+    if (!STORAGES_USE_HOOKS && (!this.#readsFrames || native?.findContextStorage === undefined)) {
       return false;
     }
     const canCarry = (key: symbol): boolean =>
-      USES_HOOKS
+      STORAGES_USE_HOOKS
         ? probeHookedContexts(contexts)
         : native !== undefined && probeCarriedLabels(native, key, contexts);
     if (!this.#carried.begin(contexts, canCarry)) return false;
-    if (USES_HOOKS && native !== undefined && this.#isConnected) {
+    if (STORAGES_USE_HOOKS && native !== undefined && this.#isConnected) {
       this.#writeLabelWord(native, Math.max(this.told(), 0));
     }
     return true;
@@ -169,7 +167,7 @@ export class ActiveLabels {
    */
   carry(context: ContextObject, set: LabelSet | undefined): boolean {
     if (set === undefined) return this.#carried.idOf(context) === 0;
-    const reader = USES_HOOKS ? undefined : this.#native;
+    const reader = STORAGES_USE_HOOKS ? undefined : this.#native;
     return this.#carried.put(context, this.#idOf(set), reader);
   }
 
@@ -208,7 +206,7 @@ export class ActiveLabels {
 
   /** Contexts carry ids no longer, where the sampler has to be told, because nobody tells it. */
   stopCarrying(): void {
-    if (USES_HOOKS) this.#carried.forget();
+    if (STORAGES_USE_HOOKS) this.#carried.forget();
   }
 
   /**
@@ -220,7 +218,7 @@ export class ActiveLabels {
     const context = this.innermost;
     if (context === undefined || context !== this.#carried.contexts?.active()) return false;
     if (this.storedId() !== 0) return false;
-    if (!USES_HOOKS && this.#endedLabel === undefined) return false;
+    if (!STORAGES_USE_HOOKS && this.#endedLabel === undefined) return false;
     this.setEnded(this.#carried.idOf(context));
     this.#tell(NO_LABELS);
     return true;
@@ -289,7 +287,7 @@ export class ActiveLabels {
     native.setLabelStorage(this.#storage ?? null);
     if (this.#native !== native) {
       this.#hook = undefined;
-      if (!USES_HOOKS) this.#carried.forget();
+      if (!STORAGES_USE_HOOKS) this.#carried.forget();
     }
     this.#native = native;
     this.#endedLabel = native.endedLabel;
@@ -306,7 +304,7 @@ export class ActiveLabels {
    * of a long loop then starts sampling, where no JavaScript can run, samples have labels.
    */
   connectEarly(native: NativeLabels): void {
-    if (!USES_HOOKS && probeTemporaryStorage(native)) this.connect(native);
+    if (!STORAGES_USE_HOOKS && probeTemporaryStorage(native)) this.connect(native);
   }
 
   /** Call this when the sampler has stopped. Labels still work; the hook is disabled. */

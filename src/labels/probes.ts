@@ -55,12 +55,11 @@ export function probeContinuation(
  *
  * `false`: AsyncContextFrame; storages, and the other probes, cost nothing. `true`: each promise
  * costs more from the first use on, and Node.js itself then loses stores that `enterWith` sets
- * inside an awaited function. So nothing here may use a storage before the application has labels.
+ * inside an awaited function. So nothing here may use a storage before the application has labels,
+ * and the label word has to be written when a context becomes active, or is left.
  * Whichever it is, the other probes decide how labels are read.
  */
-export function storagesUseHooks(): boolean {
-  return '_enable' in AsyncLocalStorage.prototype;
-}
+export const STORAGES_USE_HOOKS = '_enable' in AsyncLocalStorage.prototype;
 
 /**
  * Would `probeContinuation` probably succeed?
@@ -79,6 +78,29 @@ export function probeTemporaryStorage(native: NativeLabels): boolean {
   return isRead;
 }
 
+/** Returns what `read` returns in an async_hooks `before` hook, while `resource` is entered in `outside`. */
+function readInBeforeHook<T>(
+  resource: AsyncResource,
+  read: () => T,
+  outside: (enter: () => void) => void,
+): T | undefined {
+  let found: T | undefined;
+  const hook = createHook({
+    before: (asyncId: number) => {
+      if (asyncId === resource.asyncId()) found = read();
+    },
+  });
+  hook.enable();
+  try {
+    outside(() => {
+      resource.runInAsyncScope(() => undefined);
+    });
+  } finally {
+    hook.disable();
+  }
+  return found;
+}
+
 /**
  * Does an async_hooks `before` hook find the store of the async context that it precedes?
  *
@@ -91,18 +113,8 @@ export function probeBeforeHook(storage: AsyncLocalStorage<number>): boolean {
   return inContextSnapshot(() => {
     const [inner, outer] = PROBE_IDS;
     const resource = storage.run(inner, () => new AsyncResource('otelpyroscope.probe'));
-    let found: number | undefined;
-    const hook = createHook({
-      before: (asyncId: number) => {
-        if (asyncId === resource.asyncId()) found = storage.getStore();
-      },
-    });
-    hook.enable();
-    storage.run(outer, () => {
-      resource.runInAsyncScope(() => undefined);
-    });
-    hook.disable();
-    return found === inner;
+    const read = (): number | undefined => storage.getStore();
+    return readInBeforeHook(resource, read, (enter) => storage.run(outer, enter)) === inner;
   });
 }
 
@@ -123,20 +135,8 @@ export function probeHookedContexts(contexts: Contexts): boolean {
       () => isActive(inner) && contexts.active() === outer && isActive(outer) && isActive(inner),
     );
     const resource = contexts.activate(inner, () => new AsyncResource('otelpyroscope.probe'));
-    let found: ContextObject | undefined;
-    const hook = createHook({
-      before: (asyncId: number) => {
-        if (asyncId === resource.asyncId()) found = contexts.active();
-      },
-    });
-    hook.enable();
-    try {
-      contexts.activate(outer, () => {
-        resource.runInAsyncScope(() => undefined);
-      });
-    } finally {
-      hook.disable();
-    }
+    const read = (): ContextObject => contexts.active();
+    const found = readInBeforeHook(resource, read, (enter) => contexts.activate(outer, enter));
     return areActive && found === inner && contexts.active() === before;
   } catch {
     // Contexts of this kind cannot be made, or not be activated.

@@ -4,13 +4,11 @@ import { activeLabels } from '../labels/active-labels.js';
 import { warnOnce } from '../util/diagnostics.js';
 import { registeredContextManager } from './api-globals.js';
 import type { LabelSet } from '../labels/label-set.js';
-import { storagesUseHooks, type ContextObject, type Contexts } from '../labels/probes.js';
+import { STORAGES_USE_HOOKS, type ContextObject, type Contexts } from '../labels/probes.js';
 import { bindCallsWith, type ContextManager, type Token } from './context-manager-probes.js';
 import { restoringToken } from './restoring-token.js';
 import { labelSetOf } from './span-labels.js';
 
-/** Whether the label word has to be written when a context becomes active, or is left. */
-const USES_HOOKS = storagesUseHooks();
 const PATCHED = Symbol.for('otelpyroscope.context-manager.v1');
 /** The methods that `patch` replaces. */
 const METHODS = ['with', 'attach', 'bind'] as const;
@@ -162,7 +160,7 @@ function patchWith(manager: Manager, contexts: Contexts): void {
 function carriesItsLabels(context: Context, contexts: Contexts): boolean {
   if (!activeLabels.isCarriedBy(contexts)) {
     // Where storages use hooks, a probe does: not before there is a label.
-    if (USES_HOOKS && labelSetOrNone(context, undefined) === undefined) return false;
+    if (STORAGES_USE_HOOKS && labelSetOrNone(context, undefined) === undefined) return false;
     if (!activeLabels.carryBy(contexts)) return false;
   }
   if (activeLabels.hasUserLabels && activeLabels.current()?.user !== undefined) return false;
@@ -182,7 +180,7 @@ function patchAttach(
     const before = activeLabels.storedId();
     const current = activeLabels.current();
     const set = labelSetOrNone(context, current);
-    const mayBeCarried = before === 0 && this === manager && !USES_HOOKS;
+    const mayBeCarried = before === 0 && this === manager && !STORAGES_USE_HOOKS;
     const isCarried = mayBeCarried && carriesItsLabels(context, contexts);
     const token = original.call(this, context);
     if (isCarried ? this.active() === context : isStored(set, current, before)) return token;

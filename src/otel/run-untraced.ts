@@ -11,7 +11,7 @@ interface Manager {
 }
 
 /** An async context of no request: the package may be loaded within one, by the inspector. */
-const ownResource = outsideSpans(() => new AsyncResource('otelpyroscope'));
+const ownResource = makeOwnResource();
 
 /**
  * Calls `fn`. It and all asynchronous work that it starts belong to no request: they have no labels
@@ -19,25 +19,24 @@ const ownResource = outsideSpans(() => new AsyncResource('otelpyroscope'));
  * suppressed as by `suppressTracing` of @opentelemetry/core, so that uploads make no spans.
  */
 export function asOwnWork<T>(fn: () => T): T {
-  return ownResource.runInAsyncScope(
-    () => activeLabels.run(undefined, suppressed, undefined, [fn]) as T,
+  return ownResource.runInAsyncScope(() =>
+    activeLabels.run(undefined, suppressed, undefined, [fn]),
   );
 }
 
-function suppressed(fn: () => unknown): unknown {
+function suppressed<T>(fn: () => T): T {
   const manager = registeredContextManager() as Manager | undefined;
   if (manager === undefined) return fn();
   const context = manager.active().deleteValue(SPAN_KEY).setValue(SUPPRESS_TRACING_KEY, true);
   return manager.with(context, fn);
 }
 
-/** Calls `make` in a context without a span, which carries no labels. */
-function outsideSpans<T>(make: () => T): T {
+function makeOwnResource(): AsyncResource {
+  const make = (): AsyncResource => new AsyncResource('otelpyroscope');
   try {
-    const manager = registeredContextManager() as Manager | undefined;
-    if (manager !== undefined) return manager.with(manager.active().deleteValue(SPAN_KEY), make);
+    return suppressed(make);
   } catch {
-    // A manager of another kind.
+    // A context manager of another kind.
+    return make();
   }
-  return make();
 }

@@ -15,7 +15,7 @@ profileWindows.join();
 
 /** Counts of this thread's sampler since it started; plain numbers. */
 export interface ProfilerMetrics {
-  /** The clock in use: `tick` also in the first milliseconds, and where it refused another one. */
+  /** The clock in use: `tick` also in the first milliseconds, and where the system refuses another. */
   clock: ClockInUse;
   /**
    * Why the clock that was asked for is not in use: the system's message, or `seccomp` where `auto`
@@ -108,8 +108,9 @@ export class CpuProfiler {
    * with a ProfilerError: ERR_NOT_STARTED.
    */
   async collect(): Promise<Uint8Array> {
+    const window = this.#runningWindow();
     this.#warnOfClock();
-    return profileWindows.collect(this.#runningWindow());
+    return profileWindows.collect(window);
   }
 
   /**

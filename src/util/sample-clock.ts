@@ -3,12 +3,12 @@
 /** When samples are taken: at the scheduler's ticks, or when the CPU time is used. */
 export type SampleClock = 'auto' | 'perf' | 'precise' | 'tick';
 /** The clock that is used in fact. */
-export type ClockInUse = 'perf' | 'precise' | 'tick';
+export type ClockInUse = Exclude<SampleClock, 'auto'>;
 
-/** The part of the metrics that is about the clock. */
-interface ClockMetrics {
-  readonly clock?: string;
-  readonly clockRefusal?: string;
+/** The part of the metrics that is about the clock; see `ProfilerMetrics`. */
+export interface ClockState {
+  clock: ClockInUse;
+  clockRefusal: string;
 }
 
 /**
@@ -17,7 +17,7 @@ interface ClockMetrics {
  */
 export function refusedClock(
   asked: SampleClock,
-  { clock = '', clockRefusal = '' }: ClockMetrics,
+  { clock, clockRefusal = '' }: Partial<ClockState>,
 ): string | undefined {
   if (asked === 'auto' || asked === 'tick' || clock !== 'tick' || clockRefusal === '') {
     return undefined;
