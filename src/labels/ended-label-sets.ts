@@ -1,5 +1,5 @@
 /** Label sets of ended spans, stored as numbers so that the collector need not copy them. */
-import { createLabelSet, type LabelSet, type TraceLabels } from './label-set.js';
+import { createLabelSet, LabelsOfTrace, type LabelSet } from './label-set.js';
 import { createSpanDetails, isFinal, type SpanDetails } from './span-details.js';
 
 /** The three ids of an entry: of the trace, of the local root, and of the span in `span_id`. */
@@ -97,15 +97,15 @@ export class EndedLabelSets {
     const named = this.#details[2 * index] as SpanDetails | string;
     const storedRoot = this.#details[2 * index + 1] as SpanDetails | string;
     const root = detailsFrom(storedRoot);
-    const trace: TraceLabels = {
+    const trace = new LabelsOfTrace(
       traceId,
       rootSpanId,
-      rootSampled: (flags & ROOT_SAMPLED) !== 0,
+      (flags & ROOT_SAMPLED) !== 0,
       root,
-      traceIdLabel: (flags & HAS_TRACE_LABEL) === 0 ? '' : traceId,
+      (flags & HAS_TRACE_LABEL) === 0 ? '' : traceId,
       spanIdLabel,
-      named: named === '' ? undefined : named === storedRoot ? root : detailsFrom(named),
-    };
+      named === '' ? undefined : named === storedRoot ? root : detailsFrom(named),
+    );
     const set = createLabelSet(trace, undefined);
     set.ended = true;
     set.id = this.idAt(index);

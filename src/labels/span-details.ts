@@ -39,6 +39,19 @@ export interface SpanDetails {
   index: number;
 }
 
+/** A class for the same reason as `LabelsOfTrace`. */
+class DetailsOfSpan implements SpanDetails {
+  attributes: Labels | undefined = undefined;
+
+  constructor(
+    readonly spanId: string,
+    public span: ReadableSpan | undefined,
+    public name: string,
+    readonly attributeNames: readonly string[],
+    public index: number,
+  ) {}
+}
+
 const NO_ATTRIBUTES: readonly string[] = Object.freeze([]);
 
 /** A ring of the last spans; those that have ended are removed. */
@@ -57,7 +70,7 @@ export function createSpanDetails(
 ): SpanDetails {
   const readable = isReadable(span) ? span : undefined;
   const index = readable === undefined ? ENDED : nextIndex;
-  const details = { spanId, span: readable, name, attributeNames, attributes: undefined, index };
+  const details = new DetailsOfSpan(spanId, readable, name, attributeNames, index);
   if (readable !== undefined) {
     const oldest = openSpans[index];
     if (oldest !== undefined) readForGood(oldest, oldest.span, DROPPED);

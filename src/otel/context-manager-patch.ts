@@ -50,12 +50,11 @@ function patch(manager: Manager): void {
   if (manager[PATCHED] === true) return;
   // First: a manager that takes no properties throws here, before anything is patched.
   Object.defineProperty(manager, PATCHED, { value: true, configurable: true });
-  const needsBindPatch = !bindCallsWith(manager);
   const before = METHODS.map((name) => Object.getOwnPropertyDescriptor(manager, name));
   const contexts = contextsOf(manager);
   patchWith(manager, contexts);
   if (typeof manager.attach === 'function') patchAttach(manager, manager.attach, contexts);
-  if (needsBindPatch) patchBind(manager);
+  if (!bindCallsWith(manager)) patchBind(manager);
   const patched = METHODS.map((name) => manager[name]);
   patches.set(manager, () => {
     if (METHODS.some((name, index) => manager[name] !== patched[index])) return false;

@@ -1,5 +1,5 @@
 /** The rules by which a span becomes labels and a profile id (pure). */
-import type { TraceLabels } from '../labels/label-set.js';
+import { LabelsOfTrace, type TraceLabels } from '../labels/label-set.js';
 import { createSpanDetails, type ReadableSpan } from '../labels/span-details.js';
 import type { SpanContext } from '@opentelemetry/api';
 import { Scope, type ResolvedLabelOptions } from '../options/options.js';
@@ -34,15 +34,15 @@ export function labelsOfSpan(
 
   if (parent === undefined) {
     const root = createSpanDetails(name, span.spanId, readable, options.attributeLabels);
-    return {
-      traceId: span.traceId,
-      rootSpanId: span.spanId,
-      rootSampled: sampled,
+    return new LabelsOfTrace(
+      span.traceId,
+      span.spanId,
+      sampled,
       root,
-      traceIdLabel: setsTraceId ? span.traceId : '',
-      spanIdLabel: setsSpanId ? span.spanId : '',
-      named: setsSpanName ? root : undefined,
-    };
+      setsTraceId ? span.traceId : '',
+      setsSpanId ? span.spanId : '',
+      setsSpanName ? root : undefined,
+    );
   }
 
   // An unsampled root has no ids to inherit: its first sampled descendant becomes their root.
@@ -68,15 +68,15 @@ export function labelsOfSpan(
   ) {
     return parent;
   }
-  return {
-    traceId: span.traceId,
+  return new LabelsOfTrace(
+    span.traceId,
     rootSpanId,
-    rootSampled: sampled || parent.rootSampled,
-    root: parent.root,
+    sampled || parent.rootSampled,
+    parent.root,
     traceIdLabel,
     spanIdLabel,
     named,
-  };
+  );
 }
 
 /** Whether a span with these labels gets `pyroscope.profile.id`, with its own span id. */

@@ -12,7 +12,7 @@ const {
   MAX_PINNED_SETS,
   MAX_CPU_PARTS,
 } = require('../../../lib/labels/label-table.js');
-const { createLabelSet } = require('../../../lib/labels/label-set.js');
+const { createLabelSet, LabelsOfTrace } = require('../../../lib/labels/label-set.js');
 
 const { createSpanDetails } = require('../../../lib/labels/span-details.js');
 
@@ -81,15 +81,15 @@ describe('LabelTable', () => {
     const spanSet = (number) => {
       const spanId = number.toString(16).padStart(16, '0');
       const traceId = spanId.repeat(2);
-      const trace = {
+      const trace = new LabelsOfTrace(
         traceId,
-        rootSpanId: spanId,
-        rootSampled: true,
-        root: createSpanDetails('root'),
-        traceIdLabel: traceId,
-        spanIdLabel: spanId,
-        named: createSpanDetails('root'),
-      };
+        spanId,
+        true,
+        createSpanDetails('root'),
+        traceId,
+        spanId,
+        createSpanDetails('root'),
+      );
       return createLabelSet(trace, undefined, undefined, spanId);
     };
     const addSpan = (table, number) => {

@@ -199,6 +199,22 @@ describe('a patched context manager', () => {
     });
   }
 
+  it('keeps its properties as V8 had them, in no dictionary: every request would pay for that', async () => {
+    const code = `
+      const { context, ROOT_CONTEXT, trace } = require('@opentelemetry/api');
+      const { AsyncLocalStorageContextManager } = require('@opentelemetry/context-async-hooks');
+      const { BasicTracerProvider } = require('@opentelemetry/sdk-trace-node');
+      const { TracerProvider } = require('otelpyroscope');
+      const manager = new AsyncLocalStorageContextManager().enable();
+      context.setGlobalContextManager(manager);
+      const before = %HasFastProperties(manager);
+      const span = new TracerProvider(new BasicTracerProvider()).getTracer('test').startSpan('a');
+      const isPatched = Object.hasOwn(manager, 'with');
+      process.send({ before, isPatched, after: %HasFastProperties(manager) });`;
+    const found = await messageOf(runCode(code, { flags: ['--allow-natives-syntax'] }));
+    assert.deepEqual(found, { before: true, isPatched: true, after: true });
+  });
+
   const hasContextFrames = !probeBeforeHook(new AsyncLocalStorage());
 
   if (hasContextFrames) {
