@@ -1,6 +1,7 @@
 /** Label sets: the labels that a span and `withLabels` contribute, and the object made of them. */
 import { warnOnce } from '../util/diagnostics.js';
 import type { Labels } from '../util/labels.js';
+import type { ResolvedLabelOptions } from '../options/options.js';
 import { labelLosses } from './label-values.js';
 import { attributeLabelsOf, nameOf, type SpanDetails } from './span-details.js';
 
@@ -45,6 +46,8 @@ export interface LabelSet {
   parent: LabelSet | undefined;
   /** The id of the span that owns this set; '' where no span does. */
   readonly owner: string;
+  /** The options by which a root's set was made from the span alone; undefined for other sets. */
+  madeBy: ResolvedLabelOptions | undefined;
   /** Number of sets in the chain of parents. */
   readonly depth: number;
   /** The last set made from this one for an async context with other labels of the user's own… */
@@ -84,6 +87,7 @@ export class LabelsOfTrace implements TraceLabels {
 class SetOfLabels implements LabelSet {
   id = 0;
   ended = false;
+  madeBy: ResolvedLabelOptions | undefined = undefined;
   readonly base: LabelSet;
   readonly depth: number;
   variant: LabelSet | undefined = undefined;

@@ -333,6 +333,36 @@ export function labelRules(sdk, contextManager) {
     context.with(inRoot, () => assert.deepEqual(getLabels(), rootLabels(root, 'root')));
   });
 
+  for (const options of [
+    {},
+    { spanIdScope: Scope.AllSpans, spanNameScope: Scope.AllSpans },
+    { spanIdScope: Scope.None, spanNameScope: Scope.None },
+    { traceIdLabel: false, attributeLabels: ['tier'] },
+  ]) {
+    it(`gives the context of an ended root the labels from before: ${JSON.stringify(options)}`, () => {
+      const { tracer, context, trace, ROOT_CONTEXT } = start({ options });
+      const startRoot = (name) => tracer.startSpan(name, { attributes: { tier: 'a' } });
+      const roots = {
+        plain: startRoot('root'),
+        renamed: startRoot('GET'),
+        unnamed: startRoot(''),
+        long: startRoot('x'.repeat(3_000)),
+        labelled: withLabels({ own: 'yes' }, () => startRoot('root')),
+      };
+      roots.renamed.updateName('GET /cart/:id');
+      roots.unnamed.updateName('named later');
+      for (const [what, root] of Object.entries(roots)) {
+        // A new context each time: one that was active carries its label id.
+        const labels = () => context.with(trace.setSpan(ROOT_CONTEXT, root), getLabels);
+        const before = labels();
+        root.end();
+        assert.deepEqual(labels(), before, what);
+        root.end();
+        assert.deepEqual(labels(), before, what);
+      }
+    });
+  }
+
   it("restores the parent's labels at end() in the calling async context, and in no other", async () => {
     const program = start({ options: { spanIdScope: Scope.AllSpans } });
     const { tracer, context } = program;
