@@ -5,9 +5,13 @@ import {
   createUserLabels,
   labelsOfSet,
   mergeUserLabels,
+  userOnly,
+  withUserLabels,
   type LabelSet,
   type TraceLabels,
+  type UserLabels,
 } from './label-set.js';
+import { findLabels, rememberLabels } from './known-labels.js';
 import { cutValue } from './label-values.js';
 import { createSpanDetails } from './span-details.js';
 
@@ -39,9 +43,10 @@ const NO_TRACE: TraceLabels = {
  * `diag`.
  */
 export function withLabels<T>(labels: Record<string, string>, fn: () => T): T {
-  checkLabels(labels);
+  const known = typeof labels === 'object' && labels !== null ? findLabels(labels) : undefined;
+  if (known === undefined) checkLabels(labels);
   if (typeof fn !== 'function') throw new TypeError(`fn must be a function, got ${typeof fn}`);
-  const set = mergedOverCurrent(labels);
+  const set = known === undefined ? setOf(labels) : setOver(activeLabels.current(), known);
   if (set === undefined) return fn();
   try {
     return activeLabels.run(set, fn, undefined, []);
@@ -75,7 +80,7 @@ function checkLabels(labels: unknown): asserts labels is Record<string, string> 
 }
 
 /** Returns the set to make current, or undefined if it would equal the current one. */
-function mergedOverCurrent(labels: Record<string, string>): LabelSet | undefined {
+function setOf(labels: Record<string, string>): LabelSet | undefined {
   const current = activeLabels.current();
   let trace: { -readonly [K in keyof TraceLabels]: TraceLabels[K] } | undefined;
   const values = new Map<string, string>();
@@ -91,7 +96,23 @@ function mergedOverCurrent(labels: Record<string, string>): LabelSet | undefined
   }
   activeLabels.hasUserLabels = true;
   const added = values.size === 0 ? undefined : createUserLabels(values);
+  if (trace !== undefined) {
+    const user = mergeUserLabels(current?.user, added);
+    return createLabelSet(trace, user, undefined, '', current?.base);
+  }
+  if (added !== undefined) rememberLabels(labels, added);
+  return setOver(current, added);
+}
+
+/** The same for labels of the user's own alone. */
+function setOver(
+  current: LabelSet | undefined,
+  added: UserLabels | undefined,
+): LabelSet | undefined {
   const user = mergeUserLabels(current?.user, added);
-  if (trace === undefined && user === current?.user) return undefined;
-  return createLabelSet(trace ?? current?.trace, user, undefined, '', current?.base);
+  if (user === current?.user) return undefined;
+  if (current?.trace === undefined) return userOnly(user);
+  const { base, trace } = current;
+  if (base.trace === trace) return withUserLabels(base, user);
+  return createLabelSet(trace, user, undefined, '', base);
 }

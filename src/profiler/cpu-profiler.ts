@@ -49,7 +49,7 @@ export interface ProfilerMetrics {
   codeEntries: number;
   /** Memory of these ranges, in bytes, roughly. */
   codeBytes: number;
-  /** Label sets of spans and `withLabels` calls that have not ended. */
+  /** Label sets of spans that have not ended. */
   activeLabelSets: number;
   /** Label sets lost to the limit of the table, since the package was loaded. */
   droppedLabelSets: number;

@@ -92,6 +92,42 @@ describe('withLabels', () => {
     });
   });
 
+  it('knows labels of earlier calls, whatever else is current and however many there are', () => {
+    const tenants = Array.from({ length: 1_000 }, (_, i) => `tenant-${i}`);
+    const outer = [{}, { own: 'a' }, { tenant: 'other', own: 'b' }, { span_name: 'c' }];
+    for (let round = 0; round < 2; round++) {
+      for (const [i, tenant] of tenants.entries()) {
+        for (const around of [outer[i % 4], outer[(i + 1) % 4]]) {
+          withLabels(around, () => {
+            withLabels({ tenant }, () => assert.deepEqual(getLabels(), { ...around, tenant }));
+            const more = { tenant, empty: '', twice: tenant };
+            withLabels(more, () => assert.deepEqual(getLabels(), { ...around, ...more }));
+            assert.deepEqual(getLabels(), around);
+          });
+        }
+      }
+    }
+  });
+
+  it('gives calls with the same few labels one set, so that their samples share it', () => {
+    const setOf = (labels) => withLabels(labels, () => activeLabels.current());
+    assert.equal(setOf({ a: '1', b: '2' }), setOf({ a: '1', b: '2' }));
+    assert.notEqual(setOf({ a: '1', b: '2' }), setOf({ a: '1', b: '3' }));
+    assert.notEqual(setOf({ a: '1', b: '2' }), setOf({ a: '1' }));
+    assert.notEqual(setOf({ a: '12' }), setOf({ b: '12' }));
+    const long = { a: 'x'.repeat(300) };
+    assert.notEqual(setOf(long), setOf(long), 'not kept in memory');
+    const set = setOf({ a: '1', b: '2' });
+    for (let i = 0; i < LABEL_TABLE_SIZE; i++) withLabels({ tenant: String(i) }, () => undefined);
+    withLabels({ a: '1', b: '2' }, () => assert.deepEqual(getLabels(), { a: '1', b: '2' }));
+    assert.notEqual(setOf({ a: '1', b: '2' }).id, 0);
+    assert.deepEqual(
+      { ...activeLabels.labelsOf(setOf({ a: '1', b: '2' }).id) },
+      { a: '1', b: '2' },
+    );
+    assert.equal(set.ended, true);
+  });
+
   it('refuses wrong names and types before it calls the function', () => {
     const never = () => assert.fail('called');
     for (const name of [
@@ -156,8 +192,8 @@ describe('withLabels', () => {
   it('counts an async context that loses its labels to newer label sets, and warns once', async () => {
     let open;
     const opened = new Promise((resolve) => (open = resolve));
-    const task = () =>
-      withLabels({ tenant: 'waits' }, async () => {
+    const task = (tenant) =>
+      withLabels({ tenant }, async () => {
         await opened;
         return [getLabels(), getLabels()];
       });
@@ -169,13 +205,13 @@ describe('withLabels', () => {
     warnings.length = 0;
     warned.clear();
     const before = activeLabels.droppedLabelSets;
-    const tasks = [task(), task()];
+    const tasks = [task('first'), task('second')];
     fillTable();
-    const later = task();
+    const later = task('first');
     assert.equal(activeLabels.droppedLabelSets, before, 'they may never run again');
     open();
     const lost = [{}, {}];
-    const kept = [{ tenant: 'waits' }, { tenant: 'waits' }];
+    const kept = [{ tenant: 'first' }, { tenant: 'first' }];
     assert.deepEqual(await Promise.all([...tasks, later]), [lost, lost, kept]);
     assert.equal(activeLabels.droppedLabelSets, before + 2);
     assert.equal(warnings.length, 1);
