@@ -4,15 +4,18 @@ import { runAsProgram } from './as-program.mjs';
 import { atMost, median, NAMES, programInTurns, show } from './measure.mjs';
 
 const WINDOWS = 2;
-const CPU_LIMIT = 5;
-const SLICE_LIMIT = 1;
+/** Milliseconds: 0.1 % of the CPU of a window, and twice that for the first of a process. */
+const CPU_LIMITS = { first: 30, second: 15 };
+/** Milliseconds; a collection of V8's takes as long. */
+const SLICE_LIMIT = 5;
 
 export const bench = {
   title: 'Collect and encode',
   about:
     'windows of 1,500 samples (as 15 s at 100 Hz have) under 1,000 span ids, from ten kinds of work; ' +
     'CPU of the main thread until the gzipped profile is there, and its longest slice without a turn ' +
-    'of the event loop. The second window: once the code that encodes has run before.',
+    'of the event loop. The second window: once the code that encodes has run before. The targets ' +
+    'are 0.1 % of the CPU of a window, and 0.2 % of the first; slices as long as a collection.',
   remark:
     'Slices are cut every half millisecond; longer ones are the first step, which takes ' +
     'the samples from the sampler, and code that V8 compiles meanwhile. Each stack and label set is ' +
@@ -27,21 +30,22 @@ export const bench = {
     const pick = (mode, which, key) =>
       results[mode].flatMap(({ windows }) => which(windows).map((window) => window[key]));
     const row = (mode, name, which) => {
+      const cpuLimit = CPU_LIMITS[name];
       const cpu = pick(mode, which, 'cpu');
       const longest = pick(mode, which, 'longest');
-      const met = median(cpu) <= CPU_LIMIT && median(longest) <= SLICE_LIMIT;
-      const text = `${atMost(0, CPU_LIMIT, 'ms').text} in slices ${atMost(0, SLICE_LIMIT, 'ms').text}`;
+      const met = median(cpu) <= cpuLimit && median(longest) <= SLICE_LIMIT;
+      const text = `${atMost(0, cpuLimit, 'ms').text} in slices ${atMost(0, SLICE_LIMIT, 'ms').text}`;
       const kilobytes = pick(mode, which, 'bytes').map((bytes) => bytes / 1024);
       return {
-        cells: [`${NAMES[mode]}, ${name}`, show(cpu), show(longest), show(kilobytes, 0)],
+        cells: [`${NAMES[mode]}, ${name} window`, show(cpu), show(longest), show(kilobytes, 0)],
         target: mode === 'ours' ? { text, met } : undefined,
       };
     };
     return {
       columns: ['', 'CPU, ms', 'longest slice, ms', 'profile, KiB'],
       rows: modes.flatMap((mode) => [
-        row(mode, 'first window', (windows) => windows.slice(0, 1)),
-        row(mode, 'second window', (windows) => windows.slice(1)),
+        row(mode, 'first', (windows) => windows.slice(0, 1)),
+        row(mode, 'second', (windows) => windows.slice(1)),
       ]),
     };
   },

@@ -5,8 +5,8 @@ import { atMost, inTurns, median, program, runVariant, show } from './measure.mj
 
 /** Limit of the cost of a signal by number of frames, in microseconds. */
 const HANDLER_LIMITS = { 10: 8, 40: 10, 120: 18 };
-/** Limit of the cost of the drain, in microseconds per sample. */
-const DRAIN_LIMIT = 5;
+/** Limit of the cost of the drain, in microseconds per sample: at 100 Hz, 0.1 % of the CPU. */
+const DRAIN_LIMIT = 10;
 const SECONDS = 2;
 const KINDS = {
   ordinary: 'objects, Maps and JSON',
@@ -19,7 +19,7 @@ export const bench = {
     'at 250 Hz, under 1,000 different labels; the clock before and after, as `metrics()` counts it, ' +
     'medians of single signals and drains. The handler without the delivery of the signal by the ' +
     'kernel. The peers have no counts of their own; the loads above compare with them. The targets ' +
-    'are those of ordinary work.',
+    'are those of ordinary work; that of a drain is 0.1 % of the CPU at 100 Hz.',
   remark:
     "The handler's own clock runs on while another thread has the processor, and at these " +
     'rates its caches are cold each time: the cost hardly goes with the number of frames. (On ' +
