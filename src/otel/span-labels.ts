@@ -287,8 +287,12 @@ function keepOptionsOnly(span: LabelledSpan, set: LabelSet): void {
   const { madeBy, trace, user } = set;
   if (madeBy === undefined || user !== undefined || span[LABELS] !== set) return;
   if (madeBy.attributeLabels.length > 0 || (span as ReadableSpan).name !== trace?.root.name) return;
-  span[ENDED_LABELS] = madeBy;
-  span[LABELS] = undefined;
+  try {
+    span[ENDED_LABELS] = madeBy;
+    span[LABELS] = undefined;
+  } catch {
+    // It takes no property any more.
+  }
 }
 
 /** Makes the set of an ended root again, for its context or a child. */

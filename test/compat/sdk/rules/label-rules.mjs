@@ -348,6 +348,7 @@ export function labelRules(sdk, contextManager) {
         unnamed: startRoot(''),
         long: startRoot('x'.repeat(3_000)),
         labelled: withLabels({ own: 'yes' }, () => startRoot('root')),
+        closed: Object.preventExtensions(startRoot('root')),
       };
       roots.renamed.updateName('GET /cart/:id');
       roots.unnamed.updateName('named later');
@@ -355,7 +356,10 @@ export function labelRules(sdk, contextManager) {
         // A new context each time: one that was active carries its label id.
         const labels = () => context.with(trace.setSpan(ROOT_CONTEXT, root), getLabels);
         const before = labels();
-        root.end();
+        context.with(trace.setSpan(ROOT_CONTEXT, root), () => {
+          root.end();
+          assert.deepEqual(getLabels(), what === 'labelled' ? { own: 'yes' } : {});
+        });
         assert.deepEqual(labels(), before, what);
         root.end();
         assert.deepEqual(labels(), before, what);
