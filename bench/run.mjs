@@ -26,6 +26,7 @@ const NAMES = [
   'event-loop',
   'collect',
   'spans',
+  'with-labels',
   'await-hop',
   'accuracy',
   'bursts',
