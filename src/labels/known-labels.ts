@@ -9,38 +9,42 @@ const MAX_CHARACTERS = 256;
 /** Characters at the end of each value that decide about the slot. */
 const HASHED = 8;
 
+/** Where nothing is. */
+const NO_SLOT = SLOTS;
 const slots = new Array<UserLabels | undefined>(SLOTS).fill(undefined);
 
-/** Returns the labels of an earlier call with the same names and values, which were checked then. */
-export function findLabels(labels: Readonly<Record<string, unknown>>): UserLabels | undefined {
+/** Returns the slot for labels with these names and values, or `NO_SLOT`. */
+export function slotOf(labels: Readonly<Record<string, unknown>>): number {
   const names = Object.keys(labels);
-  const slot = slotOf(labels, names);
-  const known = slot === undefined ? undefined : slots[slot];
-  if (known === undefined || known.values.size !== names.length) return undefined;
-  for (const name of names) if (known.values.get(name) !== labels[name]) return undefined;
-  return known;
-}
-
-/** Lets `findLabels` find `user`, which was made of these labels, until others take its slot. */
-export function rememberLabels(labels: Readonly<Record<string, string>>, user: UserLabels): void {
-  const slot = slotOf(labels, Object.keys(labels));
-  if (slot !== undefined) slots[slot] = user;
-}
-
-function slotOf(
-  labels: Readonly<Record<string, unknown>>,
-  names: readonly string[],
-): number | undefined {
-  if (names.length > MAX_NAMES) return undefined;
+  if (names.length > MAX_NAMES) return NO_SLOT;
   let characters = 0;
   let hash = names.length;
   for (const name of names) {
     const value = labels[name];
-    if (typeof value !== 'string') return undefined;
+    if (typeof value !== 'string') return NO_SLOT;
     characters += name.length + value.length;
     for (let i = Math.max(0, value.length - HASHED); i < value.length; i++) {
       hash = (Math.imul(hash, 31) + value.charCodeAt(i)) | 0;
     }
   }
-  return characters > MAX_CHARACTERS ? undefined : hash & (SLOTS - 1);
+  return characters > MAX_CHARACTERS ? NO_SLOT : hash & (SLOTS - 1);
+}
+
+/** Returns the labels of an earlier call with the same names and values, which were checked then. */
+export function findLabels(
+  slot: number,
+  labels: Readonly<Record<string, unknown>>,
+): UserLabels | undefined {
+  const known = slots[slot];
+  if (known === undefined) return undefined;
+  const names = Object.keys(labels);
+  const isEqual =
+    names.length === known.values.size &&
+    names.every((name) => known.values.get(name) === labels[name]);
+  return isEqual ? known : undefined;
+}
+
+/** Lets `findLabels` find the labels, until others take their slot. */
+export function rememberLabels(slot: number, labels: UserLabels): void {
+  if (slot !== NO_SLOT) slots[slot] = labels;
 }

@@ -11,7 +11,7 @@ import {
   type TraceLabels,
   type UserLabels,
 } from './label-set.js';
-import { findLabels, rememberLabels } from './known-labels.js';
+import { findLabels, rememberLabels, slotOf } from './known-labels.js';
 import { cutValue } from './label-values.js';
 import { createSpanDetails } from './span-details.js';
 
@@ -43,10 +43,14 @@ const NO_TRACE: TraceLabels = {
  * `diag`.
  */
 export function withLabels<T>(labels: Record<string, string>, fn: () => T): T {
-  const known = typeof labels === 'object' && labels !== null ? findLabels(labels) : undefined;
-  if (known === undefined) checkLabels(labels);
+  if (typeof labels !== 'object' || labels === null || Array.isArray(labels)) {
+    throw new TypeError('labels must be an object of strings');
+  }
   if (typeof fn !== 'function') throw new TypeError(`fn must be a function, got ${typeof fn}`);
-  const set = known === undefined ? setOf(labels) : setOver(activeLabels.current(), known);
+  const current = activeLabels.current();
+  const slot = slotOf(labels);
+  const known = findLabels(slot, labels);
+  const set = known === undefined ? setOf(labels, slot, current) : setOver(current, known);
   if (set === undefined) return fn();
   try {
     return activeLabels.run(set, fn, undefined, []);
@@ -61,30 +65,30 @@ export function getLabels(): Record<string, string> {
   return set === undefined ? {} : { ...labelsOfSet(set) };
 }
 
-function checkLabels(labels: unknown): asserts labels is Record<string, string> {
-  if (typeof labels !== 'object' || labels === null || Array.isArray(labels)) {
-    throw new TypeError('labels must be an object of strings');
+function checkLabel(name: string, value: unknown): asserts value is string {
+  if (!NAME.test(name) || RESERVED.has(name)) {
+    throw new TypeError(
+      `label name ${JSON.stringify(name)} must match ${NAME.source} and not be ${[...RESERVED].join(', ')}`,
+    );
   }
-  for (const [name, value] of Object.entries(labels)) {
-    if (!NAME.test(name) || RESERVED.has(name)) {
-      throw new TypeError(
-        `label name ${JSON.stringify(name)} must match ${NAME.source} and not be ${[...RESERVED].join(', ')}`,
-      );
-    }
-    if (typeof value !== 'string') {
-      throw new TypeError(
-        `label ${name} must be a string, got ${value === null ? 'null' : typeof value}`,
-      );
-    }
+  if (typeof value !== 'string') {
+    throw new TypeError(
+      `label ${name} must be a string, got ${value === null ? 'null' : typeof value}`,
+    );
   }
 }
 
 /** Returns the set to make current, or undefined if it would equal the current one. */
-function setOf(labels: Record<string, string>): LabelSet | undefined {
-  const current = activeLabels.current();
+function setOf(
+  labels: Readonly<Record<string, unknown>>,
+  slot: number,
+  current: LabelSet | undefined,
+): LabelSet | undefined {
   let trace: { -readonly [K in keyof TraceLabels]: TraceLabels[K] } | undefined;
   const values = new Map<string, string>();
-  for (const [name, value] of Object.entries(labels)) {
+  for (const name of Object.keys(labels)) {
+    const value = labels[name];
+    checkLabel(name, value);
     if (name === 'trace_id' || name === 'span_id' || name === 'span_name') {
       trace ??= { ...(current?.trace ?? NO_TRACE) };
       if (name === 'trace_id') trace.traceIdLabel = cutValue(value);
@@ -100,7 +104,7 @@ function setOf(labels: Record<string, string>): LabelSet | undefined {
     const user = mergeUserLabels(current?.user, added);
     return createLabelSet(trace, user, undefined, '', current?.base);
   }
-  if (added !== undefined) rememberLabels(labels, added);
+  if (added !== undefined) rememberLabels(slot, added);
   return setOver(current, added);
 }
 
