@@ -271,7 +271,8 @@ describe('otelpyroscope top', function () {
           rows
             .filter(({ cum }) => cum !== 0)
             .map(({ name, file: path, line, flat, cum }) => [
-              `${name} ${path}${line > 0 ? `:${line}` : ''}`.trimEnd(),
+              // pprof takes the parentheses for those of parameters.
+              `${name.replaceAll('operator()', 'operator')} ${path}${line > 0 ? `:${line}` : ''}`.trimEnd(),
               [flat, cum],
             ]),
         );
