@@ -138,8 +138,8 @@ export const bench = {
     'sets of processes. With ours the tracer provider is wrapped, so the price of the labels is in ' +
     'it; Datadog and Pyroscope are given labels by their own calls. All run with ' +
     `\`${FLAGS.join(' ')}\`, as in services with more code: else chance adds microseconds. The ` +
-    'targets are for what is ' +
-    "above no profiler, and that it is no more than Datadog's.",
+    'targets are for what is above no profiler, and that it is no more than ' +
+    "Datadog's.",
   rounds: 4,
   unable: () =>
     os.availableParallelism() < 2 ? 'the load needs a processor of its own' : undefined,

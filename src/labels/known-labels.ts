@@ -3,13 +3,13 @@ import type { UserLabels } from './label-set.js';
 
 /** Labels that are known at one time; a power of two. */
 const SLOTS = 256;
-/** More or longer ones are not known: they stay in memory. */
+/** With more names or characters they are not remembered, because what is remembered stays in memory. */
 const MAX_NAMES = 4;
 const MAX_CHARACTERS = 256;
 /** Characters at the end of each value that decide about the slot. */
 const HASHED = 8;
 
-/** Where nothing is. */
+/** The slot of labels that are not remembered: beyond the array, so that nothing is found there. */
 const NO_SLOT = SLOTS;
 const slots = new Array<UserLabels | undefined>(SLOTS).fill(undefined);
 

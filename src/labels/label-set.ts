@@ -46,8 +46,8 @@ export interface LabelSet {
   parent: LabelSet | undefined;
   /** The id of the span that owns this set; '' where no span does. */
   readonly owner: string;
-  /** The options by which a root's set was made from the span alone; undefined for other sets. */
-  madeBy: ResolvedLabelOptions | undefined;
+  /** The options with which the set of a root span can be made again; undefined for other sets. */
+  rootOptions: ResolvedLabelOptions | undefined;
   /** Number of sets in the chain of parents. */
   readonly depth: number;
   /** The last set made from this one for an async context with other labels of the user's own… */
@@ -87,7 +87,7 @@ export class LabelsOfTrace implements TraceLabels {
 class SetOfLabels implements LabelSet {
   id = 0;
   ended = false;
-  madeBy: ResolvedLabelOptions | undefined = undefined;
+  rootOptions: ResolvedLabelOptions | undefined = undefined;
   readonly base: LabelSet;
   readonly depth: number;
   variant: LabelSet | undefined = undefined;
