@@ -351,13 +351,13 @@ SampleClock CpuTimer::clock() const {
   // Acquire pairs with the release in UseTaskClock(): the clock is open.
   return running_
              ? timer_entries[entry_index_].clock.load(std::memory_order_acquire)
-             : SampleClock::kTick;
+             : last_clock_;
 }
 
 int CpuTimer::refusal() const {
   return running_ ? timer_entries[entry_index_].refusal.load(
                         std::memory_order_relaxed)
-                  : 0;
+                  : last_refusal_;
 }
 
 void CpuTimer::Stop() {
@@ -366,6 +366,8 @@ void CpuTimer::Stop() {
 }
 
 void CpuTimer::StopLocked() {
+  last_clock_ = clock();
+  last_refusal_ = refusal();
   running_ = false;
   TimerEntry& entry = timer_entries[entry_index_];
   const uint32_t ticket = entry.ticket.exchange(0, std::memory_order_relaxed);

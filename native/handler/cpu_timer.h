@@ -65,7 +65,8 @@ class CpuTimer {
   // the thread may have work again; cheap otherwise.
   void WakeUp();
 
-  // The clock in use; kTick before Start(), and while the task clock is opened.
+  // The clock in use, after Stop() the one until then; kTick before Start(),
+  // and while the task clock is opened.
   SampleClock clock() const;
   // Why it is not the one that was asked for: an errno, or 0; or why kAuto has
   // not tried kPerf, see IsFilteredBySeccomp() and IsLinuxThatFreezes().
@@ -85,6 +86,8 @@ class CpuTimer {
   void StopLocked();
 
   bool running_ = false;
+  SampleClock last_clock_ = SampleClock::kTick;
+  int last_refusal_ = 0;
   SignalThread signal_thread_;
   uint32_t entry_index_ = 0;
   uint64_t interval_ns_ = 0;

@@ -15,7 +15,10 @@ profileWindows.join();
 
 /** Counts of this thread's sampler since it started; plain numbers. */
 export interface ProfilerMetrics {
-  /** The clock in use: `tick` also in the first milliseconds, and where the system refuses another. */
+  /**
+   * The clock in use, after `stop()` the one until then: `tick` also in the first milliseconds, and
+   * where the system refuses another.
+   */
   clock: ClockInUse;
   /**
    * Why the clock that was asked for is not in use: the system's message, or `seccomp` where `auto`

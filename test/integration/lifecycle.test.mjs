@@ -149,6 +149,8 @@ describe('a profiler', function () {
     await profiler.collect();
     const { clock, clockRefusal, ...metrics } = profiler.metrics();
     await profiler.stop();
+    assert.equal(profiler.metrics().clock, clock, 'after stop()');
+    assert.equal(profiler.metrics().clockRefusal, clockRefusal, 'after stop()');
     assert.ok(
       clockRefusal === '' ? clock === 'perf' : clock === 'tick',
       `${clock} ${clockRefusal}`,
