@@ -49,6 +49,27 @@ constexpr int kMaxTargets = 64;
 Target targets[kMaxTargets];
 // A signal is sent only under it, while its timer exists.
 pthread_mutex_t targets_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+// Signals are blocked while it is held: the profiler's handlers set timers.
+class TargetsLock {
+ public:
+  TargetsLock() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &mask_);
+    pthread_mutex_lock(&targets_mutex);
+  }
+  ~TargetsLock() {
+    pthread_mutex_unlock(&targets_mutex);
+    pthread_sigmask(SIG_SETMASK, &mask_, nullptr);
+  }
+  TargetsLock(const TargetsLock&) = delete;
+  TargetsLock& operator=(const TargetsLock&) = delete;
+
+ private:
+  sigset_t mask_;
+};
+
 long storm_micros = 0;
 bool no_proc = false;
 bool clock_jumps = false;
@@ -70,7 +91,7 @@ void* Storm(void*) {
   const timespec pause = {0, storm_micros * 1000};
   while (true) {
     nanosleep(&pause, nullptr);
-    pthread_mutex_lock(&targets_mutex);
+    TargetsLock lock;
     for (const Target& target : targets) {
       if (!target.used || !target.armed) continue;
       siginfo_t info;
@@ -81,7 +102,6 @@ void* Storm(void*) {
       syscall(SYS_rt_tgsigqueueinfo, getpid(), target.thread, target.signal,
               &info);
     }
-    pthread_mutex_unlock(&targets_mutex);
   }
 }
 
@@ -158,7 +178,7 @@ int timer_create(clockid_t clock, sigevent* event, timer_t* timer) noexcept {
       event->sigev_notify != SIGEV_THREAD_ID) {
     return result;
   }
-  pthread_mutex_lock(&targets_mutex);
+  TargetsLock lock;
   for (Target& target : targets) {
     if (target.used) continue;
     target = {true,
@@ -170,33 +190,31 @@ int timer_create(clockid_t clock, sigevent* event, timer_t* timer) noexcept {
     break;
   }
   if (storm_micros != 0) StartStorm();
-  pthread_mutex_unlock(&targets_mutex);
   return 0;
 }
 
 int timer_delete(timer_t timer) noexcept {
-  pthread_mutex_lock(&targets_mutex);
+  static const auto next = Next<int (*)(timer_t)>("timer_delete");
+  TargetsLock lock;
   for (Target& target : targets) {
     if (target.used && target.timer == timer) target.used = false;
   }
-  const int result = Next<int (*)(timer_t)>("timer_delete")(timer);
-  pthread_mutex_unlock(&targets_mutex);
-  return result;
+  return next(timer);
 }
 
+// Also called by signal handlers, but not for the first time.
 int timer_settime(timer_t timer, int flags, const itimerspec* spec,
                   itimerspec* before) noexcept {
-  pthread_mutex_lock(&targets_mutex);
+  static const auto next =
+      Next<int (*)(timer_t, int, const itimerspec*, itimerspec*)>(
+          "timer_settime");
+  TargetsLock lock;
   for (Target& target : targets) {
     if (target.used && target.timer == timer) {
       target.armed = spec->it_value.tv_sec != 0 || spec->it_value.tv_nsec != 0;
     }
   }
-  const int result =
-      Next<int (*)(timer_t, int, const itimerspec*, itimerspec*)>(
-          "timer_settime")(timer, flags, spec, before);
-  pthread_mutex_unlock(&targets_mutex);
-  return result;
+  return next(timer, flags, spec, before);
 }
 
 int open(const char* path, int flags, ...) {
