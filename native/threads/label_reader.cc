@@ -21,6 +21,7 @@ constexpr size_t kEntryBytes = kTraceBytes + 2 * kSpanBytes;
 constexpr uint8_t kHasTraceLabel = 2;
 constexpr uint8_t kHasRootLabel = 4;
 constexpr uint8_t kHasOwnLabel = 8;
+constexpr uint8_t kIsUsers = 16;
 
 std::string ToHex(const uint8_t* bytes, size_t size) {
   std::string hex;
@@ -169,13 +170,17 @@ class TableReader {
                Text(Get(trace, "spanIdLabel")), Get(trace, "named"),
                Get(trace, "root"), labels);
     }
-    const Local<Value> values = Get(Get(set, "user"), "values");
-    if (!values->IsMap()) return;
-    const Local<v8::Array> entries = values.As<v8::Map>()->AsArray();
-    for (uint32_t i = 0; i + 1 < entries->Length(); i += 2) {
-      const std::string name = Text(At(entries, i));
+    const Local<Value> user = Get(set, "user");
+    AddUserLabels(Get(user, "names"), Get(user, "values"), labels);
+  }
+
+  void AddUserLabels(Local<Value> names, Local<Value> values,
+                     LabelList* labels) {
+    if (!names->IsArray()) return;
+    for (uint32_t i = 0; i < names.As<v8::Array>()->Length(); i++) {
+      const std::string name = Text(At(names, i));
       if (labels->Has(name) || labels->size() < LabelReader::kMaxLabels) {
-        labels->SetAlways(name, Text(At(entries, i + 1)));
+        labels->SetAlways(name, Text(At(values, i)));
       }
     }
   }
@@ -189,6 +194,11 @@ class TableReader {
         ElementsAt<uint8_t>(ended_bytes_.As<v8::Uint8Array>(),
                             size_t{index} * kEntryBytes, kEntryBytes);
     if (flags == nullptr || trace_id == nullptr) return;
+    if (*flags == kIsUsers) {
+      AddUserLabels(At(ended_details_, 2 * index),
+                    At(ended_details_, 2 * index + 1), labels);
+      return;
+    }
     const uint8_t* root_id = trace_id + kTraceBytes;
     const uint8_t* own_id = root_id + kSpanBytes;
     std::string trace_label;

@@ -1,5 +1,11 @@
-/** Label sets of ended spans, stored as numbers so that the collector need not copy them. */
-import { createLabelSet, LabelsOfTrace, type LabelSet } from './label-set.js';
+/** Label sets that have ended, stored as numbers and texts so that the collector has little to copy. */
+import {
+  createLabelSet,
+  createUserLabels,
+  LabelsOfTrace,
+  type LabelSet,
+  type UserLabels,
+} from './label-set.js';
 import { createSpanDetails, isFinal, type SpanDetails } from './span-details.js';
 
 /** The three ids of an entry: of the trace, of the local root, and of the span in `span_id`. */
@@ -14,6 +20,8 @@ const HAS_TRACE_LABEL = 2;
 /** `span_id` is the local root's id, or that of another span. */
 const HAS_ROOT_LABEL = 4;
 const HAS_OWN_LABEL = 8;
+/** The entry has no ids: it is a set with labels of the user's own alone. */
+const IS_USERS = 16;
 
 const HEX_DIGITS = '0123456789abcdef';
 const NO_DIGIT = 0xff;
@@ -28,8 +36,11 @@ export interface EndedParts {
   readonly ids: Int32Array;
   readonly bytes: Uint8Array;
   readonly flags: Uint8Array;
-  readonly details: readonly (SpanDetails | string)[];
+  readonly details: readonly EndedDetails[];
 }
+
+/** Of a span: see `stored`. Of labels of the user's own: their names, and their values. */
+type EndedDetails = SpanDetails | string | readonly string[];
 
 /**
  * Async contexts may outlive a span and carry its label id, so that the labels must be found for a
@@ -37,20 +48,20 @@ export interface EndedParts {
  * and collect them from the old space, which takes longer than everything else about its labels.
  *
  * Ids are stored as numbers, which only identifiers of the standard form can be. `store` declines
- * other ids, and sets with labels of the user's own.
+ * other ids, and sets with both a span's labels and the user's own.
  */
 export class EndedLabelSets {
   readonly #ids: Int32Array;
   readonly #bytes: Buffer;
   readonly #flags: Uint8Array;
-  /** Two per index: the details of the span in `span_name`, and of the local root. */
-  readonly #details: (SpanDetails | string)[];
+  /** Two per index: the details of the span in `span_name`, and of the local root; or names and values. */
+  readonly #details: EndedDetails[];
 
   constructor(size: number) {
     this.#ids = new Int32Array(size);
     this.#bytes = Buffer.alloc(size * BYTES);
     this.#flags = new Uint8Array(size);
-    this.#details = new Array<SpanDetails | string>(size * 2).fill('');
+    this.#details = new Array<EndedDetails>(size * 2).fill('');
   }
 
   get parts(): EndedParts {
@@ -62,10 +73,12 @@ export class EndedLabelSets {
     return this.#ids[index] as number;
   }
 
-  /** Stores the labels of the set. Returns false if they cannot be stored as numbers. */
+  /** Stores the labels of the set. Returns false if that is not possible. */
   store(index: number, set: LabelSet): boolean {
     const { trace, user } = set;
-    if (trace === undefined || user !== undefined || set.base !== set) return false;
+    if (set.base !== set) return false;
+    if (trace === undefined) return user !== undefined && this.#storeUsers(index, set.id, user);
+    if (user !== undefined) return false;
     const { traceId, rootSpanId, traceIdLabel, spanIdLabel } = trace;
     if (traceIdLabel !== '' && traceIdLabel !== traceId) return false;
     const bytes = this.#bytes;
@@ -84,8 +97,31 @@ export class EndedLabelSets {
     return true;
   }
 
+  #storeUsers(index: number, id: number, { names, values }: UserLabels): boolean {
+    this.#flags[index] = IS_USERS;
+    this.#details[2 * index] = names;
+    this.#details[2 * index + 1] = values;
+    this.#ids[index] = id;
+    return true;
+  }
+
   /** Removes the entry at this index, and returns it as an ended set with the same id. */
   take(index: number): LabelSet {
+    const isUsers = this.#flags[index] === IS_USERS;
+    const set = isUsers ? this.#usersSet(index) : this.#spansSet(index);
+    set.ended = true;
+    set.id = this.idAt(index);
+    this.forget(index);
+    return set;
+  }
+
+  #usersSet(index: number): LabelSet {
+    const names = this.#details[2 * index] as readonly string[];
+    const values = this.#details[2 * index + 1] as readonly string[];
+    return createLabelSet(undefined, createUserLabels(names, values));
+  }
+
+  #spansSet(index: number): LabelSet {
     const offset = index * BYTES;
     const flags = this.#flags[index] as number;
     const traceId = this.#formatHex(offset, TRACE_BYTES);
@@ -106,11 +142,7 @@ export class EndedLabelSets {
       spanIdLabel,
       named === '' ? undefined : named === storedRoot ? root : detailsFrom(named),
     );
-    const set = createLabelSet(trace, undefined);
-    set.ended = true;
-    set.id = this.idAt(index);
-    this.forget(index);
-    return set;
+    return createLabelSet(trace, undefined);
   }
 
   forget(index: number): void {

@@ -1,5 +1,6 @@
 /** The labels of earlier `withLabels` calls: services use the same few again and again. */
-import type { UserLabels } from './label-set.js';
+import { activeLabels } from './active-labels.js';
+import { createUserLabels, type UserLabels } from './label-set.js';
 
 /** Labels that are known at one time; a power of two. */
 const SLOTS = 256;
@@ -14,8 +15,10 @@ const NO_SLOT = SLOTS;
 const slots = new Array<UserLabels | undefined>(SLOTS).fill(undefined);
 
 /** Returns the slot for labels with these names and values, or `NO_SLOT`. */
-export function slotOf(labels: Readonly<Record<string, unknown>>): number {
-  const names = Object.keys(labels);
+export function slotOf(
+  names: readonly string[],
+  labels: Readonly<Record<string, unknown>>,
+): number {
   if (names.length > MAX_NAMES) return NO_SLOT;
   let characters = 0;
   let hash = names.length;
@@ -30,21 +33,35 @@ export function slotOf(labels: Readonly<Record<string, unknown>>): number {
   return characters > MAX_CHARACTERS ? NO_SLOT : hash & (SLOTS - 1);
 }
 
-/** Returns the labels of an earlier call with the same names and values, which were checked then. */
+/**
+ * Returns the labels of an earlier call with the same names, in the same order, and values, which were
+ * checked then.
+ */
 export function findLabels(
   slot: number,
+  names: readonly string[],
   labels: Readonly<Record<string, unknown>>,
 ): UserLabels | undefined {
   const known = slots[slot];
-  if (known === undefined) return undefined;
-  const names = Object.keys(labels);
-  const isEqual =
-    names.length === known.values.size &&
-    names.every((name) => known.values.get(name) === labels[name]);
-  return isEqual ? known : undefined;
+  if (known === undefined || !hasNames(known, names)) return undefined;
+  return names.every((name, i) => known.values[i] === labels[name]) ? known : undefined;
 }
 
-/** Lets `findLabels` find the labels, until others take their slot. */
-export function rememberLabels(slot: number, labels: UserLabels): void {
+function hasNames(labels: UserLabels, names: readonly string[]): boolean {
+  return labels.names.length === names.length && names.every((name, i) => labels.names[i] === name);
+}
+
+/** Makes labels that `findLabels` finds until others take their slot. */
+export function createKnownLabels(
+  slot: number,
+  names: readonly string[],
+  values: readonly string[],
+): UserLabels {
+  const replaced = slots[slot];
+  // With labels of its own at each call, a place in a program has the same names at each.
+  const isRepeated = replaced !== undefined && hasNames(replaced, names);
+  const labels = createUserLabels(isRepeated ? replaced.names : names, values);
   if (slot !== NO_SLOT) slots[slot] = labels;
+  if (replaced?.alone !== undefined) activeLabels.pack(replaced.alone);
+  return labels;
 }

@@ -25,7 +25,10 @@ export interface TraceLabels {
 
 /** Labels of the user's own; immutable, shared by all sets that contain them. */
 export interface UserLabels {
-  readonly values: ReadonlyMap<string, string>;
+  /** Each once. */
+  readonly names: readonly string[];
+  /** The value of each name. */
+  readonly values: readonly string[];
   /** The one set that contains these labels and no span's. */
   alone: LabelSet | undefined;
 }
@@ -81,6 +84,15 @@ export class LabelsOfTrace implements TraceLabels {
     readonly traceIdLabel: string,
     readonly spanIdLabel: string,
     readonly named: SpanDetails | undefined,
+  ) {}
+}
+
+class LabelsOfUser implements UserLabels {
+  alone: LabelSet | undefined = undefined;
+
+  constructor(
+    readonly names: readonly string[],
+    readonly values: readonly string[],
   ) {}
 }
 
@@ -164,21 +176,26 @@ export function mergeUserLabels(
 ): UserLabels | undefined {
   if (over === undefined || under === over) return under;
   if (under === undefined) return over;
-  if (hasAllNames(over.values, under.values)) return over;
-  const values = new Map(under.values);
-  for (const [name, value] of over.values) values.set(name, value);
-  if (hasSameEntries(values, under.values)) return under;
-  return createUserLabels(values);
+  if (under.names.every((name) => over.names.includes(name))) return over;
+  const names = [...under.names];
+  const values = [...under.values];
+  let isUnder = true;
+  for (const [i, name] of over.names.entries()) {
+    const value = over.values[i] as string;
+    const found = names.indexOf(name);
+    const at = found === -1 ? names.length : found;
+    isUnder &&= values[at] === value;
+    names[at] = name;
+    values[at] = value;
+  }
+  return isUnder ? under : createUserLabels(names, values);
 }
 
-/** Takes ownership of the map, and drops its youngest entries beyond the limit. */
-export function createUserLabels(values: Map<string, string>): UserLabels {
-  if (values.size > MAX_LABELS) {
-    const excess = [...values.keys()].slice(MAX_LABELS);
-    for (const name of excess) values.delete(name);
-    countDropped(excess.length);
-  }
-  return { values, alone: undefined };
+/** The arrays must not change any more. The youngest labels beyond the limit are dropped. */
+export function createUserLabels(names: readonly string[], values: readonly string[]): UserLabels {
+  if (names.length <= MAX_LABELS) return new LabelsOfUser(names, values);
+  countDropped(names.length - MAX_LABELS);
+  return new LabelsOfUser(names.slice(0, MAX_LABELS), values.slice(0, MAX_LABELS));
 }
 
 /**
@@ -198,7 +215,7 @@ function areUpToDate(labels: Labels, { user }: LabelSet, { named, root }: TraceL
   if (root.attributeNames.length === 0) return true;
   const attributes = attributeLabelsOf(root);
   return root.attributeNames.every(
-    (name) => user?.values.has(name) === true || labels[name] === attributes?.[name],
+    (name) => user?.names.includes(name) === true || labels[name] === attributes?.[name],
   );
 }
 
@@ -227,8 +244,8 @@ function makeLabels(trace: TraceLabels | undefined, user: UserLabels | undefined
   }
   if (user !== undefined) {
     let room = MAX_LABELS - Object.keys(labels).length;
-    for (const [label, value] of user.values) {
-      if (label in labels || room-- > 0) labels[label] = value;
+    for (const [i, label] of user.names.entries()) {
+      if (label in labels || room-- > 0) labels[label] = user.values[i] as string;
       else countDropped(1);
     }
   }
@@ -241,18 +258,4 @@ function countDropped(count: number): void {
     'label-count',
     `more than ${String(MAX_LABELS)} labels are current: the youngest were dropped`,
   );
-}
-
-function hasAllNames(
-  over: ReadonlyMap<string, string>,
-  under: ReadonlyMap<string, string>,
-): boolean {
-  for (const name of under.keys()) if (!over.has(name)) return false;
-  return true;
-}
-
-function hasSameEntries(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {
-  if (a.size !== b.size) return false;
-  for (const [name, value] of a) if (b.get(name) !== value) return false;
-  return true;
 }

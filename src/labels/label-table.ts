@@ -39,7 +39,7 @@ export const NO_LABELS = 0x7fff_fff3;
 export interface LabelTableParts {
   /** By `id & (LABEL_TABLE_SIZE - 1)`. */
   readonly sets: (LabelSet | undefined)[];
-  /** Ended sets that are not in `sets`; made when the first span's set ends. */
+  /** Ended sets that are not in `sets`; made for the first one. */
   ended: EndedParts | undefined;
   /** Overwritten sets that samples refer to, by id: since the last collection began… */
   pinned: Map<number, LabelSet>;
@@ -134,7 +134,7 @@ export class LabelTable {
   has(set: LabelSet): boolean {
     const found = this.get(set.id);
     if (found === set) return true;
-    // An ended span's set may have been made again. Equal ids do not prove it: ids are reused.
+    // An ended set may have been made again. Equal ids do not prove it: ids are reused.
     if (found === undefined || !set.ended || !hasSameLabels(set, found)) return false;
     this.#sets[set.id & MASK] = set;
     return true;
@@ -171,6 +171,16 @@ export class LabelTable {
     const index = set.id & MASK;
     if (this.#sets[index] !== set) return;
     this.#active--;
+    this.pack(set);
+  }
+
+  /**
+   * Keeps the labels of an ended set in less memory, if it is in the table. Call this when the set is
+   * not expected to become current again.
+   */
+  pack(set: LabelSet): void {
+    const index = set.id & MASK;
+    if (this.#sets[index] !== set) return;
     this.#endedSets ??= this.#makeEndedSets();
     if (this.#endedSets.store(index, set)) this.#sets[index] = undefined;
   }
@@ -307,9 +317,14 @@ export class LabelTable {
   }
 }
 
-/** Whether two sets of spans, without labels of the user's own, have equal labels. */
+/** Whether two sets with either a span's labels or the user's own have equal labels. */
 function hasSameLabels(a: LabelSet, b: LabelSet): boolean {
-  if (a.trace === undefined || b.trace === undefined) return false;
+  if (a.trace === undefined || b.trace === undefined) {
+    // Of a set made again, the values are those that were stored.
+    return (
+      a.trace === b.trace && a.user?.names === b.user?.names && a.user?.values === b.user?.values
+    );
+  }
   if (a.user !== undefined || b.user !== undefined) return false;
   const [one, other] = [a.trace, b.trace];
   return (

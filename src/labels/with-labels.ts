@@ -11,12 +11,14 @@ import {
   type TraceLabels,
   type UserLabels,
 } from './label-set.js';
-import { findLabels, rememberLabels, slotOf } from './known-labels.js';
+import { createKnownLabels, findLabels, slotOf } from './known-labels.js';
 import { cutValue } from './label-values.js';
 import { createSpanDetails } from './span-details.js';
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_.]*$/;
 const RESERVED: ReadonlySet<string> = new Set(['__name__', 'profile_id', 'thread_name']);
+/** Labels that belong to spans. */
+const OF_SPANS: ReadonlySet<string> = new Set(['trace_id', 'span_id', 'span_name']);
 
 const NO_TRACE: TraceLabels = {
   traceId: '',
@@ -48,9 +50,10 @@ export function withLabels<T>(labels: Record<string, string>, fn: () => T): T {
   }
   if (typeof fn !== 'function') throw new TypeError(`fn must be a function, got ${typeof fn}`);
   const current = activeLabels.current();
-  const slot = slotOf(labels);
-  const known = findLabels(slot, labels);
-  const set = known === undefined ? setOf(labels, slot, current) : setOver(current, known);
+  const names = Object.keys(labels);
+  const slot = slotOf(names, labels);
+  const known = findLabels(slot, names, labels);
+  const set = known === undefined ? setOf(names, labels, slot, current) : setOver(current, known);
   if (set === undefined) return fn();
   try {
     return activeLabels.run(set, fn, undefined, []);
@@ -65,7 +68,8 @@ export function getLabels(): Record<string, string> {
   return set === undefined ? {} : { ...labelsOfSet(set) };
 }
 
-function checkLabel(name: string, value: unknown): asserts value is string {
+/** Returns the label's value, cut if it is too long. Throws a TypeError if the label is none. */
+function checkedValue(name: string, value: unknown): string {
   if (!NAME.test(name) || RESERVED.has(name)) {
     throw new TypeError(
       `label name ${JSON.stringify(name)} must match ${NAME.source} and not be ${[...RESERVED].join(', ')}`,
@@ -76,43 +80,49 @@ function checkLabel(name: string, value: unknown): asserts value is string {
       `label ${name} must be a string, got ${value === null ? 'null' : typeof value}`,
     );
   }
+  return cutValue(value);
 }
 
 /** Returns the set to make current, or undefined if it would equal the current one. */
 function setOf(
+  names: string[],
   labels: Readonly<Record<string, unknown>>,
   slot: number,
   current: LabelSet | undefined,
 ): LabelSet | undefined {
-  let trace: { -readonly [K in keyof TraceLabels]: TraceLabels[K] } | undefined;
-  const values = new Map<string, string>();
-  for (const name of Object.keys(labels)) {
-    const value = labels[name];
-    checkLabel(name, value);
-    if (name === 'trace_id' || name === 'span_id' || name === 'span_name') {
-      trace ??= { ...(current?.trace ?? NO_TRACE) };
-      if (name === 'trace_id') trace.traceIdLabel = cutValue(value);
-      else if (name === 'span_id') trace.spanIdLabel = cutValue(value);
-      else trace.named = value === '' ? undefined : createSpanDetails(cutValue(value));
-    } else {
-      values.set(name, cutValue(value));
-    }
-  }
+  const values = names.map((name) => checkedValue(name, labels[name]));
   activeLabels.hasUserLabels = true;
-  const added = values.size === 0 ? undefined : createUserLabels(values);
-  if (trace !== undefined) {
-    const user = mergeUserLabels(current?.user, added);
-    return createLabelSet(trace, user, undefined, '', current?.base);
-  }
-  if (added !== undefined) rememberLabels(slot, added);
-  return setOver(current, added);
+  if (names.some((name) => OF_SPANS.has(name))) return setWithSpanLabels(names, values, current);
+  if (names.length === 0) return undefined;
+  return setOver(current, createKnownLabels(slot, names, values));
 }
 
-/** The same for labels of the user's own alone. */
-function setOver(
+/** The same for labels of which some are a span's. */
+function setWithSpanLabels(
+  names: readonly string[],
+  values: readonly string[],
   current: LabelSet | undefined,
-  added: UserLabels | undefined,
-): LabelSet | undefined {
+): LabelSet {
+  const trace: { -readonly [K in keyof TraceLabels]: TraceLabels[K] } = {
+    ...(current?.trace ?? NO_TRACE),
+  };
+  for (const [i, name] of names.entries()) {
+    const value = values[i] as string;
+    if (name === 'trace_id') trace.traceIdLabel = value;
+    else if (name === 'span_id') trace.spanIdLabel = value;
+    else if (name === 'span_name')
+      trace.named = value === '' ? undefined : createSpanDetails(value);
+  }
+  const isOwn = (_: string, i: number): boolean => !OF_SPANS.has(names[i] as string);
+  const ownNames = names.filter(isOwn);
+  const added =
+    ownNames.length === 0 ? undefined : createUserLabels(ownNames, values.filter(isOwn));
+  const user = mergeUserLabels(current?.user, added);
+  return createLabelSet(trace, user, undefined, '', current?.base);
+}
+
+/** The same for checked labels of the user's own alone. */
+function setOver(current: LabelSet | undefined, added: UserLabels): LabelSet | undefined {
   const user = mergeUserLabels(current?.user, added);
   if (user === current?.user) return undefined;
   if (current?.trace === undefined) return userOnly(user);

@@ -17,7 +17,7 @@ const native = {
 };
 labels.connect(native);
 
-const set = createLabelSet(undefined, createUserLabels(new Map([['name', 'a']])));
+const set = createLabelSet(undefined, createUserLabels(['name'], ['a']));
 const inLabel = (fn) => labels.run(set, fn, undefined, []);
 const result = { caught: 0, wrong: [], atExit: -1, deep: -1, rejections: [], listeners: [] };
 const check = (where) => {

@@ -24,7 +24,7 @@ const hasContextFrame = (() => {
   return seen !== 'inner';
 })();
 
-const setOf = (name) => createLabelSet(undefined, createUserLabels(new Map([['name', name]])));
+const setOf = (name) => createLabelSet(undefined, createUserLabels(['name'], [name]));
 
 /** The addon's part for labels; `continuation`: whether it can read the storage itself. */
 function fakeNative({ continuation = false, refused = false } = {}) {

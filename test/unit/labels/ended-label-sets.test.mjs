@@ -117,12 +117,24 @@ describe('EndedLabelSets', () => {
     assert.equal(labelsOfSet(sets.take(0)).span_name, 'GET /cart/:id');
   });
 
-  it('declines to store labels of the user’s own, and sets without a span', () => {
+  it('stores labels of the user’s own without a span', () => {
+    const sets = new EndedLabelSets(2);
+    const user = createUserLabels(['name', 'other'], ['value', 'o']);
+    assert.equal(sets.store(1, endedSet(7, undefined, user)), true);
+    assert.deepEqual([sets.idAt(0), sets.idAt(1)], [0, 7]);
+    const taken = sets.take(1);
+    assert.deepEqual([taken.id, taken.ended, taken.trace, taken.base], [7, true, undefined, taken]);
+    assert.deepEqual({ ...labelsOfSet(taken) }, { name: 'value', other: 'o' });
+    assert.equal(sets.idAt(1), 0);
+    assert.equal(sets.store(1, endedSet(8, traceOf())), true, 'a span’s set at the same index');
+    assert.equal(sets.take(1).user, undefined);
+  });
+
+  it('declines to store labels of the user’s own beside a span’s, and sets made from others', () => {
     const sets = new EndedLabelSets(1);
-    const user = createUserLabels(new Map([['name', 'value']]));
+    const user = createUserLabels(['name'], ['value']);
     assert.equal(sets.store(0, endedSet(1, traceOf(), user)), false);
-    assert.equal(sets.store(0, endedSet(1, undefined, user)), false);
     const over = createLabelSet(traceOf(), undefined, undefined, '', createLabelSet(traceOf()));
-    assert.equal(sets.store(0, over), false, 'made from another set');
+    assert.equal(sets.store(0, over), false);
   });
 });

@@ -109,6 +109,29 @@ describe('withLabels', () => {
     }
   });
 
+  it('finds the labels of async work and of samples whose call ended many calls ago', async () => {
+    const names = Array.from({ length: 4_000 }, (_, i) => `request-${i}`);
+    const ids = [];
+    const tasks = names.map((name) =>
+      withLabels({ name, kind: 'request' }, async () => {
+        ids.push(activeLabels.currentId());
+        await sleep(1);
+        assert.deepEqual(getLabels(), { name, kind: 'request' });
+        withLabels({ name, step: 'second' }, () =>
+          assert.deepEqual(getLabels(), { name, kind: 'request', step: 'second' }),
+        );
+        return name;
+      }),
+    );
+    const labelsBefore = ids.map((id) => ({ ...activeLabels.labelsOf(id) }));
+    assert.deepEqual(await Promise.all(tasks), names);
+    assert.deepEqual(
+      labelsBefore,
+      names.map((name) => ({ name, kind: 'request' })),
+    );
+    assert.equal(new Set(ids).size, names.length);
+  });
+
   it('gives calls with the same few labels one set, so that their samples share it', () => {
     const setOf = (labels) => withLabels(labels, () => activeLabels.current());
     assert.equal(setOf({ a: '1', b: '2' }), setOf({ a: '1', b: '2' }));
