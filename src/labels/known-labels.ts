@@ -1,6 +1,6 @@
 /** The labels of earlier `withLabels` calls: services use the same few again and again. */
 import { activeLabels } from './active-labels.js';
-import { createUserLabels, type UserLabels } from './label-set.js';
+import type { UserLabels } from './label-set.js';
 
 /** Labels that are known at one time; a power of two. */
 const SLOTS = 256;
@@ -14,18 +14,15 @@ const HASHED = 8;
 const NO_SLOT = SLOTS;
 const slots = new Array<UserLabels | undefined>(SLOTS).fill(undefined);
 
-/** Returns the slot for labels with these names and values, or `NO_SLOT`. */
-export function slotOf(
-  names: readonly string[],
-  labels: Readonly<Record<string, unknown>>,
-): number {
+/** Returns the slot for labels with these names and values, which are strings then, or `NO_SLOT`. */
+export function slotOf(names: readonly string[], values: readonly unknown[]): number {
   if (names.length > MAX_NAMES) return NO_SLOT;
   let characters = 0;
   let hash = names.length;
-  for (const name of names) {
-    const value = labels[name];
+  for (let n = 0; n < names.length; n++) {
+    const value = values[n];
     if (typeof value !== 'string') return NO_SLOT;
-    characters += name.length + value.length;
+    characters += (names[n] as string).length + value.length;
     for (let i = Math.max(0, value.length - HASHED); i < value.length; i++) {
       hash = (Math.imul(hash, 31) + value.charCodeAt(i)) | 0;
     }
@@ -40,28 +37,26 @@ export function slotOf(
 export function findLabels(
   slot: number,
   names: readonly string[],
-  labels: Readonly<Record<string, unknown>>,
+  values: readonly unknown[],
 ): UserLabels | undefined {
+  const known = findNames(slot, names);
+  return known?.values.every((value, i) => value === values[i]) === true ? known : undefined;
+}
+
+/**
+ * Returns the labels in the slot if they have the same names. A call with labels of its own each time
+ * has the same names each time.
+ */
+export function findNames(slot: number, names: readonly string[]): UserLabels | undefined {
   const known = slots[slot];
-  if (known === undefined || !hasNames(known, names)) return undefined;
-  return names.every((name, i) => known.values[i] === labels[name]) ? known : undefined;
+  if (known?.names.length !== names.length) return undefined;
+  return known.names.every((name, i) => name === names[i]) ? known : undefined;
 }
 
-function hasNames(labels: UserLabels, names: readonly string[]): boolean {
-  return labels.names.length === names.length && names.every((name, i) => labels.names[i] === name);
-}
-
-/** Makes labels that `findLabels` finds until others take their slot. */
-export function createKnownLabels(
-  slot: number,
-  names: readonly string[],
-  values: readonly string[],
-): UserLabels {
+/** Lets `findLabels` find the labels, until others take their slot. */
+export function rememberLabels(slot: number, labels: UserLabels): void {
+  if (slot === NO_SLOT) return;
   const replaced = slots[slot];
-  // With labels of its own at each call, a place in a program has the same names at each.
-  const isRepeated = replaced !== undefined && hasNames(replaced, names);
-  const labels = createUserLabels(isRepeated ? replaced.names : names, values);
-  if (slot !== NO_SLOT) slots[slot] = labels;
+  slots[slot] = labels;
   if (replaced?.alone !== undefined) activeLabels.pack(replaced.alone);
-  return labels;
 }

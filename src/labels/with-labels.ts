@@ -11,7 +11,7 @@ import {
   type TraceLabels,
   type UserLabels,
 } from './label-set.js';
-import { createKnownLabels, findLabels, slotOf } from './known-labels.js';
+import { findLabels, findNames, rememberLabels, slotOf } from './known-labels.js';
 import { cutValue } from './label-values.js';
 import { createSpanDetails } from './span-details.js';
 
@@ -49,11 +49,7 @@ export function withLabels<T>(labels: Record<string, string>, fn: () => T): T {
     throw new TypeError('labels must be an object of strings');
   }
   if (typeof fn !== 'function') throw new TypeError(`fn must be a function, got ${typeof fn}`);
-  const current = activeLabels.current();
-  const names = Object.keys(labels);
-  const slot = slotOf(names, labels);
-  const known = findLabels(slot, names, labels);
-  const set = known === undefined ? setOf(names, labels, slot, current) : setOver(current, known);
+  const set = setOf(labels, activeLabels.current());
   if (set === undefined) return fn();
   try {
     return activeLabels.run(set, fn, undefined, []);
@@ -85,16 +81,26 @@ function checkedValue(name: string, value: unknown): string {
 
 /** Returns the set to make current, or undefined if it would equal the current one. */
 function setOf(
-  names: string[],
   labels: Readonly<Record<string, unknown>>,
-  slot: number,
   current: LabelSet | undefined,
 ): LabelSet | undefined {
-  const values = names.map((name) => checkedValue(name, labels[name]));
+  const names = Object.keys(labels);
+  const values = names.map((name) => labels[name]);
+  const slot = slotOf(names, values);
+  const known = findLabels(slot, names, values);
+  if (known !== undefined) return setOver(current, known);
+  // With a slot, the values are short strings; the names of known labels have been checked.
+  const alike = findNames(slot, names);
+  if (alike === undefined) names.forEach((name, i) => (values[i] = checkedValue(name, values[i])));
+  const texts = values as string[];
   activeLabels.hasUserLabels = true;
-  if (names.some((name) => OF_SPANS.has(name))) return setWithSpanLabels(names, values, current);
+  if (alike === undefined && names.some((name) => OF_SPANS.has(name))) {
+    return setWithSpanLabels(names, texts, current);
+  }
   if (names.length === 0) return undefined;
-  return setOver(current, createKnownLabels(slot, names, values));
+  const added = createUserLabels(alike?.names ?? names, texts);
+  rememberLabels(slot, added);
+  return setOver(current, added);
 }
 
 /** The same for labels of which some are a span's. */
