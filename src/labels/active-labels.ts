@@ -50,6 +50,8 @@ export class ActiveLabels {
   /** Whether the addon has read an id from the continuation; it still can after `disconnect`. */
   #readsFrames = false;
   readonly #carried = new CarriedIds();
+  /** Whether an id has been stored in any async context; if not, none is looked up. */
+  #hasStored = false;
   /** Whether there have been labels of the user's own, which depend on the async context. */
   hasUserLabels = false;
   /** Number of ids written into the storage, in any async context. */
@@ -91,7 +93,7 @@ export class ActiveLabels {
 
   /** Returns the id in the storage: `NO_LABELS`, or 0: that of the context, if it has one. */
   storedId(): number {
-    return this.#storage?.getStore() ?? 0;
+    return this.#hasStored ? (this.#storage?.getStore() ?? 0) : 0;
   }
 
   /** Returns the set with this id; undefined for 0, or if a newer set has its index (counted). */
@@ -389,6 +391,7 @@ export class ActiveLabels {
       storage = this.#beginLabels();
     }
     this.writes = (this.writes + 1) | 0;
+    this.#hasStored = true;
     storage.enterWith(id);
     this.#tell(id);
   }

@@ -73,6 +73,8 @@ export class LabelTable {
   #makeCpuNanos: (() => Float64Array) | undefined;
   #countsCpu = false;
   #half = 0;
+  /** Since the last `nextHalf`. */
+  #firstId: number;
   #nextId: number;
   #active = 0;
   #dropped = 0;
@@ -81,7 +83,7 @@ export class LabelTable {
 
   /** `firstId` is for tests of exhausted ids. */
   constructor(firstId: number = HALF_STARTS[0]) {
-    this.#nextId = firstId;
+    this.#firstId = this.#nextId = firstId;
   }
 
   /** Sets in the table that have not ended. */
@@ -107,12 +109,10 @@ export class LabelTable {
     return (this.#sets[index] = ended.take(index));
   }
 
-  /** Whether `get` returns a set for this id. */
+  /** Whether `get` returns a set for this id: it is one of the last. Called at each activation. */
   isKnown(id: number): boolean {
-    const index = id & MASK;
-    const set = this.#sets[index];
-    if (set !== undefined) return set.id === id;
-    return id !== 0 && this.#endedSets?.idAt(index) === id;
+    const age = this.#nextId - id;
+    return age > 0 && age <= LABEL_TABLE_SIZE && id >= this.#firstId;
   }
 
   /** Returns the set of a sample with this id; undefined for 0, or if it was dropped. */
@@ -149,7 +149,7 @@ export class LabelTable {
   nextHalf(): void {
     for (let index = 0; index < LABEL_TABLE_SIZE; index++) this.#evict(index);
     this.#half = 1 - this.#half;
-    this.#nextId = HALF_STARTS[this.#half] ?? 1;
+    this.#firstId = this.#nextId = HALF_STARTS[this.#half] ?? 1;
   }
 
   /** Gives the set an id, at the index of the oldest one. */

@@ -11,6 +11,7 @@ const {
   LabelTable,
   MAX_PINNED_SETS,
   MAX_CPU_PARTS,
+  NO_LABELS,
 } = require('../../../lib/labels/label-table.js');
 const { createLabelSet, LabelsOfTrace } = require('../../../lib/labels/label-set.js');
 
@@ -41,6 +42,22 @@ describe('LabelTable', () => {
     assert.equal(table.get(0), undefined);
     assert.equal(table.get(4), undefined);
     assert.equal(table.has(newSet()), false);
+  });
+
+  it('knows the ids that resolve to a set, and no others', () => {
+    const table = new LabelTable(0x4000_0000 - 3);
+    const check = (ids) => {
+      for (const id of ids) assert.equal(table.isKnown(id), table.get(id) !== undefined, `${id}`);
+    };
+    const around = (id) => [id - LABEL_TABLE_SIZE - 1, id - LABEL_TABLE_SIZE, id - 1, id, id + 1];
+    check([0, 1, 0x4000_0000 - 3, NO_LABELS]);
+    for (let i = 0; i < LABEL_TABLE_SIZE + 10; i++) {
+      if (table.exhausted) table.nextHalf();
+      const set = createLabelSet(undefined, undefined);
+      const id = table.add(set);
+      if (i % 2 === 0) table.end(set);
+      if (i < 10 || i > LABEL_TABLE_SIZE) check([...around(id), 0, 1, NO_LABELS]);
+    }
   });
 
   it('counts the sets that have not ended', () => {
