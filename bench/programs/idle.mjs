@@ -6,8 +6,8 @@ import { report, startProfiler } from './profilers.mjs';
 
 const [mode, seconds] = process.argv.slice(2);
 await startProfiler(mode);
-// Compilers and collectors finish their work of the start.
-await sleep(2_000);
+// Compilers finish their work of the start, and V8's memory reducer collects, some 8 s after it.
+await sleep(12_000);
 const begin = processMicros();
 await sleep(Number(seconds) * 1_000);
 report({ millisPerSecond: (processMicros() - begin) / 1_000 / Number(seconds) });
