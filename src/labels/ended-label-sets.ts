@@ -39,7 +39,7 @@ export interface EndedParts {
   readonly details: readonly EndedDetails[];
 }
 
-/** Of a span: see `stored`. Of labels of the user's own: their names, and their values. */
+/** A span's details as `stored` returns them; or the names of labels of the user's own, or their values. */
 type EndedDetails = SpanDetails | string | readonly string[];
 
 /**

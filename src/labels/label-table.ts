@@ -320,7 +320,7 @@ export class LabelTable {
 /** Whether two sets with either a span's labels or the user's own have equal labels. */
 function hasSameLabels(a: LabelSet, b: LabelSet): boolean {
   if (a.trace === undefined || b.trace === undefined) {
-    // Of a set made again, the values are those that were stored.
+    // A set that was made again has the arrays that were stored.
     return (
       a.trace === b.trace && a.user?.names === b.user?.names && a.user?.values === b.user?.values
     );
