@@ -103,7 +103,7 @@ TEST(task_clock_takes_a_sample_an_interval_where_the_tick_is_longer) {
   StartByTaskClock(&timer, kMillisecond, CountSignal, &count);
   ExpectSignalAnInterval(count);
   timer.Stop();
-  EXPECT(timer.clock() == SampleClock::kTick);
+  EXPECT(timer.clock() == SampleClock::kPerf);
 }
 
 TEST(task_clock_sees_work_in_step_with_the_clock) {
