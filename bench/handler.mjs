@@ -27,8 +27,8 @@ export const bench = {
     'which took twice as long as all else.) ' +
     "Drains happen in collections' prologues, with one or two samples each, when nothing of theirs " +
     'is in the caches: misses, two reads of the clock and the safe reads for the leaf (a system call ' +
-    'or two) are most of what a sample costs. Tried: those reads in whole pages, and callers known by their ' +
-    'address, without which 120 frames took twice as long.',
+    'or two) are most of what a sample costs. Tried: those reads in whole pages, and callers known ' +
+    'by their address, without which 120 frames took twice as long.',
   key: true,
   rounds: 2,
   async run({ rounds, node }) {

@@ -110,13 +110,13 @@ async function measureSet(modes, framework, node, results) {
   for (const mode of modes) results[mode].push(quickest(slices[mode]));
 }
 
-/** Both processes of a set without a profiler are the baseline: half the chance that is in one. */
+/** The baseline is the mean of both processes of a set without a profiler: it varies less than either. */
 function rowsOf(framework, results) {
   const baselines = results.off.map((micros, set) => (micros + results.again[set]) / 2);
   const added = (mode) =>
     results[mode].map((micros, set) => micros - (mode === 'again' ? results.off : baselines)[set]);
   const limitOf = (mode) => {
-    // Chance may put it below none.
+    // By chance, it may have used less than no profiler.
     const datadog =
       results.datadog === undefined ? Infinity : Math.max(0, median(added('datadog')));
     return Math.min(LIMITS[mode], Number(datadog.toFixed(1)));

@@ -31,29 +31,16 @@ export function slotOf(names: readonly string[], values: readonly unknown[]): nu
 }
 
 /**
- * Returns the labels of an earlier call with the same names, in the same order, and values, which were
- * checked then.
+ * Returns the labels in the slot if they have these names, in this order, which have been checked then:
+ * calls from one place of a program have the same names each time.
  */
-export function findLabels(
-  slot: number,
-  names: readonly string[],
-  values: readonly unknown[],
-): UserLabels | undefined {
-  const known = findNames(slot, names);
-  return known?.values.every((value, i) => value === values[i]) === true ? known : undefined;
-}
-
-/**
- * Returns the labels in the slot if they have the same names. A call with labels of its own each time
- * has the same names each time.
- */
-export function findNames(slot: number, names: readonly string[]): UserLabels | undefined {
+export function findByNames(slot: number, names: readonly string[]): UserLabels | undefined {
   const known = slots[slot];
   if (known?.names.length !== names.length) return undefined;
   return known.names.every((name, i) => name === names[i]) ? known : undefined;
 }
 
-/** Lets `findLabels` find the labels, until others take their slot. */
+/** Lets `findByNames` find the labels, until others take their slot. */
 export function rememberLabels(slot: number, labels: UserLabels): void {
   if (slot === NO_SLOT) return;
   const replaced = slots[slot];

@@ -73,7 +73,7 @@ export class LabelTable {
   #makeCpuNanos: (() => Float64Array) | undefined;
   #countsCpu = false;
   #half = 0;
-  /** Since the last `nextHalf`. */
+  /** The first id that this half has given since `nextHalf`. */
   #firstId: number;
   #nextId: number;
   #active = 0;
@@ -109,7 +109,7 @@ export class LabelTable {
     return (this.#sets[index] = ended.take(index));
   }
 
-  /** Whether `get` returns a set for this id: it is one of the last. Called at each activation. */
+  /** Whether `get` returns a set for this id, which is so for the last ids given. */
   isKnown(id: number): boolean {
     const age = this.#nextId - id;
     return age > 0 && age <= LABEL_TABLE_SIZE && id >= this.#firstId;

@@ -11,7 +11,7 @@ import {
   type TraceLabels,
   type UserLabels,
 } from './label-set.js';
-import { findLabels, findNames, rememberLabels, slotOf } from './known-labels.js';
+import { findByNames, rememberLabels, slotOf } from './known-labels.js';
 import { cutValue } from './label-values.js';
 import { createSpanDetails } from './span-details.js';
 
@@ -87,18 +87,21 @@ function setOf(
   const names = Object.keys(labels);
   const values = names.map((name) => labels[name]);
   const slot = slotOf(names, values);
-  const known = findLabels(slot, names, values);
-  if (known !== undefined) return setOver(current, known);
-  // With a slot, the values are short strings; the names of known labels have been checked.
-  const alike = findNames(slot, names);
-  if (alike === undefined) names.forEach((name, i) => (values[i] = checkedValue(name, values[i])));
-  const texts = values as string[];
+  const known = findByNames(slot, names);
+  if (known?.values.every((value, i) => value === values[i]) === true) {
+    return setOver(current, known);
+  }
+  // Labels that have a slot are short strings.
+  const texts =
+    known === undefined
+      ? names.map((name, i) => checkedValue(name, values[i]))
+      : (values as string[]);
   activeLabels.hasUserLabels = true;
-  if (alike === undefined && names.some((name) => OF_SPANS.has(name))) {
+  if (known === undefined && names.some((name) => OF_SPANS.has(name))) {
     return setWithSpanLabels(names, texts, current);
   }
   if (names.length === 0) return undefined;
-  const added = createUserLabels(alike?.names ?? names, texts);
+  const added = createUserLabels(known?.names ?? names, texts);
   rememberLabels(slot, added);
   return setOver(current, added);
 }
