@@ -25,8 +25,11 @@ import { threadSingleton } from '../util/thread-singleton.js';
 export const SPAN_KEY = Symbol.for('OpenTelemetry Context Key SPAN');
 export const SUPPRESS_TRACING_KEY = Symbol.for('OpenTelemetry SDK Context Key SUPPRESS_TRACING');
 
-/** The span's property for its set: a WeakMap costs several times as much for every span. */
-const LABELS = Symbol.for('otelpyroscope.span-labels.v1');
+/**
+ * The span's property for its set: a WeakMap costs several times as much for every span. Only copies of
+ * the package with the same `LabelSet` and label table share it: it has the version of `activeLabels`.
+ */
+const LABELS = Symbol.for('otelpyroscope.span-labels.v6');
 /**
  * An ended root span has this property instead: the options, from which its set can be made again.
  * V8's collector copies what a span refers to as long as anything refers to the span: with the set,
@@ -60,7 +63,7 @@ const SERVER = 1;
 
 const INVALID_TRACE_ID = '00000000000000000000000000000000';
 
-const shared = threadSingleton('span-labels.v2', () => ({
+const shared = threadSingleton('span-labels.v6', () => ({
   /** Sets of spans that take no property… */
   ofFrozen: new WeakMap<object, LabelSet>(),
   /** …and whether there has been one; if not, the map is not read. */
