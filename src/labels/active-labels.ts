@@ -54,12 +54,15 @@ export class ActiveLabels {
   #hasStored = false;
   /** Whether there have been labels of the user's own, which depend on the async context. */
   hasUserLabels = false;
-  /** Number of ids written into the storage, in any async context. */
-  writes = 0;
-  /** The context of the innermost call of `with` that has stored nothing, while it runs. */
-  innermost: ContextObject | undefined;
-  /** The id that `innermost` carries, if its span has ended in this call; else 0. */
-  #ended = 0;
+  /** Counts what a call of `with` may have to undo at its end: ids stored, told, or ended in it. */
+  changes = 0;
+  /**
+   * The id that the context of the innermost call of `with` carries, while that runs; 0: none. Not the
+   * context: to keep a young object here, 24 times a request, takes V8 a hundred instructions each time.
+   */
+  innermost = 0;
+  /** The id `innermost`, if its span has ended in this call: it is not current; else 0. See `setEnded`. */
+  ended = 0;
   /** Where the signal handler reads that. */
   #endedLabel: Int32Array | undefined;
 
@@ -88,7 +91,7 @@ export class ActiveLabels {
     const stored = this.storedId();
     if (stored !== 0) return stored === NO_LABELS ? 0 : stored;
     const id = this.#carried.activeId();
-    return id === this.#ended ? 0 : id;
+    return id === this.ended ? 0 : id;
   }
 
   /** Returns the id in the storage: `NO_LABELS`, or 0: that of the context, if it has one. */
@@ -106,22 +109,22 @@ export class ActiveLabels {
 
   /**
    * Makes the set current for the rest of this async context (undefined: no labels). Returns the
-   * number of writes, for `restore`.
+   * number of changes, for `restore`.
    */
   enter(set: LabelSet | undefined): number {
     this.#write(set === undefined ? this.#none : this.#idOf(set));
-    return this.writes;
+    return this.changes;
   }
 
   /**
    * Stores the id again that `storedId` returned before an `enter` in the same async context.
-   * `writes` is the number that `enter` returned: if others wrote since, the id may already be the
+   * `changes` is the number that `enter` returned: if others wrote since, the id may already be the
    * right one.
    */
-  restore(before: number, writes?: number): void {
+  restore(before: number, changes?: number): void {
     const id = this.#restorable(before);
     // A read costs half a write, so the id is read first only where that may save the write.
-    if (writes !== undefined && writes !== this.writes && this.storedId() === id) {
+    if (changes !== undefined && changes !== this.changes && this.storedId() === id) {
       this.#tell(id);
     } else {
       this.#write(id);
@@ -158,9 +161,17 @@ export class ActiveLabels {
     return this.#carried.contexts !== undefined;
   }
 
-  /** Whether the context carries an id that stands for a set. */
-  carriesSet(context: ContextObject): boolean {
-    return this.#table.isKnown(this.#carried.idOf(context));
+  /** Whether the context, one of these, carries an id that stands for a set. */
+  carriesSet(context: ContextObject, contexts: Contexts): boolean {
+    return this.isCarriedBy(contexts) && this.#table.isKnown(this.#carried.idOf(context));
+  }
+
+  /**
+   * Returns the set that the context carries, if its owner has not ended; undefined as well if labels
+   * of the user's own may be current with it.
+   */
+  openSetOf(context: ContextObject | undefined): LabelSet | undefined {
+    return this.hasUserLabels ? undefined : this.#table.openSet(this.#carried.idOf(context));
   }
 
   /**
@@ -173,14 +184,10 @@ export class ActiveLabels {
     return this.#carried.put(context, this.#idOf(set), reader);
   }
 
-  /** The id that is not current although `innermost` carries it; 0: none. */
-  get ended(): number {
-    return this.#ended;
-  }
-
   /** Sets `ended`, until the call of `with` that it belongs to returns. */
   setEnded(id: number): void {
-    this.#ended = id;
+    this.#countChange();
+    this.ended = id;
     if (this.#endedLabel !== undefined) this.#endedLabel[0] = id;
   }
 
@@ -189,11 +196,27 @@ export class ActiveLabels {
     return this.#labelWord === undefined ? UNTOLD : (this.#labelWord[0] as number);
   }
 
-  /** Tells the sampler that the id is current which the context carries; returns `told` from before. */
+  /**
+   * Begins a call of `with` whose context carries its labels. Returns what `told` returned before it.
+   * `undo` ends the call, if `changes` is another number then.
+   */
   enterContext(context: ContextObject): number {
+    const id = this.#carried.idOf(context);
+    this.innermost = id;
+    if (this.ended !== 0) this.setEnded(0);
+    if (this.#labelWord === undefined) return UNTOLD;
+    this.#countChange();
     const before = this.told();
-    if (this.#labelWord !== undefined) this.#labelWord[0] = this.#carried.idOf(context);
+    this.#labelWord[0] = id;
     return before;
+  }
+
+  /** Undoes what `enterContext` and spans that have ended since have changed. */
+  undo(outside: number, ended: number): void {
+    if (this.ended !== ended) this.setEnded(ended);
+    // A span that has ended inside may have left its parent's labels to this async context.
+    if (this.storedId() !== 0) this.restore(0);
+    this.leaveContext(outside);
   }
 
   /**
@@ -217,11 +240,11 @@ export class ActiveLabels {
    * call runs, or the sampler would not see it.
    */
   endInCall(): boolean {
-    const context = this.innermost;
-    if (context === undefined || context !== this.#carried.contexts?.active()) return false;
+    const id = this.innermost;
+    if (id === 0 || id !== this.#carried.activeId()) return false;
     if (this.storedId() !== 0) return false;
     if (!STORAGES_USE_HOOKS && this.#endedLabel === undefined) return false;
-    this.setEnded(this.#carried.idOf(context));
+    this.setEnded(id);
     this.#tell(NO_LABELS);
     return true;
   }
@@ -298,7 +321,7 @@ export class ActiveLabels {
     }
     this.#native = native;
     this.#endedLabel = native.endedLabel;
-    this.setEnded(this.#ended);
+    this.setEnded(this.ended);
     this.#isConnected = true;
     if (this.#storage !== undefined) this.#beginReading(native, this.#storage);
     else if (this.areCarried) this.#writeLabelWord(native);
@@ -344,7 +367,12 @@ export class ActiveLabels {
     if (this.#source === 'label-word') this.#writeLabelWord(native);
   }
 
+  #countChange(): void {
+    this.changes = (this.changes + 1) | 0;
+  }
+
   #writeLabelWord(native: NativeLabels, id = this.currentId()): void {
+    this.#countChange();
     this.#source = 'label-word';
     native.setLabelSource('label-word');
     this.#hook ??= new LabelWordHook(native.labelWord, () => this.currentId());
@@ -390,7 +418,7 @@ export class ActiveLabels {
       if (id === 0) return;
       storage = this.#beginLabels();
     }
-    this.writes = (this.writes + 1) | 0;
+    this.#countChange();
     this.#hasStored = true;
     storage.enterWith(id);
     this.#tell(id);
@@ -408,7 +436,7 @@ export class ActiveLabels {
   }
 
   #idOf(set: LabelSet): number {
-    if (this.#table.has(set)) return set.id;
+    if (set.id !== 0 && this.#table.has(set)) return set.id;
     if (this.#table.exhausted) this.#replaceStorage();
     return this.#table.add(set);
   }
@@ -426,4 +454,4 @@ export class ActiveLabels {
 }
 
 /** The current labels of this thread. */
-export const activeLabels = threadSingleton('labels.v6', () => new ActiveLabels());
+export const activeLabels = threadSingleton('labels.v7', () => new ActiveLabels());

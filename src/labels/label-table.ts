@@ -109,6 +109,12 @@ export class LabelTable {
     return (this.#sets[index] = ended.take(index));
   }
 
+  /** Returns the set with this id if its owner has not ended. */
+  openSet(id: number): LabelSet | undefined {
+    const set = this.#sets[id & MASK];
+    return set !== undefined && set.id === id && !set.ended ? set : undefined;
+  }
+
   /** Whether `get` returns a set for this id, which is so for the last ids given. */
   isKnown(id: number): boolean {
     const age = this.#nextId - id;

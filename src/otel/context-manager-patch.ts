@@ -90,12 +90,6 @@ export function restoreContextManager(): void {
 type Callback = (this: unknown, ...args: unknown[]) => unknown;
 type Newable = new () => unknown;
 
-function callWith(fn: Callback, thisArg: unknown, args: unknown[]): Callback {
-  return function (this: unknown) {
-    return fn.apply(thisArg === undefined ? this : thisArg, args);
-  };
-}
-
 /** Call this before the manager is patched. */
 function contextsOf(manager: Manager): Contexts {
   const activate = manager.with;
@@ -110,46 +104,56 @@ function contextsOf(manager: Manager): Contexts {
 
 function patchWith(manager: Manager, contexts: Contexts): void {
   const original = manager.with;
-  // Called at every activation of a context: no closure, which would also put the arguments into an
-  // object of their own, and no array of arguments (nearly always there are none, or a span).
-  manager.with = function (this: Manager, context, fn, thisArg, arg, ...more) {
-    const hasArg = arguments.length > 3 && more.length === 0;
-    if (more.length > 0) fn = callWith(fn as Callback, thisArg, [arg, ...more]);
-    const before = activeLabels.storedId();
-    if (before === 0 && this === manager && carriesItsLabels(context, contexts)) {
-      const { writes, innermost, ended } = activeLabels;
-      activeLabels.innermost = context as unknown as ContextObject;
-      if (ended !== 0) activeLabels.setEnded(0);
-      const outside = activeLabels.enterContext(context as unknown as ContextObject);
-      try {
-        if (hasArg) return original.call(this, context, fn, thisArg, arg);
-        return original.call(this, context, fn, thisArg);
-      } finally {
-        activeLabels.innermost = innermost;
-        if (activeLabels.ended !== ended) activeLabels.setEnded(ended);
-        // A span that has ended inside may have left its parent's labels to this async context.
-        if (activeLabels.writes !== writes && activeLabels.storedId() !== 0) {
-          activeLabels.restore(0);
-        }
-        activeLabels.leaveContext(outside);
-      }
+  // Called at every activation of a context, by code that is seldom in the processor's caches: what is
+  // not needed nearly always is in functions of its own.
+  manager.with = function (this: Manager, context, fn, thisArg, ...args) {
+    const object = context as unknown as ContextObject;
+    if (
+      this !== manager ||
+      activeLabels.storedId() !== 0 ||
+      // Labels of the user's own depend on the async context.
+      !(
+        (!activeLabels.hasUserLabels && activeLabels.carriesSet(object, contexts)) ||
+        carriesItsLabels(context, contexts)
+      )
+    ) {
+      return withStoredLabels(context, original as Callback, this, [
+        context,
+        fn,
+        thisArg,
+        ...args,
+      ]);
     }
-    const current = activeLabels.current();
-    const set = labelSetOrNone(context, current);
-    if (isStored(set, current, before)) {
-      if (hasArg) return original.call(this, context, fn, thisArg, arg);
-      return original.call(this, context, fn, thisArg);
-    }
-    const outside = activeLabels.told();
-    const writes = activeLabels.enter(set);
+    const { changes, ended, innermost } = activeLabels;
+    const outside = activeLabels.enterContext(object);
     try {
-      if (hasArg) return original.call(this, context, fn, thisArg, arg);
-      return original.call(this, context, fn, thisArg);
+      return original.call(this, context, fn, thisArg, ...args);
     } finally {
-      activeLabels.restore(before, writes);
-      activeLabels.leaveContext(outside);
+      activeLabels.innermost = innermost;
+      if (activeLabels.changes !== changes) activeLabels.undo(outside, ended);
     }
   };
+}
+
+/** Calls the `with` of the manager for a context that does not carry its labels. */
+function withStoredLabels(
+  context: Context,
+  original: Callback,
+  manager: Manager,
+  args: unknown[],
+): unknown {
+  const before = activeLabels.storedId();
+  const current = activeLabels.current();
+  const set = labelSetOrNone(context, current);
+  if (isStored(set, current, before)) return original.apply(manager, args);
+  const outside = activeLabels.told();
+  const changes = activeLabels.enter(set);
+  try {
+    return original.apply(manager, args);
+  } finally {
+    activeLabels.restore(before, changes);
+    activeLabels.leaveContext(outside);
+  }
 }
 
 /**
@@ -162,10 +166,10 @@ function carriesItsLabels(context: Context, contexts: Contexts): boolean {
     if (STORAGES_USE_HOOKS && labelSetOrNone(context, undefined) === undefined) return false;
     if (!activeLabels.carryBy(contexts)) return false;
   }
-  if (activeLabels.hasUserLabels && activeLabels.current()?.user !== undefined) return false;
   const object = context as unknown as ContextObject;
+  if (activeLabels.hasUserLabels && activeLabels.current()?.user !== undefined) return false;
   return (
-    activeLabels.carriesSet(object) ||
+    activeLabels.carriesSet(object, contexts) ||
     activeLabels.carry(object, labelSetOrNone(context, undefined))
   );
 }

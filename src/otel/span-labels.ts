@@ -1,5 +1,5 @@
 /** The label set of a span: made and attached to it at its start, no longer current at its end. */
-import type { Context, Span, TimeInput } from '@opentelemetry/api';
+import type { Context, Span, SpanContext, TimeInput } from '@opentelemetry/api';
 import { activeLabels } from '../labels/active-labels.js';
 import { warnOnce } from '../util/diagnostics.js';
 import {
@@ -18,7 +18,8 @@ import {
 } from '../labels/label-set.js';
 import { cutValue } from '../labels/label-values.js';
 import { endSpanDetails, type ReadableSpan, type SpanDetails } from '../labels/span-details.js';
-import type { ResolvedLabelOptions } from '../options/options.js';
+import type { ContextObject } from '../labels/probes.js';
+import { Scope, type ResolvedLabelOptions } from '../options/options.js';
 import { threadSingleton } from '../util/thread-singleton.js';
 
 /** The keys under which every 1.x api keeps these in a context (they are `Symbol.for` keys). */
@@ -29,7 +30,7 @@ export const SUPPRESS_TRACING_KEY = Symbol.for('OpenTelemetry SDK Context Key SU
  * The span's property for its set: a WeakMap costs several times as much for every span. Only copies of
  * the package with the same `LabelSet` and label table share it: it has the version of `activeLabels`.
  */
-const LABELS = Symbol.for('otelpyroscope.span-labels.v6');
+const LABELS = Symbol.for('otelpyroscope.span-labels.v7');
 /**
  * An ended root span has this property instead: the options, from which its set can be made again.
  * V8's collector copies what a span refers to as long as anything refers to the span: with the set,
@@ -63,7 +64,7 @@ const SERVER = 1;
 
 const INVALID_TRACE_ID = '00000000000000000000000000000000';
 
-const shared = threadSingleton('span-labels.v6', () => ({
+const shared = threadSingleton('span-labels.v7', () => ({
   /** Sets of spans that take no property… */
   ofFrozen: new WeakMap<object, LabelSet>(),
   /** …and whether there has been one; if not, the map is not read. */
@@ -131,6 +132,32 @@ function startLabels(
   if (setOf(span) !== undefined) return;
   const spanContext = span.spanContext();
   if (spanContext.traceId === INVALID_TRACE_ID) return;
+  const carried = activeLabels.openSetOf(parentContext as ContextObject | undefined);
+  if (carried !== undefined && isInherited(carried, spanContext, options)) {
+    attachLabels(span, carried);
+  } else {
+    startOtherLabels(span, spanContext, parentContext, name, options);
+  }
+}
+
+/** Whether the set of a local root is that of its descendants with these options as well, as nearly always. */
+function isInherited(root: LabelSet, span: SpanContext, options: ResolvedLabelOptions): boolean {
+  return (
+    root.rootOptions === options &&
+    root.trace?.traceId === span.traceId &&
+    root.trace.rootSampled &&
+    options.spanIdScope !== Scope.AllSpans &&
+    options.spanNameScope !== Scope.AllSpans
+  );
+}
+
+function startOtherLabels(
+  span: LabelledSpan,
+  spanContext: SpanContext,
+  parentContext: Context | undefined,
+  name: string,
+  options: ResolvedLabelOptions,
+): void {
   const user = activeLabels.hasUserLabels ? activeLabels.current()?.user : undefined;
   let parent: LabelSet | undefined;
   if (parentContext !== undefined) {
@@ -153,7 +180,7 @@ function startLabels(
     span as ReadableSpan,
   );
   if (trace === undefined) return;
-  const merged = mergeUserLabels(parent?.user, user);
+  const merged = user === undefined ? parent?.user : mergeUserLabels(parent?.user, user);
   if (parent !== undefined && trace === parentTrace && merged === parent.user) {
     attachLabels(span, parent);
   } else {

@@ -435,7 +435,7 @@ export function labelRules(sdk, contextManager) {
   it('keeps no parent of a span that has ended, and a bounded number of others', () => {
     const program = start({ options: { spanIdScope: Scope.AllSpans } });
     const { tracer, trace, ROOT_CONTEXT } = program;
-    const setOf = (span) => span[Symbol.for('otelpyroscope.span-labels.v6')];
+    const setOf = (span) => span[Symbol.for('otelpyroscope.span-labels.v7')];
     const root = tracer.startSpan('root', {}, ROOT_CONTEXT);
     const child = tracer.startSpan('child', {}, trace.setSpan(ROOT_CONTEXT, root));
     assert.equal(setOf(child).parent, setOf(root));

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { getLabels, PyroscopeSpanProcessor, Scope, TracerProvider } from 'otelpyroscope';
 import { byName, idOf, rootLabels, sleep, startTracing } from '../../../support/labels.mjs';
 
-const LABELS = Symbol.for('otelpyroscope.span-labels.v6');
+const LABELS = Symbol.for('otelpyroscope.span-labels.v7');
 
 /** Registers the cases for one SDK and one of its context managers. */
 export function spanNameRules(sdk, contextManager) {
