@@ -16,7 +16,7 @@ import { atMost, median, messageFrom, NAMES, program, show } from './measure.mjs
 import { OUR_PACKAGE } from './programs/profilers.mjs';
 
 const FRAMEWORKS = ['http', 'express', 'fastify'];
-/** Of one slice: the first of them find the caches full of another service's code. */
+/** Requests of a slice: the first ones find the caches full of the code of another service. */
 const REQUESTS = 3_000;
 /** Requests until V8 has optimized the service, as services run all day. */
 const WARM_UP = 60_000;
