@@ -117,12 +117,7 @@ function patchWith(manager: Manager, contexts: Contexts): void {
         carriesItsLabels(context, contexts)
       )
     ) {
-      return withStoredLabels(context, original as Callback, this, [
-        context,
-        fn,
-        thisArg,
-        ...args,
-      ]);
+      return withStoredLabels(context, original as Callback, this, [context, fn, thisArg, ...args]);
     }
     const { changes, ended, innermost } = activeLabels;
     const outside = activeLabels.enterContext(object);
