@@ -39,9 +39,9 @@ const BEFORE_NAMES = {
 };
 
 /**
- * Keeps this process from going to sleep while it loads a service; returns how to let it. To wake it,
- * by an interrupt of its processor, takes a service up to 3 µs of its own CPU a request: more or less
- * of them by how the requests happen to meet, and the more the slower it is.
+ * Keeps this process from going to sleep while it loads a service; returns a function that lets it. The
+ * service would wake it by interrupts of its processor, which take up to 3 µs of the service's CPU a
+ * request: how often depends on how requests happen to meet, and on how fast the service is.
  */
 function stayAwake() {
   let isAwake = true;
@@ -54,8 +54,9 @@ function stayAwake() {
   };
 }
 
-/** The services have one processor, from their start, the load another. */
-const boundTo = (cpu, node) => ({ execPath: 'taskset', execArgv: ['-c', cpu, node, ...FLAGS] });
+/** The processors for `taskset`. */
+const SERVICES_CPU = '0';
+const LOAD_CPU = '1';
 
 class Service {
   constructor(child, port) {
@@ -68,7 +69,8 @@ class Service {
     const env = { ...process.env, NODE_OPTIONS: '' };
     if (before !== undefined) env[OUR_PACKAGE] = path.join(BEFORE, 'lib', 'index.js');
     const child = fork(program('http-service.mjs'), [kind, framework], {
-      ...boundTo('0', node.execPath),
+      execPath: 'taskset',
+      execArgv: ['-c', SERVICES_CPU, node.execPath, ...FLAGS],
       env,
     });
     const { port } = await messageFrom(child);
@@ -175,7 +177,7 @@ export const bench = {
     const before = BEFORE === undefined ? [] : Object.keys(BEFORE_NAMES);
     const modes = [off, again, 'labels', ...others, ...before];
     const rows = [];
-    execFileSync('taskset', ['-apc', '1', String(process.pid)], { stdio: 'ignore' });
+    execFileSync('taskset', ['-apc', LOAD_CPU, String(process.pid)], { stdio: 'ignore' });
     for (const framework of FRAMEWORKS) {
       const results = Object.fromEntries(modes.map((mode) => [mode, []]));
       for (let round = 0; round < rounds; round++) {

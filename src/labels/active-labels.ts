@@ -54,7 +54,7 @@ export class ActiveLabels {
   #hasStored = false;
   /** Whether there have been labels of the user's own, which depend on the async context. */
   hasUserLabels = false;
-  /** Counts what a call of `with` may have to undo at its end: ids stored, told, or ended in it. */
+  /** Counts what a call of `with` may have to undo at its end: ids stored, and changes of `ended`. */
   changes = 0;
   /**
    * The id that the context of the innermost call of `with` carries, while that runs; 0: none. Not the
@@ -197,26 +197,23 @@ export class ActiveLabels {
   }
 
   /**
-   * Begins a call of `with` whose context carries its labels. Returns what `told` returned before it.
-   * `undo` ends the call, if `changes` is another number then.
+   * Begins a call of `with` whose context carries its labels. Returns what `told` returned before it,
+   * for `leaveContext`, which ends the call; `undoChanges` does before, if `changes` is another number.
    */
   enterContext(context: ContextObject): number {
     const id = this.#carried.idOf(context);
     this.innermost = id;
     if (this.ended !== 0) this.setEnded(0);
-    if (this.#labelWord === undefined) return UNTOLD;
-    this.#countChange();
     const before = this.told();
-    this.#labelWord[0] = id;
+    if (this.#labelWord !== undefined) this.#labelWord[0] = id;
     return before;
   }
 
-  /** Undoes what `enterContext` and spans that have ended since have changed. */
-  undo(outside: number, ended: number): void {
+  /** Undoes what `changes` has counted in a call of `with`; `ended` is as it was before. */
+  undoChanges(ended: number): void {
     if (this.ended !== ended) this.setEnded(ended);
     // A span that has ended inside may have left its parent's labels to this async context.
     if (this.storedId() !== 0) this.restore(0);
-    this.leaveContext(outside);
   }
 
   /**
@@ -261,11 +258,11 @@ export class ActiveLabels {
   ): R {
     const before = this.storedId();
     const outside = this.told();
-    this.enter(set);
+    const changes = this.enter(set);
     try {
       return Reflect.apply(fn, thisArg, args);
     } finally {
-      this.restore(before);
+      this.restore(before, changes);
       this.leaveContext(outside);
     }
   }
@@ -372,7 +369,6 @@ export class ActiveLabels {
   }
 
   #writeLabelWord(native: NativeLabels, id = this.currentId()): void {
-    this.#countChange();
     this.#source = 'label-word';
     native.setLabelSource('label-word');
     this.#hook ??= new LabelWordHook(native.labelWord, () => this.currentId());
@@ -436,7 +432,7 @@ export class ActiveLabels {
   }
 
   #idOf(set: LabelSet): number {
-    if (set.id !== 0 && this.#table.has(set)) return set.id;
+    if (this.#table.has(set)) return set.id;
     if (this.#table.exhausted) this.#replaceStorage();
     return this.#table.add(set);
   }

@@ -104,8 +104,8 @@ function contextsOf(manager: Manager): Contexts {
 
 function patchWith(manager: Manager, contexts: Contexts): void {
   const original = manager.with;
-  // Called at every activation of a context, by code that is seldom in the processor's caches: what is
-  // not needed nearly always is in functions of its own.
+  // Called at every activation of a context, when the processor's caches hold other code: what is seldom
+  // needed is in functions of its own.
   manager.with = function (this: Manager, context, fn, thisArg, ...args) {
     const object = context as unknown as ContextObject;
     if (
@@ -117,7 +117,12 @@ function patchWith(manager: Manager, contexts: Contexts): void {
         carriesItsLabels(context, contexts)
       )
     ) {
-      return withStoredLabels(context, original as Callback, this, [context, fn, thisArg, ...args]);
+      return callWithStoredLabels(context, original as Callback, this, [
+        context,
+        fn,
+        thisArg,
+        ...args,
+      ]);
     }
     const { changes, ended, innermost } = activeLabels;
     const outside = activeLabels.enterContext(object);
@@ -125,30 +130,24 @@ function patchWith(manager: Manager, contexts: Contexts): void {
       return original.call(this, context, fn, thisArg, ...args);
     } finally {
       activeLabels.innermost = innermost;
-      if (activeLabels.changes !== changes) activeLabels.undo(outside, ended);
+      if (activeLabels.changes !== changes) activeLabels.undoChanges(ended);
+      activeLabels.leaveContext(outside);
     }
   };
 }
 
-/** Calls the `with` of the manager for a context that does not carry its labels. */
-function withStoredLabels(
+/** Calls `fn`, which activates the context, with its labels stored, unless they are stored already. */
+function callWithStoredLabels(
   context: Context,
-  original: Callback,
-  manager: Manager,
+  fn: Callback,
+  thisArg: unknown,
   args: unknown[],
 ): unknown {
-  const before = activeLabels.storedId();
   const current = activeLabels.current();
   const set = labelSetOrNone(context, current);
-  if (isStored(set, current, before)) return original.apply(manager, args);
-  const outside = activeLabels.told();
-  const changes = activeLabels.enter(set);
-  try {
-    return original.apply(manager, args);
-  } finally {
-    activeLabels.restore(before, changes);
-    activeLabels.leaveContext(outside);
-  }
+  return isStored(set, current, activeLabels.storedId())
+    ? Reflect.apply(fn, thisArg, args)
+    : activeLabels.run(set, fn, thisArg, args);
 }
 
 /**
@@ -161,8 +160,8 @@ function carriesItsLabels(context: Context, contexts: Contexts): boolean {
     if (STORAGES_USE_HOOKS && labelSetOrNone(context, undefined) === undefined) return false;
     if (!activeLabels.carryBy(contexts)) return false;
   }
-  const object = context as unknown as ContextObject;
   if (activeLabels.hasUserLabels && activeLabels.current()?.user !== undefined) return false;
+  const object = context as unknown as ContextObject;
   return (
     activeLabels.carriesSet(object, contexts) ||
     activeLabels.carry(object, labelSetOrNone(context, undefined))
@@ -196,11 +195,7 @@ function patchBind(manager: Manager): void {
     const bound = original.call(this, context, target) as T;
     if (typeof bound !== 'function') return bound;
     const labelled = function (this: unknown, ...args: unknown[]): unknown {
-      const before = activeLabels.storedId();
-      const current = activeLabels.current();
-      const set = labelSetOrNone(context, current);
-      if (isStored(set, current, before)) return Reflect.apply(bound, this, args);
-      return activeLabels.run(set, bound as (...args: unknown[]) => unknown, this, args);
+      return callWithStoredLabels(context, bound as Callback, this, args);
     };
     Object.defineProperty(labelled, 'length', { configurable: true, value: bound.length });
     return labelled as T;

@@ -25,47 +25,25 @@ export function labelsOfSpan(
   parent: TraceLabels | undefined,
   readable?: ReadableSpan,
 ): TraceLabels | undefined {
-  return parent === undefined
-    ? labelsOfRoot(span, name, options, readable)
-    : labelsOfChild(span, name, options, parent, readable);
-}
-
-function labelsOfRoot(
-  span: SpanContext,
-  name: string,
-  options: ResolvedLabelOptions,
-  readable: ReadableSpan | undefined,
-): TraceLabels | undefined {
   const sampled = (span.traceFlags & SAMPLED) !== 0;
   const setsTraceId = sampled && options.traceIdLabel;
   const setsSpanId = sampled && options.spanIdScope !== Scope.None;
   const setsSpanName = name !== '' && options.spanNameScope !== Scope.None;
-  const setsAttributes = sampled && options.attributeLabels.length > 0;
-  if (!setsTraceId && !setsSpanId && !setsSpanName && !setsAttributes) return undefined;
-  const root = createSpanDetails(name, span.spanId, readable, options.attributeLabels);
-  return new LabelsOfTrace(
-    span.traceId,
-    span.spanId,
-    sampled,
-    root,
-    setsTraceId ? span.traceId : '',
-    setsSpanId ? span.spanId : '',
-    setsSpanName ? root : undefined,
-  );
-}
+  const setsAttributes = parent === undefined && sampled && options.attributeLabels.length > 0;
+  if (!setsTraceId && !setsSpanId && !setsSpanName && !setsAttributes) return parent;
 
-function labelsOfChild(
-  span: SpanContext,
-  name: string,
-  options: ResolvedLabelOptions,
-  parent: TraceLabels,
-  readable: ReadableSpan | undefined,
-): TraceLabels {
-  const sampled = (span.traceFlags & SAMPLED) !== 0;
-  const setsTraceId = sampled && options.traceIdLabel;
-  const setsSpanId = sampled && options.spanIdScope !== Scope.None;
-  const setsSpanName = name !== '' && options.spanNameScope !== Scope.None;
-  if (!setsTraceId && !setsSpanId && !setsSpanName) return parent;
+  if (parent === undefined) {
+    const root = createSpanDetails(name, span.spanId, readable, options.attributeLabels);
+    return new LabelsOfTrace(
+      span.traceId,
+      span.spanId,
+      sampled,
+      root,
+      setsTraceId ? span.traceId : '',
+      setsSpanId ? span.spanId : '',
+      setsSpanName ? root : undefined,
+    );
+  }
 
   // An unsampled root has no ids to inherit: its first sampled descendant becomes their root.
   const becomesRoot = sampled && !parent.rootSampled;
@@ -98,6 +76,23 @@ function labelsOfChild(
     traceIdLabel,
     spanIdLabel,
     named,
+  );
+}
+
+/**
+ * Whether a span below the local root with these labels has the same, if these options hold for both:
+ * `labelsOfSpan` would return them. So it is with the default scopes.
+ */
+export function inheritsLabels(
+  root: TraceLabels,
+  span: SpanContext,
+  options: ResolvedLabelOptions,
+): boolean {
+  return (
+    root.traceId === span.traceId &&
+    root.rootSampled &&
+    options.spanIdScope !== Scope.AllSpans &&
+    options.spanNameScope !== Scope.AllSpans
   );
 }
 

@@ -5,6 +5,7 @@ import { warnOnce } from '../util/diagnostics.js';
 import {
   CPU_TIME_ATTRIBUTE,
   hasProfileId,
+  inheritsLabels,
   labelsOfSpan,
   PROFILE_ID_ATTRIBUTE,
 } from './span-label-rules.js';
@@ -19,7 +20,7 @@ import {
 import { cutValue } from '../labels/label-values.js';
 import { endSpanDetails, type ReadableSpan, type SpanDetails } from '../labels/span-details.js';
 import type { ContextObject } from '../labels/probes.js';
-import { Scope, type ResolvedLabelOptions } from '../options/options.js';
+import type { ResolvedLabelOptions } from '../options/options.js';
 import { threadSingleton } from '../util/thread-singleton.js';
 
 /** The keys under which every 1.x api keeps these in a context (they are `Symbol.for` keys). */
@@ -133,25 +134,16 @@ function startLabels(
   const spanContext = span.spanContext();
   if (spanContext.traceId === INVALID_TRACE_ID) return;
   const carried = activeLabels.openSetOf(parentContext as ContextObject | undefined);
-  if (carried !== undefined && isInherited(carried, spanContext, options)) {
+  const root = carried?.rootOptions === options ? carried.trace : undefined;
+  if (carried !== undefined && root !== undefined && inheritsLabels(root, spanContext, options)) {
     attachLabels(span, carried);
   } else {
-    startOtherLabels(span, spanContext, parentContext, name, options);
+    startLabelsByRules(span, spanContext, parentContext, name, options);
   }
 }
 
-/** Whether the set of a local root is that of its descendants with these options as well, as nearly always. */
-function isInherited(root: LabelSet, span: SpanContext, options: ResolvedLabelOptions): boolean {
-  return (
-    root.rootOptions === options &&
-    root.trace?.traceId === span.traceId &&
-    root.trace.rootSampled &&
-    options.spanIdScope !== Scope.AllSpans &&
-    options.spanNameScope !== Scope.AllSpans
-  );
-}
-
-function startOtherLabels(
+/** Labels a span that may have other labels than the set which its parent's context carries, or none. */
+function startLabelsByRules(
   span: LabelledSpan,
   spanContext: SpanContext,
   parentContext: Context | undefined,
@@ -180,7 +172,7 @@ function startOtherLabels(
     span as ReadableSpan,
   );
   if (trace === undefined) return;
-  const merged = user === undefined ? parent?.user : mergeUserLabels(parent?.user, user);
+  const merged = mergeUserLabels(parent?.user, user);
   if (parent !== undefined && trace === parentTrace && merged === parent.user) {
     attachLabels(span, parent);
   } else {
