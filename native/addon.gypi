@@ -23,6 +23,8 @@
       'native/handler/context_label.cc',
       'native/handler/cpu_timer.cc',
       'native/handler/ending_signal.cc',
+      'native/handler/object_properties.cc',
+      'native/handler/running_resource.cc',
       'native/handler/signal_frame.cc',
       'native/handler/signal_thread.cc',
       'native/handler/stack_bounds.cc',

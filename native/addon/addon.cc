@@ -53,11 +53,10 @@ Sampler* SamplerOf(const Napi::CallbackInfo& info) {
 
 void SetLabelStorage(const Napi::CallbackInfo& info) {
   ContextLabel* context = SamplerOf(info)->context_label();
-  if (info[0].IsObject()) {
-    context->SetStorage(v8::Isolate::GetCurrent(),
-                        ToV8(info[0]).As<v8::Object>());
+  if (info[0].IsNull()) {
+    context->ForgetStorage();
   } else {
-    context->Reset();
+    context->SetStorage(v8::Isolate::GetCurrent(), ToV8(info[0]));
   }
 }
 
@@ -75,35 +74,46 @@ Napi::Value LabelCpuNanos(const Napi::CallbackInfo& info) {
       0);
 }
 
-Napi::Value ProbeContinuationLabel(const Napi::CallbackInfo& info) {
+Napi::Value ProbeLabel(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), SamplerOf(info)->context_label()->Probe(
                                            v8::Isolate::GetCurrent()));
 }
 
-CarriedLabel* CarriedOf(const Napi::CallbackInfo& info) {
-  return SamplerOf(info)->context_label()->carried();
+Napi::Value FindContexts(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(
+      info.Env(), SamplerOf(info)->context_label()->FindContexts(
+                      v8::Isolate::GetCurrent(), ToV8(info[0]).As<v8::Object>(),
+                      ToV8(info[1]).As<v8::Name>()));
 }
 
-Napi::Value FindContextStorage(const Napi::CallbackInfo& info) {
+Napi::Value SetContextKeys(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(
-      info.Env(), CarriedOf(info)->FindStorage(v8::Isolate::GetCurrent(),
-                                               ToV8(info[0]).As<v8::Object>()));
+      info.Env(), SamplerOf(info)->context_label()->carried()->SetKeys(
+                      v8::Isolate::GetCurrent(), ToV8(info[0]),
+                      ToV8(info[1]).As<v8::Name>()));
 }
 
-Napi::Value LearnContextShape(const Napi::CallbackInfo& info) {
+void ForgetContexts(const Napi::CallbackInfo& info) {
+  SamplerOf(info)->context_label()->carried()->Forget();
+}
+
+Napi::Value LearnResources(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(
-      info.Env(), CarriedOf(info)->LearnShape(v8::Isolate::GetCurrent(),
-                                              ToV8(info[0]).As<v8::Object>(),
-                                              ToV8(info[1]).As<v8::Name>()));
+      info.Env(), SamplerOf(info)->context_label()->resource()->Learn(
+                      v8::Isolate::GetCurrent(), ToV8(info[0]).As<v8::Object>(),
+                      ToV8(info[1]).As<v8::Symbol>()));
+}
+
+void LearnOutermostResource(const Napi::CallbackInfo& info) {
+  SamplerOf(info)->context_label()->resource()->LearnOutermost(
+      v8::Isolate::GetCurrent(), ToV8(info[0]).As<v8::Object>());
 }
 
 Napi::Value SetLabelSource(const Napi::CallbackInfo& info) {
-  const bool continuation =
-      info[0].As<Napi::String>().Utf8Value() == "continuation";
-  return Napi::Boolean::New(
-      info.Env(),
-      SamplerOf(info)->SetLabelSource(continuation ? LabelSource::kContinuation
-                                                   : LabelSource::kLabelWord));
+  const bool is_word = info[0].As<Napi::String>().Utf8Value() == "label-word";
+  return Napi::Boolean::New(info.Env(), SamplerOf(info)->SetLabelSource(
+                                            is_word ? LabelSource::kLabelWord
+                                                    : LabelSource::kStores));
 }
 
 Napi::Value JoinOrLeaveSession(const Napi::CallbackInfo& info) {
@@ -346,10 +356,13 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   add("setLabelStorage", SetLabelStorage);
   add("setLabelTable", SetLabelTable);
   add("labelCpuNanos", LabelCpuNanos);
-  add("probeContinuationLabel", ProbeContinuationLabel);
+  add("probeLabel", ProbeLabel);
   add("setLabelSource", SetLabelSource);
-  add("findContextStorage", FindContextStorage);
-  add("learnContextShape", LearnContextShape);
+  add("findContexts", FindContexts);
+  add("setContextKeys", SetContextKeys);
+  add("forgetContexts", ForgetContexts);
+  add("learnResources", LearnResources);
+  add("learnOutermostResource", LearnOutermostResource);
   add("joinOrLeaveSession", JoinOrLeaveSession);
   add("forget", Forget);
   add("openWindow", OpenWindow);

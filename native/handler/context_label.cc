@@ -104,6 +104,31 @@ uint32_t FindNumber(uintptr_t map, uintptr_t key, uint16_t map_type) {
       FindStores<Reader>(map, key, 0, map_type).number);
 }
 
+// Finds both among the properties of the running resource.
+template <typename Reader>
+SIGNAL_SAFE Stores FindStores(const RunningResource& resource,
+                              uintptr_t number_key,
+                              uintptr_t object_key) noexcept {
+  Property properties[] = {{number_key, 0}, {object_key, 0}};
+  resource.Read<Reader>(properties, 2);
+  const uint64_t number = properties[0].value >> kSmiShift;
+  const bool is_number = IsSmi(properties[0].value) && number <= INT32_MAX;
+  return {is_number ? number : 0, properties[1].value};
+}
+
+v8::Local<v8::Value> RunningFrame(v8::Isolate* isolate) {
+#if V8_MAJOR_VERSION >= 14
+  const v8::Local<v8::Data> data =
+      isolate->GetContinuationPreservedEmbedderDataV2();
+  if (!data.IsEmpty() && data->IsValue()) return data.As<v8::Value>();
+  return v8::Undefined(isolate);
+#elif defined(OTELPYROSCOPE_HAS_CONTINUATION_DATA)
+  return isolate->GetContinuationPreservedEmbedderData();
+#else
+  return v8::Undefined(isolate);
+#endif
+}
+
 #ifdef OTELPYROSCOPE_HAS_CONTINUATION_DATA
 // The known map contains the keys 2 … 6, each with a hundred more as its value,
 // after a deleted 1. No two of its sizes are equal.
@@ -151,42 +176,77 @@ bool IsAsKnown(uintptr_t map, uint16_t* type) {
 
 }  // namespace
 
-void ContextLabel::SetStorage(v8::Isolate* isolate,
-                              v8::Local<v8::Object> storage) {
-  // With another storage, ids begin again, and contexts may carry old ones.
-  if (storage_ != storage) carried_.Forget();
-  Reset();
-  storage_.Reset(isolate, storage);
+void ContextLabel::SetStorage(v8::Isolate* isolate, v8::Local<v8::Value> key) {
+  ForgetStorage();
+  storage_.Reset(isolate, key);
   std::atomic_signal_fence(std::memory_order_release);
-  usable_.store(map_instance_type_ != 0, std::memory_order_relaxed);
+  has_storage_.store(true, std::memory_order_relaxed);
+  reads_frames_.store(map_instance_type_ != 0, std::memory_order_relaxed);
 }
 
-void ContextLabel::Reset() {
-  usable_.store(false, std::memory_order_relaxed);
+void ContextLabel::ForgetStorage() {
+  reads_frames_.store(false, std::memory_order_relaxed);
+  has_storage_.store(false, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_acq_rel);
   storage_.Reset();
   carried_.ended()->Clear();
+}
+
+void ContextLabel::Reset() {
+  ForgetStorage();
+  carried_.Forget();
+  resource_.Forget();
+}
+
+bool ContextLabel::FindContexts(v8::Isolate* isolate,
+                                v8::Local<v8::Object> context,
+                                v8::Local<v8::Name> id) {
+  carried_.Forget();
+  const v8::Local<v8::Context> current = isolate->GetCurrentContext();
+  const v8::Local<v8::Value> frame = RunningFrame(isolate);
+  if (!frame->IsMap()) return false;
+  const v8::Local<v8::Array> entries = frame.As<v8::Map>()->AsArray();
+  v8::Local<v8::Value> storage;
+  for (uint32_t i = 0; i + 1 < entries->Length(); i += 2) {
+    v8::Local<v8::Value> key;
+    v8::Local<v8::Value> store;
+    if (!entries->Get(current, i).ToLocal(&key) ||
+        !entries->Get(current, i + 1).ToLocal(&store)) {
+      return false;
+    }
+    if (store != context) continue;
+    if (!key->IsObject() || !storage.IsEmpty()) return false;
+    storage = key;
+  }
+  return !storage.IsEmpty() && carried_.SetKeys(isolate, storage, id);
 }
 
 template <typename Reader>
 SIGNAL_SAFE uint32_t ContextLabel::Find(v8::Isolate* isolate,
                                         uint16_t map_type) const noexcept {
   uintptr_t key = 0;
-  uintptr_t frame = 0;
-  if (!Reader::Read(HandleLocation(storage_), &key) ||
-      !Reader::Read(
-          reinterpret_cast<uintptr_t>(isolate) + layout().continuation_data,
-          &frame)) {
-    return 0;
+  if (has_storage_.load(std::memory_order_relaxed)) {
+    PlainReader::Read(HandleLocation(storage_), &key);
   }
-  const Stores stores =
-      FindStores<Reader>(frame, key, carried_.storage(), map_type);
+  Stores stores;
+  if (resource_.usable()) {
+    stores = FindStores<Reader>(resource_, key, carried_.storage());
+  } else {
+    uintptr_t frame = 0;
+    if (!Reader::Read(
+            reinterpret_cast<uintptr_t>(isolate) + layout().continuation_data,
+            &frame)) {
+      return 0;
+    }
+    stores = FindStores<Reader>(frame, key, carried_.storage(), map_type);
+  }
   if (stores.number == kNoLabels) return 0;
   if (stores.number != 0) return static_cast<uint32_t>(stores.number);
   return carried_.Read<Reader>(stores.object);
 }
 
 uint32_t ContextLabel::Probe(v8::Isolate* isolate) {
+  if (resource_.usable()) return Find<SafeMemory>(isolate, 0);
 #ifdef OTELPYROSCOPE_HAS_CONTINUATION_DATA
   if (!v8_layout::kHeapIsReadable || storage_.IsEmpty()) return 0;
   v8::HandleScope scope(isolate);
@@ -203,23 +263,16 @@ uint32_t ContextLabel::Probe(v8::Isolate* isolate) {
   if (id == 0) return 0;
   map_instance_type_ = type;
   std::atomic_signal_fence(std::memory_order_release);
-  usable_.store(true, std::memory_order_relaxed);
+  reads_frames_.store(true, std::memory_order_relaxed);
   return id;
 #else
-  static_cast<void>(isolate);
   return 0;
 #endif
 }
 
 SIGNAL_SAFE uint32_t
 ContextLabel::ReadLabel(v8::Isolate* isolate) const noexcept {
-#ifdef OTELPYROSCOPE_HAS_CONTINUATION_DATA
-  if (!usable()) return 0;
-  return Find<PlainReader>(isolate, map_instance_type_);
-#else
-  static_cast<void>(isolate);
-  return 0;
-#endif
+  return usable() ? Find<PlainReader>(isolate, map_instance_type_) : 0;
 }
 
 v8::MaybeLocal<v8::Function> ContextLabel::NewCanReadContext(

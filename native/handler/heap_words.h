@@ -30,8 +30,8 @@ SIGNAL_SAFE inline bool IsSmi(uintptr_t word) noexcept {
 }
 
 // Returns the address at which V8 keeps the address of a handle's object.
-SIGNAL_SAFE inline uintptr_t HandleLocation(
-    const v8::Global<v8::Object>& handle) noexcept {
+template <typename T>
+SIGNAL_SAFE uintptr_t HandleLocation(const v8::Global<T>& handle) noexcept {
   static_assert(sizeof(handle) == sizeof(uintptr_t));
   uintptr_t location;
   memcpy(&location, &handle, sizeof(location));

@@ -165,7 +165,7 @@ void Sampler::Forget() {
 }
 
 bool Sampler::SetLabelSource(LabelSource source) {
-  if (source == LabelSource::kContinuation && !context_label_.usable()) {
+  if (source == LabelSource::kStores && !context_label_.usable()) {
     return false;
   }
   label_source_.store(source, std::memory_order_relaxed);

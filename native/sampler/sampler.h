@@ -35,7 +35,7 @@
 
 namespace otelpyroscope {
 
-enum class LabelSource : uint8_t { kLabelWord, kContinuation };
+enum class LabelSource : uint8_t { kLabelWord, kStores };
 
 struct SamplingOptions {
   uint64_t interval_ns = 0;  // of the thread's CPU time

@@ -64,6 +64,7 @@ const InstanceTypes& InstanceTypes::OfThisV8() {
       DebugConstant("v8dbg_type_ByteArray__BYTE_ARRAY_TYPE"),
       DebugConstant("v8dbg_type_TrustedByteArray__TRUSTED_BYTE_ARRAY_TYPE"),
       DebugConstant("v8dbg_type_JSMap__JS_MAP_TYPE"),
+      DebugConstant("v8dbg_type_JSArray__JS_ARRAY_TYPE"),
       DebugConstant("v8dbg_type_ScopeInfo__SCOPE_INFO_TYPE"),
       DebugConstant("v8dbg_type_JSRegExp__JS_REG_EXP_TYPE"),
       DebugConstant("v8dbg_type_DebugInfo__DEBUG_INFO_TYPE"),

@@ -26,6 +26,7 @@ struct InstanceTypes {
   uint16_t byte_array;
   uint16_t trusted_byte_array;
   uint16_t js_map;
+  uint16_t js_array;
   uint16_t scope_info;
   uint16_t js_reg_exp;
   uint16_t debug_info;

@@ -17,7 +17,16 @@ constexpr size_t kContinuationData = 0;
 // The offsets that are the same in all versions, up to now.
 constexpr Layout kCommon = {
     .map = 0,
+    .map_instance_words = 8,
+    .map_properties_start = 9,
     .map_instance_type = 12,
+    .map_flags = 16,
+    .map_descriptors = 40,
+    .descriptors_data = 24,
+    .object_properties = 8,
+    .object_elements = 16,
+    .property_array_length = 8,
+    .js_array_length = 24,
     .array_length = 8,
     .array_data = 16,
     .continuation_data = kContinuationData,
@@ -29,6 +38,7 @@ constexpr Layout kCommon = {
     .hash_map_bucket_bytes = 8,
     .hash_map_entry_bytes = 24,
     .hash_map_value = 8,
+    .name_hash = 8,
     .function_shared = 32,
     .function_literal_id = 60,
     .function_script = 40,
@@ -146,7 +156,11 @@ constexpr Bytecodes kBytecodes = {
 };
 #elif V8_MAJOR_VERSION == 14
 #define OTELPYROSCOPE_HAS_CODE_LAYOUT 1
-constexpr Layout TableOfThisVersion() { return kCommon; }
+constexpr Layout TableOfThisVersion() {
+  Layout layout = kCommon;
+  layout.descriptors_data = 32;
+  return layout;
+}
 constexpr Bytecodes kBytecodes = {
     "1111123455621211111244422223222111233342422444244434435334445453333333"
     "3333334333333333333222211222245545653455564455344444433122211541241434"
@@ -170,7 +184,16 @@ struct Entry {
 
 constexpr Entry kEntries[] = {
     {"map", &Layout::map},
+    {"map_instance_words", &Layout::map_instance_words},
+    {"map_properties_start", &Layout::map_properties_start},
     {"map_instance_type", &Layout::map_instance_type},
+    {"map_flags", &Layout::map_flags},
+    {"map_descriptors", &Layout::map_descriptors},
+    {"descriptors_data", &Layout::descriptors_data},
+    {"object_properties", &Layout::object_properties},
+    {"object_elements", &Layout::object_elements},
+    {"property_array_length", &Layout::property_array_length},
+    {"js_array_length", &Layout::js_array_length},
     {"array_length", &Layout::array_length},
     {"array_data", &Layout::array_data},
     {"continuation_data", &Layout::continuation_data},
@@ -182,6 +205,7 @@ constexpr Entry kEntries[] = {
     {"hash_map_bucket_bytes", &Layout::hash_map_bucket_bytes},
     {"hash_map_entry_bytes", &Layout::hash_map_entry_bytes},
     {"hash_map_value", &Layout::hash_map_value},
+    {"name_hash", &Layout::name_hash},
     {"function_shared", &Layout::function_shared},
     {"function_literal_id", &Layout::function_literal_id},
     {"function_script", &Layout::function_script},

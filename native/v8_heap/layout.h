@@ -39,6 +39,12 @@
 //   isolate
 //   └ continuation_data ─ JSMap: Node's AsyncContextFrame
 //      └ js_map_table ─ OrderedHashMap: AsyncLocalStorage → its store
+//
+//   object of JavaScript, such as a context of OpenTelemetry
+//   ├ map ─ Map
+//   │  └ map_descriptors ─ DescriptorArray: key and place of each property
+//   ├ object_properties ─ PropertyArray, or NameDictionary: a hash table
+//   └ object_elements ─ FixedArray
 #ifndef NATIVE_V8_HEAP_LAYOUT_H_
 #define NATIVE_V8_HEAP_LAYOUT_H_
 
@@ -88,9 +94,24 @@ constexpr int kPositionFlagBits = V8_MAJOR_VERSION >= 14 ? 2 : 1;
 
 // Instance types are not here: the binary exports them (v8dbg_ symbols).
 struct Layout {
-  // Every object: its map (hidden class). Every map: the type of its instances.
+  // Every object: its map (hidden class). Every map: the type of its instances;
+  // of objects of JavaScript, their size and the start of their properties, in
+  // words, one byte each; flags, 32 bits; and its DescriptorArray, in which the
+  // descriptors of the properties begin at `descriptors_data`.
   size_t map;
+  size_t map_instance_words;
+  size_t map_properties_start;
   size_t map_instance_type;
+  size_t map_flags;
+  size_t map_descriptors;
+  size_t descriptors_data;
+  // Objects of JavaScript: the PropertyArray with the properties for which they
+  // have no room, and the FixedArray of an array's elements. PropertyArray: its
+  // length, the lower bits of a small integer. JSArray: its length, one too.
+  size_t object_properties;
+  size_t object_elements;
+  size_t property_array_length;
+  size_t js_array_length;
   // Arrays of tagged words or of bytes: their length, a small integer, and the
   // start of their elements.
   size_t array_length;
@@ -108,6 +129,9 @@ struct Layout {
   size_t hash_map_bucket_bytes;
   size_t hash_map_entry_bytes;
   size_t hash_map_value;
+
+  // Name (symbols and strings): the word with its hash, 32 bits.
+  size_t name_hash;
 
   // JSFunction: its SharedFunctionInfo. SharedFunctionInfo: the function's
   // number in its script, and the Script. Script: its id, a small integer.
@@ -193,6 +217,29 @@ constexpr size_t kDebugInfoScript = 24;
 // The number of instance types after JSFunction's that are functions as well,
 // in V8 11.
 constexpr uint16_t kFunctionTypesBehindFirst = 15;
+
+// Bits of a map's flags: whether the properties are in a hash table, and the
+// number of descriptors that are of this map.
+constexpr uint32_t kMapHasDictionary = 1 << 21;
+constexpr uint32_t kMapDescriptorsShift = 10;
+constexpr uint32_t kMapDescriptorsMask = 1023;
+// A descriptor: the key, details, a small integer, and the type of the value.
+// Details: not a field of the object (an accessor, or a constant elsewhere);
+// and the number of the field.
+constexpr size_t kDescriptorBytes = 24;
+constexpr size_t kDescriptorDetails = 8;
+constexpr uint64_t kDetailsNoField = 1 | 1 << 5;
+constexpr uint64_t kDetailsFieldShift = 19;
+constexpr uint64_t kDetailsFieldMask = 1023;
+// The length in a PropertyArray; a hash has the upper bits.
+constexpr uint64_t kPropertyArrayLengthMask = 1023;
+// A hash table of properties (NameDictionary), an array: indices of its
+// capacity, a power of two, and of its first entry: key, value and details.
+constexpr size_t kDictionaryCapacity = 2;
+constexpr size_t kDictionaryFirst = 6;
+constexpr size_t kDictionaryEntry = 3;
+// Bits of a name's hash word below the hash.
+constexpr uint32_t kNameHashShift = 2;
 
 // Instance types below the first are strings': how the characters are kept, and
 // whether they are bytes.

@@ -34,30 +34,39 @@ export interface NativeLabels {
    * labels of a thread that ends without running JavaScript again: a worker that is terminated.
    */
   setLabelTable(table: object): void;
-  /** Names the AsyncLocalStorage whose store (a small integer) is the label id; null forgets it. */
-  setLabelStorage(storage: object | null): void;
   /**
-   * Returns the id that the handler would read from the continuation now, by reads that cannot
-   * fault; 0 if there is none, or if the memory layout is not the expected one.
-   * Also learns the layout: until one call has returned a non-zero id, the source
-   * `'continuation'` is refused.
+   * Names the key of the label id, a small integer, among the stores of an async context; null forgets
+   * it. In context frames it is the AsyncLocalStorage, in async resources a symbol.
    */
-  probeContinuationLabel(): number;
+  setLabelStorage(key: object | symbol | null): void;
+  /**
+   * Returns the id that the handler would read from the stores now, by reads that cannot fault; 0 if
+   * there is none, or if the memory layout is not the expected one.
+   * Also learns the layout of context frames: until one call has returned a non-zero id, or the
+   * addon has learned async resources, the sources of stores are refused.
+   */
+  probeLabel(): number;
   /** Chooses where the handler reads the label id. Default `'label-word'`. False: refused. */
-  setLabelSource(source: 'label-word' | 'continuation'): boolean;
+  setLabelSource(source: 'label-word' | 'continuation' | 'async-resource'): boolean;
   /**
-   * Finds the AsyncLocalStorage whose store is `context` here; forgets one from before, and all
-   * hidden classes. From then on, where the storage of `setLabelStorage` has no id, the handler reads
-   * the one that its store carries. False: none found.
+   * Finds the AsyncLocalStorage whose store in the context frame is `context`. From then on, where the
+   * storage of `setLabelStorage` has no id, the handler reads the one that its store has as its
+   * property `id`. False: none found.
    */
-  findContextStorage?(context: object): boolean;
-  /**
-   * Learns where objects of the same hidden class as `sample` have the property `key`, which it has
-   * and which is written; keeps `sample`. False: not found, and ids of such objects are not read.
-   */
-  learnContextShape?(sample: object, key: symbol): boolean;
+  findContexts?(context: object, id: symbol): boolean;
+  /** The same, in async resources, where the store's key is a symbol. */
+  setContextKeys?(storage: symbol, id: symbol): boolean;
+  /** Ends both. */
+  forgetContexts?(): void;
   /** Whether the handler can read the id that `context` carries. */
   canReadContext?: (this: void, context: object) => boolean;
+  /**
+   * Learns how to find the running async resource. `resource` is that, entered by `runInAsyncScope`;
+   * `publicKey` is the key under which a resource has another one that stands for it. False: not found.
+   */
+  learnResources?(resource: object, publicKey: symbol): boolean;
+  /** Learns the resource of code outside of all callbacks; nothing, if a callback is running. */
+  learnOutermostResource?(resource: object): void;
 }
 
 /** CPU that one thread has used in a time, by function, stack and label id. */

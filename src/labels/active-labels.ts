@@ -4,12 +4,11 @@ import { warnOnce } from '../util/diagnostics.js';
 import { CarriedIds } from './carried-ids.js';
 import { LabelWordHook } from './label-word-hook.js';
 import { labelsOfSet, type LabelSet } from './label-set.js';
+import { chooseSource, nameStorage, readsStores, type LabelSource } from './label-source.js';
 import { LabelTable, NO_LABELS } from './label-table.js';
 import type { Labels } from '../util/labels.js';
 import {
-  probeBeforeHook,
   probeCarriedLabels,
-  probeContinuation,
   probeHookedContexts,
   probeTemporaryStorage,
   STORAGES_USE_HOOKS,
@@ -18,9 +17,6 @@ import {
 } from './probes.js';
 import type { NativeLabels } from '../addon/loader.js';
 import { threadSingleton } from '../util/thread-singleton.js';
-
-/** Where the signal handler finds the id of the running code; `'none'`: samples have no labels. */
-export type LabelSource = 'continuation' | 'label-word' | 'none';
 
 /** For `leaveContext`: the sampler was not told the id from before. */
 const UNTOLD = -1;
@@ -47,8 +43,8 @@ export class ActiveLabels {
   #hook: LabelWordHook | undefined;
   /** The addon's label word while it has to be written; else undefined. */
   #labelWord: Int32Array | undefined;
-  /** Whether the addon has read an id from the continuation; it still can after `disconnect`. */
-  #readsFrames = false;
+  /** Whether the addon can read ids from the stores; it still can after `disconnect`. */
+  #readsStores = false;
   readonly #carried = new CarriedIds();
   /** Whether an id has been stored in any async context; if not, none is looked up. */
   #hasStored = false;
@@ -141,18 +137,15 @@ export class ActiveLabels {
    * that carried them do so no longer. Where storages use hooks, call it only for a label.
    */
   carryBy(contexts: Contexts): boolean {
-    const native = this.#native;
-    if (!STORAGES_USE_HOOKS && (!this.#readsFrames || native?.findContextStorage === undefined)) {
-      return false;
-    }
+    if (STORAGES_USE_HOOKS && this.#source === undefined) this.#beginReading();
+    if (!STORAGES_USE_HOOKS && !this.#readsStores) return false;
+    const native = this.#readsStores ? this.#native : undefined;
     const canCarry = (key: symbol): boolean =>
-      STORAGES_USE_HOOKS
+      native === undefined
         ? probeHookedContexts(contexts)
-        : native !== undefined && probeCarriedLabels(native, key, contexts);
+        : probeCarriedLabels(native, key, contexts);
     if (!this.#carried.begin(contexts, canCarry)) return false;
-    if (STORAGES_USE_HOOKS && native !== undefined && this.#isConnected) {
-      this.#writeLabelWord(native, Math.max(this.told(), 0));
-    }
+    if (this.#source === 'label-word') this.#writeLabelWord(Math.max(this.told(), 0));
     return true;
   }
 
@@ -180,7 +173,7 @@ export class ActiveLabels {
    */
   carry(context: ContextObject, set: LabelSet | undefined): boolean {
     if (set === undefined) return this.#carried.idOf(context) === 0;
-    const reader = STORAGES_USE_HOOKS ? undefined : this.#native;
+    const reader = this.#readsStores ? this.#native : undefined;
     return this.#carried.put(context, this.#idOf(set), reader);
   }
 
@@ -226,9 +219,9 @@ export class ActiveLabels {
     this.#labelWord[0] = this.#table.isKnown(id) ? id : 0;
   }
 
-  /** Contexts carry ids no longer, where the sampler has to be told, because nobody tells it. */
+  /** Contexts carry ids no longer, where the sampler may have to be told, because nobody tells it. */
   stopCarrying(): void {
-    if (STORAGES_USE_HOOKS) this.#carried.forget();
+    if (!this.#readsStores) this.#carried.forget();
   }
 
   /**
@@ -311,17 +304,16 @@ export class ActiveLabels {
     this.disconnect();
     this.#table.connect(native.sampledLabels, native.labelCpuNanos);
     native.setLabelTable(this.#table.parts);
-    native.setLabelStorage(this.#storage ?? null);
     if (this.#native !== native) {
       this.#hook = undefined;
+      this.#readsStores = false;
       if (!STORAGES_USE_HOOKS) this.#carried.forget();
     }
     this.#native = native;
     this.#endedLabel = native.endedLabel;
     this.setEnded(this.ended);
     this.#isConnected = true;
-    if (this.#storage !== undefined) this.#beginReading(native, this.#storage);
-    else if (this.areCarried) this.#writeLabelWord(native);
+    if (this.#storage !== undefined || this.areCarried) this.#beginReading();
     else native.setLabelSource('label-word');
     return this.#source;
   }
@@ -358,19 +350,21 @@ export class ActiveLabels {
     this.#table.endCollect();
   }
 
-  #beginReading(native: NativeLabels, storage: AsyncLocalStorage<number>): void {
-    this.#source = this.#chooseSource(native, storage);
-    this.#readsFrames = this.#source === 'continuation';
-    if (this.#source === 'label-word') this.#writeLabelWord(native);
+  /** Lets the sampler read the ids, if it is connected; where storages use hooks, there is a label. */
+  #beginReading(): void {
+    if (this.#native === undefined || !this.#isConnected) return;
+    this.#source = chooseSource(this.#native, this.#storage, this.#carried);
+    this.#readsStores = readsStores(this.#source);
+    if (this.#source === 'label-word') this.#writeLabelWord();
   }
 
   #countChange(): void {
     this.changes = (this.changes + 1) | 0;
   }
 
-  #writeLabelWord(native: NativeLabels, id = this.currentId()): void {
-    this.#source = 'label-word';
-    native.setLabelSource('label-word');
+  #writeLabelWord(id = this.currentId()): void {
+    const native = this.#native;
+    if (native === undefined) return;
     this.#hook ??= new LabelWordHook(native.labelWord, () => this.currentId());
     // It runs after the hooks of a context manager that was made later.
     this.#hook.disable();
@@ -382,19 +376,6 @@ export class ActiveLabels {
   #tell(id: number): void {
     if (this.#labelWord === undefined) return;
     this.#labelWord[0] = id === 0 ? this.currentId() : id === NO_LABELS ? 0 : id;
-  }
-
-  #chooseSource(native: NativeLabels, storage: AsyncLocalStorage<number>): LabelSource {
-    if (probeContinuation(storage, native) && native.setLabelSource('continuation')) {
-      return 'continuation';
-    }
-    native.setLabelSource('label-word');
-    if (probeBeforeHook(storage)) return 'label-word';
-    warnOnce(
-      'label-source',
-      'samples will have no labels: the profiler cannot read label ids on this Node.js',
-    );
-    return 'none';
   }
 
   /** The id to store for no labels. */
@@ -424,10 +405,7 @@ export class ActiveLabels {
   #beginLabels(): AsyncLocalStorage<number> {
     const storage = new AsyncLocalStorage<number>();
     this.#storage = storage;
-    // Also while disconnected, as in #replaceStorage.
-    const native = this.#native;
-    native?.setLabelStorage(storage);
-    if (native !== undefined && this.#isConnected) this.#beginReading(native, storage);
+    this.#beginReading();
     return storage;
   }
 
@@ -441,11 +419,12 @@ export class ActiveLabels {
   #replaceStorage(): void {
     this.#table.nextHalf();
     this.#carried.takeAll();
+    this.#native?.forgetContexts?.();
     if (this.#labelWord !== undefined) this.#labelWord[0] = 0;
     if (this.#storage === undefined) return;
     this.#storage.disable();
     this.#storage = new AsyncLocalStorage<number>();
-    this.#native?.setLabelStorage(this.#storage);
+    if (this.#native !== undefined) nameStorage(this.#native, this.#storage);
   }
 }
 

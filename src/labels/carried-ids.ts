@@ -9,8 +9,13 @@ export class CarriedIds {
   #contexts: Contexts | undefined;
   /** The property of a context with its id, or `UNREADABLE`. */
   #key = Symbol('otelpyroscope.label-id');
-  /** Contexts that were asked about, and constructors of contexts that the addon was to learn. */
+  /** Contexts that were asked about. */
   #asked = new WeakSet<object>();
+
+  /** The property of a context with its id. */
+  get key(): symbol {
+    return this.#key;
+  }
 
   /** The contexts whose ids the sampler can learn; undefined: none. */
   get contexts(): Contexts | undefined {
@@ -58,25 +63,11 @@ export class CarriedIds {
     if (context[this.#key] === UNREADABLE) return false;
     try {
       context[this.#key] = id;
-      if (native === undefined || this.#canRead(native, context)) return true;
+      if (native === undefined || native.canReadContext?.(context) === true) return true;
       context[this.#key] = UNREADABLE;
     } catch {
       // It is frozen, or its class cannot be constructed.
     }
     return false;
-  }
-
-  /** Whether the addon can read ids of this context; lets it learn where others of its kind have them. */
-  #canRead(native: NativeLabels, context: ContextObject): boolean {
-    if (native.canReadContext?.(context) === true) return true;
-    const { constructor: make } = context as { constructor: unknown };
-    if (typeof make !== 'function' || this.#asked.has(make)) return false;
-    this.#asked.add(make);
-    const sample = Reflect.construct(make, []) as ContextObject;
-    sample[this.#key] = 0;
-    return (
-      native.learnContextShape?.(sample, this.#key) === true &&
-      native.canReadContext?.(context) === true
-    );
   }
 }

@@ -1,6 +1,7 @@
 /** Probes of how this Node.js and the addon treat label ids: versions and flags do not show it. */
 import { AsyncLocalStorage, AsyncResource, createHook } from 'node:async_hooks';
 import { PROBE_IDS } from './label-table.js';
+import { keyOfStore } from './async-resources.js';
 import type { NativeLabels } from '../addon/loader.js';
 
 /** A context of OpenTelemetry, as an object that carries the id of a label set under a symbol. */
@@ -26,20 +27,17 @@ function inContextSnapshot<T>(fn: () => T): T {
 }
 
 /**
- * Can the addon read the label id of `storage`, the one it was given, from the continuation?
+ * Can the addon read the label id of `storage`, whose key it was given, from the stores?
  *
  * Runs code under two ids, and under a second storage, and has the addon read the id there. `true`:
- * the signal handler reads label ids from the continuation. `false` (no AsyncContextFrame, or a
+ * the signal handler reads label ids from the context frame, or from the async resource. `false` (a
  * memory layout that the addon does not know): it reads them from the label word.
  */
-export function probeContinuation(
-  storage: AsyncLocalStorage<number>,
-  native: NativeLabels,
-): boolean {
+export function probeStores(storage: AsyncLocalStorage<number>, native: NativeLabels): boolean {
   return inContextSnapshot(() => {
     const [first, second] = PROBE_IDS;
     const other = new AsyncLocalStorage<object>();
-    const read = (): number => native.probeContinuationLabel();
+    const read = (): number => native.probeLabel();
     const isRead =
       storage.run(first, read) === first &&
       storage.run(second, read) === second &&
@@ -48,6 +46,13 @@ export function probeContinuation(
     other.disable();
     return isRead;
   });
+}
+
+/** Returns the key under which async contexts have the store of this storage; undefined: not found. */
+export function keyOfStorage(storage: AsyncLocalStorage<number>): object | symbol | undefined {
+  if (!STORAGES_USE_HOOKS) return storage;
+  const [id] = PROBE_IDS;
+  return inContextSnapshot(() => storage.run(id, () => keyOfStore(id)));
 }
 
 /**
@@ -62,7 +67,7 @@ export function probeContinuation(
 export const STORAGES_USE_HOOKS = '_enable' in AsyncLocalStorage.prototype;
 
 /**
- * Would `probeContinuation` probably succeed?
+ * Would `probeStores` probably succeed?
  *
  * Has the addon read one id from a temporary storage; only where storages use no hooks. `true`:
  * labels can be connected before the thread is sampled, at no cost. `false`: once it is sampled.
@@ -71,7 +76,7 @@ export function probeTemporaryStorage(native: NativeLabels): boolean {
   const storage = new AsyncLocalStorage<number>();
   const [id] = PROBE_IDS;
   native.setLabelStorage(storage);
-  const read = (): number => native.probeContinuationLabel();
+  const read = (): number => native.probeLabel();
   const isRead = inContextSnapshot(() => storage.run(id, read)) === id;
   storage.disable();
   native.setLabelStorage(null);
@@ -144,11 +149,18 @@ export function probeHookedContexts(contexts: Contexts): boolean {
   }
 }
 
+/** Lets the addon find the contexts, of which the active one is this. */
+function findContexts(native: NativeLabels, active: ContextObject, id: symbol): boolean {
+  if (!STORAGES_USE_HOOKS) return native.findContexts?.(active, id) === true;
+  const storage = keyOfStore(active);
+  return storage !== undefined && native.setContextKeys?.(storage, id) === true;
+}
+
 /**
  * Can the addon read the label id that a context of these carries under `key`?
  *
- * Has the addon find the storage of the active context and where a context has the property, and
- * then read the ids of two contexts, inside one another and outside as well. `true`: no storage of
+ * Has the addon find the storage of the active context, and then read the ids of two contexts, inside
+ * one another and outside as well. `true`: no storage of
  * ours is needed for the labels of contexts. `false`: their ids are put into our storage.
  */
 export function probeCarriedLabels(native: NativeLabels, key: symbol, contexts: Contexts): boolean {
@@ -158,17 +170,11 @@ export function probeCarriedLabels(native: NativeLabels, key: symbol, contexts: 
     context[key] = id;
     return context;
   };
-  const read = (): number => native.probeContinuationLabel();
+  const read = (): number => native.probeLabel();
   const probe = (): boolean => {
     const before = contexts.active();
     const sample = make(first);
-    const isFound = contexts.activate(
-      sample,
-      () =>
-        native.findContextStorage?.(sample) === true &&
-        native.learnContextShape?.(sample, key) === true,
-    );
-    if (!isFound) return false;
+    if (!contexts.activate(sample, () => findContexts(native, sample, key))) return false;
     const [one, two] = [make(first), make(second)];
     const readInside = (): boolean => {
       const inside = contexts.activate(one, read);

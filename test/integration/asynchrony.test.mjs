@@ -1,6 +1,7 @@
 /**
  * Every sample carries the labels of the task that used the CPU, over every kind of asynchrony,
- * where AsyncContextFrame keeps the labels and where an async_hooks hook does.
+ * where AsyncContextFrame keeps the labels, and where async_hooks do: with the stores of async
+ * resources read by the sampler, and with the label word written by a hook.
  */
 
 import assert from 'node:assert/strict';
@@ -9,6 +10,7 @@ import { assertLabels, canonical, checkLabels } from '../support/check-labels.mj
 import { readProfile } from '../support/read-profile.mjs';
 import { messageOf, runNode } from '../support/run-child.mjs';
 
+const REFUSE = fileURLToPath(new URL('../support/refuse-resources.cjs', import.meta.url));
 const FIXTURE = fileURLToPath(new URL('./fixtures/asynchrony/tasks.mjs', import.meta.url));
 /** 123 tasks of 50 ms: 6 s of CPU, 1,500 kernel ticks. */
 const SETTINGS = { budgetMicros: 50_000, hopMicros: 1_500, intervalMicros: 1_000 };
@@ -16,7 +18,7 @@ const TIMEOUT_MS = 90_000;
 /** So many standard deviations off is an error, not chance. */
 const SIGMAS = 6;
 
-for (const { title, flags, asyncContextFrame } of modes()) {
+for (const { title, flags, asyncContextFrame, usesHook } of modes()) {
   describe(`labels over asynchrony, ${title}`, function () {
     this.timeout(TIMEOUT_MS + 5_000);
 
@@ -38,6 +40,7 @@ for (const { title, flags, asyncContextFrame } of modes()) {
 
     it('are tested in the intended mode', () => {
       assert.equal(message.asyncContextFrame, asyncContextFrame);
+      assert.equal(message.usesHook, usesHook);
     });
 
     it('are tested in at least 32 async contexts over 20 kinds of asynchrony', () => {
@@ -109,19 +112,23 @@ for (const { title, flags, asyncContextFrame } of modes()) {
 
 /** The modes of the Node.js that runs the tests. */
 function modes() {
-  const major = Number.parseInt(process.versions.node, 10);
-  const frame = { title: 'AsyncContextFrame', asyncContextFrame: true };
-  const hook = { title: 'async_hooks', asyncContextFrame: false };
-  if (major < 22) return [{ ...hook, flags: [] }];
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  const frame = { title: 'AsyncContextFrame', asyncContextFrame: true, usesHook: false };
+  const resources = { title: 'async resources', asyncContextFrame: false, usesHook: false };
+  const hook = { title: 'async hook', asyncContextFrame: false, usesHook: true };
   if (major < 24) {
+    const later = { ...frame, flags: ['--experimental-async-context-frame'] };
     return [
-      { ...hook, flags: [] },
-      { ...frame, flags: ['--experimental-async-context-frame'] },
+      { ...resources, flags: [] },
+      { ...hook, flags: ['--require', REFUSE] },
+      ...(major < 22 ? [] : [later]),
     ];
   }
+  // There stores are no properties of the resources themselves since 24.20.
+  const without = major > 24 || minor >= 20 ? hook : resources;
   return [
     { ...frame, flags: [] },
-    { ...hook, flags: ['--no-async-context-frame'] },
+    { ...without, flags: ['--no-async-context-frame'] },
   ];
 }
 

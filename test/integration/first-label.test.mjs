@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { messageOf, runCode, runNode } from '../support/run-child.mjs';
 
 const PROGRAM = fileURLToPath(new URL('fixtures/asynchrony/first-label.cjs', import.meta.url));
+const REFUSE = fileURLToPath(new URL('../support/refuse-resources.cjs', import.meta.url));
 /** Labels, then breaks AsyncLocalStorage for some callbacks, as a tool's hook may. */
 const BROKEN_STORAGE = `
   const { AsyncLocalStorage } = require('node:async_hooks');
@@ -36,6 +37,8 @@ describe('The first label of a thread', function () {
   const kinds = [{ title: 'as Node.js starts', flags: [] }];
   if (major >= 24) {
     kinds.push({ title: 'without AsyncContextFrame', flags: ['--no-async-context-frame'] });
+  } else {
+    kinds.push({ title: 'with an async hook', flags: ['--require', REFUSE] });
   }
   for (const { title, flags } of kinds) {
     it(`is right, and the program keeps its stores before it: ${title}`, async () => {
@@ -59,7 +62,7 @@ describe('The first label of a thread', function () {
   }
 
   it('does not end the process where a tool breaks AsyncLocalStorage', async () => {
-    const flags = major >= 24 ? ['--no-async-context-frame'] : [];
+    const flags = ['--require', REFUSE, ...(major >= 24 ? ['--no-async-context-frame'] : [])];
     const warnings = await messageOf(runCode(BROKEN_STORAGE, { flags }));
     assert.match(warnings.join('\n'), /sampled without labels: AsyncLocalStorage threw/);
   });

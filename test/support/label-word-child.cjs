@@ -12,7 +12,7 @@ const native = {
   labelCpuNanos: () => new Float64Array(LABEL_TABLE_SIZE),
   setLabelTable: () => undefined,
   setLabelStorage: () => undefined,
-  probeContinuationLabel: () => 0,
+  probeLabel: () => 0,
   setLabelSource: (source) => source === 'label-word',
 };
 labels.connect(native);

@@ -1,6 +1,11 @@
 /** The current labels and the two sources from which a sampler reads them, with a fake addon. */
 import assert from 'node:assert/strict';
-import { AsyncLocalStorage, AsyncResource, createHook } from 'node:async_hooks';
+import {
+  AsyncLocalStorage,
+  AsyncResource,
+  createHook,
+  executionAsyncResource,
+} from 'node:async_hooks';
 import { execFileSync } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { createRequire } from 'node:module';
@@ -26,8 +31,14 @@ const hasContextFrame = (() => {
 
 const setOf = (name) => createLabelSet(undefined, createUserLabels(['name'], [name]));
 
-/** The addon's part for labels; `continuation`: whether it can read the storage itself. */
-function fakeNative({ continuation = false, refused = false } = {}) {
+/** The stores that the addon can read, if any: in context frames, or in async resources. */
+const STORES = hasContextFrame ? 'continuation' : 'async-resource';
+
+/** Returns the store of the running code under the key that the addon was given. */
+const storeOf = (key) => (typeof key === 'symbol' ? executionAsyncResource()[key] : key.getStore());
+
+/** The addon's part for labels; `stores`: whether it can read them. */
+function fakeNative({ stores = false, refused = false } = {}) {
   return {
     labelWord: new Int32Array(1),
     sampledLabels: new Uint8Array(LABEL_TABLE_SIZE),
@@ -38,11 +49,12 @@ function fakeNative({ continuation = false, refused = false } = {}) {
     setLabelStorage(storage) {
       this.storage = storage;
     },
-    probeContinuationLabel() {
-      return continuation ? (this.storage.getStore() ?? 0) : 0;
+    learnResources: () => stores,
+    probeLabel() {
+      return stores ? (storeOf(this.storage) ?? 0) : 0;
     },
     setLabelSource(source) {
-      if (source === 'continuation' && refused) return false;
+      if (source === STORES && refused) return false;
       this.source = source;
       return true;
     },
@@ -189,24 +201,24 @@ describe('ActiveLabels', () => {
       setOf('next'),
       () => {
         assert.notEqual(native.storage, before);
-        assert.equal(native.storage.getStore(), 0x4000_0000);
+        assert.equal(storeOf(native.storage), 0x4000_0000);
       },
       undefined,
       [],
     );
   });
 
-  it('has its ids read from the continuation if the addon can, and writes no label word then', async () => {
+  it('has its ids read from the stores if the addon can, and writes no label word then', async () => {
     const labels = new ActiveLabels();
-    const native = fakeNative({ continuation: true });
+    const native = fakeNative({ stores: true });
     labels.run(setOf('first'), () => 0, undefined, []);
-    assert.equal(labels.connect(native), 'continuation');
-    assert.equal(native.source, 'continuation');
+    assert.equal(labels.connect(native), STORES);
+    assert.equal(native.source, STORES);
     await labels.run(
       setOf('a'),
       async () => {
         await sleep(1);
-        assert.equal(native.probeContinuationLabel(), labels.currentId());
+        assert.equal(native.probeLabel(), labels.currentId());
         assert.equal(native.labelWord[0], 0);
       },
       undefined,
@@ -217,24 +229,24 @@ describe('ActiveLabels', () => {
 
   it('probes with ids that no set ever has, and leaves none of them current', () => {
     const labels = new ActiveLabels();
-    const native = fakeNative({ continuation: true });
+    const native = fakeNative({ stores: true });
     const seen = [];
-    const probe = native.probeContinuationLabel;
-    native.probeContinuationLabel = function () {
-      seen.push(this.storage.getStore());
+    const probe = native.probeLabel;
+    native.probeLabel = function () {
+      seen.push(storeOf(this.storage));
       return probe.call(this);
     };
     labels.run(setOf('first'), () => 0, undefined, []);
     labels.connect(native);
     assert.deepEqual([...new Set(seen)].sort(), [...PROBE_IDS]);
-    assert.equal(native.storage.getStore() ?? 0, 0);
+    assert.equal(storeOf(native.storage) ?? 0, 0);
     labels.disconnect();
   });
 
   it('falls back to the label word, or to no labels, if the probe fails or the addon refuses', () => {
-    const stuck = fakeNative({ continuation: true });
-    stuck.probeContinuationLabel = () => PROBE_IDS[0];
-    const refused = fakeNative({ continuation: true, refused: true });
+    const stuck = fakeNative({ stores: true });
+    stuck.probeLabel = () => PROBE_IDS[0];
+    const refused = fakeNative({ stores: true, refused: true });
     for (const native of [fakeNative(), stuck, refused]) {
       const labels = new ActiveLabels();
       labels.run(setOf('first'), () => 0, undefined, []);
