@@ -36,7 +36,10 @@ const rows = Array.from({ length: 100 }, (_, i) => ({ id: i, name: `item ${i}`, 
 
 function query(span) {
   span.setAttribute('rows', rows.length);
-  const found = rows.filter(({ id }) => id % 3 === 0).map((row) => ({ ...row, at: Date.now() }));
+  // Not `{ ...row, at }`: for that, Node.js 20 leaves its inline caches, now quickly and now slowly.
+  const found = rows
+    .filter(({ id }) => id % 3 === 0)
+    .map(({ id, name, price }) => ({ id, name, price, at: Date.now() }));
   span.end();
   return JSON.stringify(found);
 }

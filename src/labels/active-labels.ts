@@ -226,13 +226,12 @@ export class ActiveLabels {
 
   /**
    * Lets no labels be current, without storing that, until the call of `with` that runs returns:
-   * asynchronous work that begins in it has the labels of its context. Returns false where no such
-   * call runs, or the sampler would not see it.
+   * asynchronous work that begins in it has the labels of its context. `id` is the current one. Returns
+   * false where it is not that of such a call's context, or the sampler would not see it.
    */
-  endInCall(): boolean {
-    const id = this.innermost;
-    if (id === 0 || id !== this.#carried.activeId()) return false;
-    if (this.storedId() !== 0) return false;
+  endInCall(id: number): boolean {
+    // Where none is stored, the current id is that of the active context.
+    if (id === 0 || id !== this.innermost || this.storedId() !== 0) return false;
     if (!STORAGES_USE_HOOKS && this.#endedLabel === undefined) return false;
     this.setEnded(id);
     this.#tell(NO_LABELS);

@@ -254,14 +254,15 @@ export function onSpanEnd(span: LabelledSpan): void {
     if (set === undefined || set.ended || !isOwner(span, set)) return;
     endDetails(span, set, set.trace?.root);
     endDetails(span, set, set.trace?.named);
-    const current = activeLabels.current();
+    const currentId = activeLabels.currentId();
+    const current = activeLabels.get(currentId);
     activeLabels.release(set);
     keepOptionsOnly(span, set);
     const parent = set.parent;
     set.parent = undefined;
     if (current === undefined || current.base !== set) return;
     const leavesNone = parent === undefined && current.user === undefined;
-    if (leavesNone && span.kind === SERVER && activeLabels.endInCall()) return;
+    if (leavesNone && span.kind === SERVER && activeLabels.endInCall(currentId)) return;
     activeLabels.enter(
       parent === undefined ? userOnly(current.user) : withUserLabels(parent, current.user),
     );

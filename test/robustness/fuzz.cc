@@ -333,6 +333,7 @@ class Heap {
         table - 1 + at().hash_map_data + 2 * at().hash_map_bucket_bytes;
     Word(entry, function);
     Smi(entry + at().hash_map_value, 42);
+    BuildProperties(map_of(1060), map_of(1060), array_map);
   }
 
   // Some words become others: any, small ones, objects of the heap.
@@ -377,9 +378,52 @@ class Heap {
   uintptr_t baseline_code = 0;
   uintptr_t baseline = 0;
   uintptr_t js_map = 0;
+  uintptr_t name = 0;
+  uintptr_t object = 0;
+  uintptr_t hashed = 0;
 
  private:
   static const Layout& at() { return layout(); }
+  // Two objects with properties under `function` and `name`: with a place in it
+  // and one in a property array, and with a hash table.
+  void BuildProperties(uintptr_t map, uintptr_t hashed_map,
+                       uintptr_t array_map) {
+    name = New(array_map, 24);
+    Int(name - 1 + at().name_hash, 2 << v8_layout::kNameHashShift);
+    *reinterpret_cast<uint8_t*>(map - 1 + at().map_properties_start) = 3;
+    *reinterpret_cast<uint8_t*>(map - 1 + at().map_instance_words) = 4;
+    Int(map - 1 + at().map_flags, 2 << v8_layout::kMapDescriptorsShift);
+    const uintptr_t descriptors =
+        New(array_map, at().descriptors_data + 2 * v8_layout::kDescriptorBytes);
+    Word(map - 1 + at().map_descriptors, descriptors);
+    const uintptr_t first = descriptors - 1 + at().descriptors_data;
+    const uintptr_t second = first + v8_layout::kDescriptorBytes;
+    Word(first, function);
+    Smi(first + v8_layout::kDescriptorDetails, 0);
+    Word(second, name);
+    Smi(second + v8_layout::kDescriptorDetails,
+        1 << v8_layout::kDetailsFieldShift);
+    const uintptr_t array = New(array_map, at().array_data + 8);
+    Smi(array - 1 + at().property_array_length, 1);
+    Smi(array - 1 + at().array_data, 44);
+    object = New(map, 32);
+    Word(object - 1 + at().object_properties, array);
+    Smi(object - 1 + 24, 43);
+
+    const size_t words =
+        v8_layout::kDictionaryFirst + 4 * v8_layout::kDictionaryEntry;
+    const uintptr_t table = New(array_map, at().array_data + 8 * words);
+    const uintptr_t data = table - 1 + at().array_data;
+    Smi(table - 1 + at().array_length, words);
+    Smi(data + 8 * v8_layout::kDictionaryCapacity, 4);
+    const size_t entry =
+        v8_layout::kDictionaryFirst + 2 * v8_layout::kDictionaryEntry;
+    Word(data + 8 * entry, name);
+    Smi(data + 8 * (entry + 1), 45);
+    Int(hashed_map - 1 + at().map_flags, v8_layout::kMapHasDictionary);
+    hashed = New(hashed_map, 32);
+    Word(hashed - 1 + at().object_properties, table);
+  }
   // A tagged object of so many bytes.
   uintptr_t Allocate(size_t bytes) {
     const uintptr_t address = next_;
@@ -433,6 +477,15 @@ class Heap {
   uintptr_t one_byte_map_ = 0;
 };
 
+// Returns the small integer under `heap->name`, or 0.
+uint64_t ReadNamed(const Heap& heap, uintptr_t object) {
+  Property properties[] = {{heap.function, 0}, {heap.name, 0}, {0, 0}};
+  ReadProperties<SafeMemory>(object, properties, 3);
+  Require(properties[2].value == 0);
+  const uintptr_t value = properties[1].value;
+  return IsSmi(value) ? value >> v8_layout::kSmiShift : 0;
+}
+
 void FuzzHeap(Input input) {
   static Heap* const heap = new Heap;
   static SafeMemory::Cache* const cache = new SafeMemory::Cache;
@@ -451,6 +504,8 @@ void FuzzHeap(Input input) {
     Require(CodeReader::FunctionOf(heap->function).literal_id == 3);
     Require(FindNumber<SafeMemory>(heap->js_map, heap->function,
                                    InstanceTypes::OfThisV8().js_map) == 42);
+    Require(ReadNamed(*heap, heap->object) == 44);
+    Require(ReadNamed(*heap, heap->hashed) == 45);
     FoundCode found;
     uintptr_t shared = 0;
     Require(CodeObject::Find(heap->optimized + 100, &found));
@@ -496,9 +551,9 @@ void FuzzHeap(Input input) {
     }
   }
   for (const uintptr_t address :
-       {heap->function, heap->js_map, heap->optimized_code, heap->shared,
-        heap->joined_name, heap->regexp, heap->bytecode_array,
-        static_cast<uintptr_t>(input.Number(8)),
+       {heap->function, heap->js_map, heap->object, heap->hashed,
+        heap->optimized_code, heap->shared, heap->joined_name, heap->regexp,
+        heap->bytecode_array, static_cast<uintptr_t>(input.Number(8)),
         heap->begin() + input.Below(Heap::kBytes)}) {
     Use(CodeReader::FunctionOf(address).key());
     Use(CodeObject::Of(address, size));
@@ -525,6 +580,7 @@ void FuzzHeap(Input input) {
     Use(heap::ReadBytes(address, &bytes));
     Use(FindNumber<SafeMemory>(address, heap->function,
                                InstanceTypes::OfThisV8().js_map));
+    Use(ReadNamed(*heap, address));
     Use(static_cast<uint64_t>(CodeReader::BytecodeOffset(
         address, input.Number(8), heap->bytecode_start, heap->bytecode_size)));
   }
