@@ -224,6 +224,13 @@ export class ActiveLabels {
     if (!this.#readsStores) this.#carried.forget();
   }
 
+  /** The contexts have no ids any more, for the sampler as well. */
+  forgetContexts(): void {
+    this.#carried.forget();
+    this.#native?.forgetContexts?.();
+    this.#tell(0);
+  }
+
   /**
    * Lets no labels be current, without storing that, until the call of `with` that runs returns:
    * asynchronous work that begins in it has the labels of its context. `id` is the current one. Returns

@@ -10,8 +10,8 @@ import { restoringToken } from './restoring-token.js';
 import { labelSetOf } from './span-labels.js';
 
 const PATCHED = Symbol.for('otelpyroscope.context-manager.v1');
-/** The methods that `patch` replaces. */
-const METHODS = ['with', 'attach', 'bind'] as const;
+/** The methods that `patch` may replace. */
+const METHODS = ['with', 'attach', 'bind', 'disable'] as const;
 
 interface Manager extends ContextManager {
   [PATCHED]?: true;
@@ -55,6 +55,7 @@ function patch(manager: Manager): void {
   patchWith(manager, contexts);
   if (typeof manager.attach === 'function') patchAttach(manager, manager.attach, contexts);
   if (!bindCallsWith(manager)) patchBind(manager);
+  if (STORAGES_USE_HOOKS && manager.disable !== undefined) patchDisable(manager, manager.disable);
   const patched = METHODS.map((name) => manager[name]);
   patches.set(manager, () => {
     if (METHODS.some((name, index) => manager[name] !== patched[index])) return false;
@@ -199,6 +200,14 @@ function patchBind(manager: Manager): void {
     };
     Object.defineProperty(labelled, 'length', { configurable: true, value: bound.length });
     return labelled as T;
+  };
+}
+
+/** Where storages use hooks, one that is disabled leaves its stores in the async resources. */
+function patchDisable(manager: Manager, original: () => unknown): void {
+  manager.disable = function (this: Manager) {
+    if (this === manager) activeLabels.forgetContexts();
+    return original.call(this);
   };
 }
 

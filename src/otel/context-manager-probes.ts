@@ -13,6 +13,7 @@ export interface ContextManager {
   with: (context: Context, fn: unknown, thisArg?: unknown, ...args: unknown[]) => unknown;
   bind: <T>(context: Context, target: T) => T;
   attach?: (context: Context) => Token;
+  disable?: () => unknown;
 }
 
 /**

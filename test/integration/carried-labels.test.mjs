@@ -303,6 +303,20 @@ describe('labels of a context', function () {
     });
   });
 
+  it('are none once the context manager is disabled', async () => {
+    const given = trace.setSpan(ROOT_CONTEXT, start('one'));
+    await assertLabels({ one: 'one', none: '' }, async () => {
+      let later;
+      context.with(given, () => {
+        burn('one');
+        later = sleep(5).then(() => burn('none'));
+        context.disable();
+        burn('none');
+      });
+      await later;
+    });
+  });
+
   it('are carried, and not stored', async () => {
     const given = trace.setSpan(ROOT_CONTEXT, start('one'));
     assert.equal(await countStores(() => context.with(given, () => 0)), 0);
