@@ -13,6 +13,7 @@
       'native/addon/addon.cc',
       'native/addon/batch_arrays.cc',
       'native/addon/js_values.cc',
+      'native/addon/label_functions.cc',
       'native/base/safe_memory.cc',
       'native/code/code_anchor.cc',
       'native/code/code_map.cc',

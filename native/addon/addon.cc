@@ -20,6 +20,7 @@
 
 #include "addon/batch_arrays.h"
 #include "addon/js_values.h"
+#include "addon/label_functions.h"
 #include "code/source_map_texts.h"
 #include "handler/ending_signal.h"
 #include "sampler/sampler.h"
@@ -51,69 +52,9 @@ Sampler* SamplerOf(const Napi::CallbackInfo& info) {
   return ThreadOf(info)->sampler();
 }
 
-void SetLabelStorage(const Napi::CallbackInfo& info) {
-  ContextLabel* context = SamplerOf(info)->context_label();
-  if (info[0].IsNull()) {
-    context->ForgetStorage();
-  } else {
-    context->SetStorage(v8::Isolate::GetCurrent(), ToV8(info[0]));
-  }
-}
-
 void SetLabelTable(const Napi::CallbackInfo& info) {
   ThreadOf(info)->label_reader()->SetTable(v8::Isolate::GetCurrent(),
                                            ToV8(info[0]).As<v8::Object>());
-}
-
-Napi::Value LabelCpuNanos(const Napi::CallbackInfo& info) {
-  return Napi::Float64Array::New(
-      info.Env(), SampledLabels::kSize,
-      Napi::ArrayBuffer::New(info.Env(),
-                             SamplerOf(info)->sampled_labels()->cpu_ns(),
-                             SampledLabels::kSize * sizeof(double)),
-      0);
-}
-
-Napi::Value ProbeLabel(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), SamplerOf(info)->context_label()->Probe(
-                                           v8::Isolate::GetCurrent()));
-}
-
-Napi::Value FindContexts(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(
-      info.Env(), SamplerOf(info)->context_label()->FindContexts(
-                      v8::Isolate::GetCurrent(), ToV8(info[0]).As<v8::Object>(),
-                      ToV8(info[1]).As<v8::Name>()));
-}
-
-Napi::Value SetContextKeys(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(
-      info.Env(), SamplerOf(info)->context_label()->carried()->SetKeys(
-                      v8::Isolate::GetCurrent(), ToV8(info[0]),
-                      ToV8(info[1]).As<v8::Name>()));
-}
-
-void ForgetContexts(const Napi::CallbackInfo& info) {
-  SamplerOf(info)->context_label()->carried()->Forget();
-}
-
-Napi::Value LearnResources(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(
-      info.Env(), SamplerOf(info)->context_label()->resource()->Learn(
-                      v8::Isolate::GetCurrent(), ToV8(info[0]).As<v8::Object>(),
-                      ToV8(info[1]).As<v8::Symbol>()));
-}
-
-void LearnOutermostResource(const Napi::CallbackInfo& info) {
-  SamplerOf(info)->context_label()->resource()->LearnOutermost(
-      v8::Isolate::GetCurrent(), ToV8(info[0]).As<v8::Object>());
-}
-
-Napi::Value SetLabelSource(const Napi::CallbackInfo& info) {
-  const bool is_word = info[0].As<Napi::String>().Utf8Value() == "label-word";
-  return Napi::Boolean::New(info.Env(), SamplerOf(info)->SetLabelSource(
-                                            is_word ? LabelSource::kLabelWord
-                                                    : LabelSource::kStores));
 }
 
 Napi::Value JoinOrLeaveSession(const Napi::CallbackInfo& info) {
@@ -318,12 +259,6 @@ void PauseTimerAtExecve(v8::Isolate* isolate) {
       isolate);
 }
 
-// The memory belongs to the sampler, which is never freed: no finalizer.
-Napi::Int32Array ArrayOver(Napi::Env env, LabelWord* word) {
-  return Napi::Int32Array::New(
-      env, 1, Napi::ArrayBuffer::New(env, word->address(), sizeof(int32_t)), 0);
-}
-
 // open(name, wake, clone) returns an object with the functions of this thread,
 // or undefined if 1,024 threads have one already. Called once for each
 // environment.
@@ -348,21 +283,11 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   PauseTimerAtExecve(v8::Isolate::GetCurrent());
   napi_add_async_cleanup_hook(env, OnEnvironmentEnd, environment, nullptr);
 
-  Sampler* sampler = environment->thread->sampler();
   Napi::Object binding = Napi::Object::New(env);
   const auto add = [&](const char* name, auto function) {
     binding[name] = Napi::Function::New(env, function, name, environment);
   };
-  add("setLabelStorage", SetLabelStorage);
   add("setLabelTable", SetLabelTable);
-  add("labelCpuNanos", LabelCpuNanos);
-  add("probeLabel", ProbeLabel);
-  add("setLabelSource", SetLabelSource);
-  add("findContexts", FindContexts);
-  add("setContextKeys", SetContextKeys);
-  add("forgetContexts", ForgetContexts);
-  add("learnResources", LearnResources);
-  add("learnOutermostResource", LearnOutermostResource);
   add("joinOrLeaveSession", JoinOrLeaveSession);
   add("forget", Forget);
   add("openWindow", OpenWindow);
@@ -375,20 +300,7 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   add("beginFlush", BeginFlush);
   add("endFlush", EndFlush);
   add("metrics", Metrics);
-  v8::Local<v8::Function> can_read_context;
-  if (sampler->context_label()
-          ->NewCanReadContext(v8::Isolate::GetCurrent())
-          .ToLocal(&can_read_context)) {
-    binding["canReadContext"] = FromV8(env, can_read_context);
-  }
-  binding["labelWord"] = ArrayOver(env, sampler->label_word());
-  binding["endedLabel"] =
-      ArrayOver(env, sampler->context_label()->carried()->ended());
-  binding["sampledLabels"] = Napi::Uint8Array::New(
-      env, SampledLabels::kSize,
-      Napi::ArrayBuffer::New(env, sampler->sampled_labels()->marks(),
-                             SampledLabels::kSize),
-      0);
+  AddLabelFunctions(env, environment->thread->sampler(), binding);
   return binding;
 }
 
