@@ -25,9 +25,9 @@ const SLICES = 12;
 const CONNECTIONS = 10;
 const SAMPLE_MS = 20;
 /**
- * The new space has the size from the start that it has in a service with more code. And V8 does not
- * put what a literal of the SDK makes into the old space, which it decides by what the first
- * collections happen to find, and keeps to: 10 µs a request between two variants, of 62.
+ * The new space has the size from the start that it has in a service with more code. V8 would put what
+ * some literals of the SDK make into the old space, and decide once in a process which ones, by what the
+ * first collections happen to find: 10 µs of 62 a request between two variants.
  */
 const FLAGS = ['--min-semi-space-size=16', '--no-allocation-site-pretenuring'];
 /** Microseconds of CPU that a request may cost more than without the package. */

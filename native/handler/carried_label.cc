@@ -25,7 +25,7 @@ void CarriedLabel::Forget() {
 bool CarriedLabel::CanRead(v8::Local<v8::Object> context) const {
   Property property{AddressOf(id_), 0};
   ReadProperties<PlainReader>(ObjectOf(context), &property, 1);
-  return property.value != 0 && IsSmi(property.value);
+  return LabelIdIn(property.value) != 0;
 }
 
 }  // namespace otelpyroscope

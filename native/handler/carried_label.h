@@ -54,11 +54,7 @@ class CarriedLabel {
  private:
   template <typename T>
   SIGNAL_SAFE uintptr_t AddressOf(const v8::Global<T>& key) const noexcept {
-    uintptr_t object = 0;
-    if (has_keys_.load(std::memory_order_relaxed)) {
-      PlainReader::Read(HandleLocation(key), &object);
-    }
-    return object;
+    return has_keys_.load(std::memory_order_relaxed) ? ObjectIn(key) : 0;
   }
 
   v8::Global<v8::Value> storage_;
@@ -73,9 +69,8 @@ template <typename Reader>
 SIGNAL_SAFE uint32_t CarriedLabel::Read(uintptr_t object) const noexcept {
   Property property{AddressOf(id_), 0};
   ReadProperties<Reader>(object, &property, 1);
-  const uint64_t id = property.value >> v8_layout::kSmiShift;
-  if (!IsSmi(property.value) || id > INT32_MAX || id == ended_.Load()) return 0;
-  return static_cast<uint32_t>(id);
+  const uint32_t id = LabelIdIn(property.value);
+  return id == ended_.Load() ? 0 : id;
 }
 
 }  // namespace otelpyroscope

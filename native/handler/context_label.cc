@@ -84,11 +84,9 @@ SIGNAL_SAFE Stores FindStores(uintptr_t map, uintptr_t number_key,
     uintptr_t key = 0;
     if (!Reader::Read(entry, &key) || key == 0) return stores;
     if (key == number_key) {
-      uint64_t value = 0;
-      if (ReadSmi<Reader>(entry + at.hash_map_value, &value) &&
-          value <= INT32_MAX) {
-        stores.number = value;
-      }
+      uintptr_t value = 0;
+      Reader::Read(entry + at.hash_map_value, &value);
+      stores.number = LabelIdIn(value);
     } else if (key == object_key) {
       Reader::Read(entry + at.hash_map_value, &stores.object);
     }
@@ -111,9 +109,7 @@ SIGNAL_SAFE Stores FindStores(const RunningResource& resource,
                               uintptr_t object_key) noexcept {
   Property properties[] = {{number_key, 0}, {object_key, 0}};
   resource.Read<Reader>(properties, 2);
-  const uint64_t number = properties[0].value >> kSmiShift;
-  const bool is_number = IsSmi(properties[0].value) && number <= INT32_MAX;
-  return {is_number ? number : 0, properties[1].value};
+  return {LabelIdIn(properties[0].value), properties[1].value};
 }
 
 v8::Local<v8::Value> RunningFrame(v8::Isolate* isolate) {
@@ -224,10 +220,8 @@ bool ContextLabel::FindContexts(v8::Isolate* isolate,
 template <typename Reader>
 SIGNAL_SAFE uint32_t ContextLabel::Find(v8::Isolate* isolate,
                                         uint16_t map_type) const noexcept {
-  uintptr_t key = 0;
-  if (has_storage_.load(std::memory_order_relaxed)) {
-    PlainReader::Read(HandleLocation(storage_), &key);
-  }
+  const uintptr_t key =
+      has_storage_.load(std::memory_order_relaxed) ? ObjectIn(storage_) : 0;
   Stores stores;
   if (resource_.usable()) {
     stores = FindStores<Reader>(resource_, key, carried_.storage());

@@ -38,6 +38,20 @@ SIGNAL_SAFE uintptr_t HandleLocation(const v8::Global<T>& handle) noexcept {
   return location;
 }
 
+// Returns the object of a handle that is not empty.
+template <typename T>
+SIGNAL_SAFE uintptr_t ObjectIn(const v8::Global<T>& handle) noexcept {
+  uintptr_t object = 0;
+  PlainReader::Read(HandleLocation(handle), &object);
+  return object;
+}
+
+// Returns the label id that a word is, as a small integer; 0 if it is none.
+SIGNAL_SAFE inline uint32_t LabelIdIn(uintptr_t word) noexcept {
+  const uint64_t number = word >> v8_layout::kSmiShift;
+  return IsSmi(word) && number <= INT32_MAX ? static_cast<uint32_t>(number) : 0;
+}
+
 // Reads the map of an object, its hidden class.
 template <typename Reader>
 SIGNAL_SAFE bool ReadMap(uintptr_t object, uintptr_t* map) noexcept {

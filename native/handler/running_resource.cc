@@ -35,19 +35,12 @@ bool RunningResource::Learn(v8::Isolate* isolate, Local<Object> resource,
   const Local<Object> inner = Object::New(isolate);
   undefined_ = ObjectOf(v8::Undefined(isolate).As<v8::Value>());
   uintptr_t elements = 0;
+  uint64_t depth = 0;
   if (environment == 0 ||
       !heap::ReadWord(ObjectOf(v8::Array::New(isolate, 1)),
                       v8_layout::layout().object_elements, &elements) ||
       !heap::ReadElement(elements, 0, &hole_) ||
-      !FindArray(environment, ObjectOf(resource))) {
-    return false;
-  }
-  uintptr_t location = 0;
-  uintptr_t array = 0;
-  uint64_t depth = 0;
-  if (!SafeMemory::Read(array_, &location) ||
-      !SafeMemory::Read(location, &array) ||
-      !heap::ReadSmi(array, v8_layout::layout().js_array_length, &depth)) {
+      !FindArray(environment, ObjectOf(resource), &depth)) {
     return false;
   }
   const auto index = static_cast<uint32_t>(depth);
@@ -90,28 +83,29 @@ void RunningResource::Forget() {
 }
 
 // Whether the handle at `place` refers to an array whose last element is this.
-bool RunningResource::IsArrayOf(uintptr_t place, uintptr_t resource) const {
-  uintptr_t location = 0;
+bool RunningResource::IsArrayOf(uintptr_t place, uintptr_t resource,
+                                uint64_t* length) {
   uintptr_t array = 0;
-  uint64_t length = 0;
   uintptr_t last = 0;
   static const uint16_t type = InstanceTypes::OfThisV8().js_array;
-  return SafeMemory::Read(place, &location) &&
-         location % sizeof(uintptr_t) == 0 &&
-         SafeMemory::Read(location, &array) &&
-         heap::InstanceType(array) == type &&
-         heap::ReadSmi(array, v8_layout::layout().js_array_length, &length) &&
-         length != 0 && ReadArray<SafeMemory>(place, length - 1, &last) &&
+  return FindObject<SafeMemory>(place, &array) &&
+         heap::InstanceType(array + v8_layout::kHeapObjectTag) == type &&
+         ReadSmi<SafeMemory>(array + v8_layout::layout().js_array_length,
+                             length) &&
+         *length != 0 && ReadArray<SafeMemory>(place, *length - 1, &last) &&
          last == resource;
 }
 
-bool RunningResource::FindArray(uintptr_t environment, uintptr_t resource) {
+bool RunningResource::FindArray(uintptr_t environment, uintptr_t resource,
+                                uint64_t* length) {
   array_ = 0;
+  uint64_t found = 0;
   for (size_t offset = 0; offset < kEnvironmentBytes;
        offset += sizeof(uintptr_t)) {
-    if (!IsArrayOf(environment + offset, resource)) continue;
+    if (!IsArrayOf(environment + offset, resource, &found)) continue;
     if (array_ != 0) return false;
     array_ = environment + offset;
+    *length = found;
   }
   return array_ != 0;
 }

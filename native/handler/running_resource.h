@@ -58,21 +58,25 @@ class RunningResource {
  private:
   // The index of `kStackLength` in `fields_`.
   static constexpr size_t kStackLength = 7;
-  static constexpr size_t kMaxProperties = 2;
 
   // Finds the places in the environment's memory. `resource` is the running
   // one; `inner` is entered by C++ for a while.
-  bool FindArray(uintptr_t environment, uintptr_t resource);
+  bool FindArray(uintptr_t environment, uintptr_t resource, uint64_t* length);
   std::vector<uintptr_t> FindNumbers(uintptr_t environment,
                                      uint32_t number) const;
   bool FindHandles(uint32_t index, uintptr_t inner);
-  bool IsArrayOf(uintptr_t place, uintptr_t resource) const;
+  static bool IsArrayOf(uintptr_t place, uintptr_t resource, uint64_t* length);
 
   SIGNAL_SAFE uint32_t Depth() const noexcept {
     uint32_t depth = 0;
     PlainReader::Read(depth_, &depth);
     return depth;
   }
+  // Finds the array, without its tag, that the handle at `place` refers to.
+  template <typename Reader>
+  SIGNAL_SAFE static bool FindObject(uintptr_t place,
+                                     uintptr_t* array) noexcept;
+  // Reads an element of that array.
   template <typename Reader>
   SIGNAL_SAFE static bool ReadArray(uintptr_t place, uint64_t index,
                                     uintptr_t* resource) noexcept;
@@ -106,23 +110,29 @@ class RunningResource {
   std::atomic<bool> has_outermost_{false};
 };
 
-// Reads an element of the array that the handle at `place` refers to.
+template <typename Reader>
+SIGNAL_SAFE bool RunningResource::FindObject(uintptr_t place,
+                                             uintptr_t* array) noexcept {
+  uintptr_t location = 0;
+  if (!Reader::Read(place, &location) || location == 0 ||
+      location % sizeof(uintptr_t) != 0 || !Reader::Read(location, array) ||
+      !v8_layout::MayBeObject(*array)) {
+    return false;
+  }
+  *array -= v8_layout::kHeapObjectTag;
+  return true;
+}
+
 template <typename Reader>
 SIGNAL_SAFE bool RunningResource::ReadArray(uintptr_t place, uint64_t index,
                                             uintptr_t* resource) noexcept {
   const v8_layout::Layout& at = v8_layout::layout();
-  uintptr_t location = 0;
   uintptr_t array = 0;
   uintptr_t elements = 0;
   uint64_t used = 0;
   uint64_t room = 0;
-  if (!Reader::Read(place, &location) || location == 0 ||
-      location % sizeof(uintptr_t) != 0 || !Reader::Read(location, &array) ||
-      !v8_layout::MayBeObject(array)) {
-    return false;
-  }
-  array -= v8_layout::kHeapObjectTag;
-  if (!ReadSmi<Reader>(array + at.js_array_length, &used) || index >= used ||
+  if (!FindObject<Reader>(place, &array) ||
+      !ReadSmi<Reader>(array + at.js_array_length, &used) || index >= used ||
       !Reader::Read(array + at.object_elements, &elements) ||
       !v8_layout::MayBeObject(elements)) {
     return false;
@@ -206,7 +216,7 @@ SIGNAL_SAFE uintptr_t RunningResource::Find() const noexcept {
   const uint32_t depth = Depth();
   if (depth == 0) {
     if (has_outermost_.load(std::memory_order_relaxed)) {
-      PlainReader::Read(HandleLocation(outermost_), &resource);
+      resource = ObjectIn(outermost_);
     }
   } else if (!ReadArray<Reader>(array_, depth - 1, &resource) ||
              resource == hole_ || resource == undefined_) {
@@ -220,17 +230,13 @@ template <typename Reader>
 SIGNAL_SAFE void RunningResource::Read(Property* properties,
                                        size_t count) const noexcept {
   const uintptr_t resource = Find<Reader>();
-  Property found[kMaxProperties + 1];
-  if (count > kMaxProperties || !v8_layout::MayBeObject(resource)) return;
-  for (size_t i = 0; i < count; i++) found[i] = properties[i];
-  PlainReader::Read(HandleLocation(public_key_), &found[count].key);
-  ReadProperties<Reader>(resource, found, count + 1);
-  const uintptr_t instead = found[count].value;
-  if (v8_layout::MayBeObject(instead) && instead != undefined_) {
-    ReadProperties<Reader>(instead, properties, count);
-  } else {
-    for (size_t i = 0; i < count; i++) properties[i].value = found[i].value;
-  }
+  if (!v8_layout::MayBeObject(resource)) return;
+  Property instead{ObjectIn(public_key_), 0};
+  ReadProperties<Reader>(resource, &instead, 1);
+  const bool has_other =
+      v8_layout::MayBeObject(instead.value) && instead.value != undefined_;
+  ReadProperties<Reader>(has_other ? instead.value : resource, properties,
+                         count);
 }
 
 }  // namespace otelpyroscope

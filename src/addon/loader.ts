@@ -56,7 +56,7 @@ export interface NativeLabels {
   findContexts?(context: object, id: symbol): boolean;
   /** The same, in async resources, where the store's key is a symbol. */
   setContextKeys?(storage: symbol, id: symbol): boolean;
-  /** Ends both. */
+  /** Forgets the keys of both. */
   forgetContexts?(): void;
   /** Whether the handler can read the id that `context` carries. */
   canReadContext?: (this: void, context: object) => boolean;

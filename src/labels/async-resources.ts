@@ -35,7 +35,7 @@ export function learnResources(native: NativeLabels): boolean {
  * Names the resource of code outside of all callbacks, if this is such code: after an `await` at the
  * top level of a module, until hooks are enabled.
  */
-export function learnOutermostResource(native: NativeLabels): void {
+function learnOutermostResource(native: NativeLabels): void {
   if (executionAsyncId() === 0) native.learnOutermostResource?.(executionAsyncResource());
 }
 

@@ -1,6 +1,6 @@
 /**
- * Writes the label id of the running code into the addon's label word, where Node.js has no
- * AsyncContextFrame from which the signal handler could read it.
+ * Writes the label id of the running code into the addon's label word, where the signal handler cannot
+ * read it from the stores.
  */
 import { createHook, type AsyncHook } from 'node:async_hooks';
 import { RejectionLabels } from './rejection-labels.js';

@@ -61,7 +61,8 @@ export function keyOfStorage(storage: AsyncLocalStorage<number>): object | symbo
  * `false`: AsyncContextFrame; storages, and the other probes, cost nothing. `true`: each promise
  * costs more from the first use on, and Node.js itself then loses stores that `enterWith` sets
  * inside an awaited function. So nothing here may use a storage before the application has labels,
- * and the label word has to be written when a context becomes active, or is left.
+ * and where the addon cannot read the stores, the label word has to be written when a context becomes
+ * active, or is left.
  * Whichever it is, the other probes decide how labels are read.
  */
 export const STORAGES_USE_HOOKS = '_enable' in AsyncLocalStorage.prototype;

@@ -482,8 +482,7 @@ uint64_t ReadNamed(const Heap& heap, uintptr_t object) {
   Property properties[] = {{heap.function, 0}, {heap.name, 0}, {0, 0}};
   ReadProperties<SafeMemory>(object, properties, 3);
   Require(properties[2].value == 0);
-  const uintptr_t value = properties[1].value;
-  return IsSmi(value) ? value >> v8_layout::kSmiShift : 0;
+  return LabelIdIn(properties[1].value);
 }
 
 void FuzzHeap(Input input) {
